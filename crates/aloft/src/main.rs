@@ -1,0 +1,3 @@
+//! The binary: parse, build, announce, run, drain.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The platform's own API under /_aloft, health and metrics.

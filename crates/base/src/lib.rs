@@ -1,0 +1,32 @@
+//! What every floor of the house shares, and nothing that has a better home.
+//!
+//! - [`ErrorKind`]: the ten ways in which anything fails. Libraries say what happened; the edges (`aws`, `gateway`,
+//!   `cli`) map a kind to a wire code, a status or an exit code, in one exhaustive `match` each.
+//! - Ids, each a type of its own: [`Tenant`], [`Region`], [`FunctionName`], [`InvocationId`] …
+//! - [`Clock`] and [`Chance`]: time and randomness come in as arguments. Nothing else in the platform reads the wall clock
+//!   or asks for random bytes (a lint forbids it), so tests and the simulation drive both.
+//! - [`Backoff`]: the one retry delay, exponential with full jitter and a ceiling.
+//! - [`Tasks`]: the one way to start background work: named, owned, stopped, and waited for.
+//! - [`Size`] and [`parse_duration`]: the units in which users write.
+//!
+//! ```
+//! use aloft_base::{Size, parse_duration};
+//! assert_eq!("128MB".parse::<Size>().unwrap().bytes(), 128 * 1024 * 1024);
+//! assert_eq!(parse_duration("6h").unwrap().as_secs(), 21_600);
+//! ```
+
+mod backoff;
+mod chance;
+mod error;
+mod id;
+mod tasks;
+mod time;
+mod unit;
+
+pub use backoff::Backoff;
+pub use chance::{Chance, SeededChance, SystemChance};
+pub use error::ErrorKind;
+pub use id::{FunctionName, InvalidName, InvocationId, Region, TableName, Tenant};
+pub use tasks::{Policy, Stop, Tasks};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use unit::{InvalidUnit, Size, format_duration, parse_duration};

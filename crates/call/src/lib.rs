@@ -1,0 +1,1 @@
+//! Call, Outcome, Caller, and the trait Invoke.

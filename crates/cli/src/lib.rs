@@ -1,0 +1,1 @@
+//! Commands, output and progress; talks HTTP to a node.

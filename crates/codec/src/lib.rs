@@ -1,0 +1,1 @@
+//! Ordered keys and versioned values: how things look in the store.

@@ -1,0 +1,1 @@
+//! Admission, pools and keep-alive; implements call::Invoke.

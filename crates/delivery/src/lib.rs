@@ -1,0 +1,1 @@
+//! The one policy of durable delivery, and the trait Target.

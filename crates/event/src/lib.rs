@@ -1,0 +1,1 @@
+//! The CloudEvents 1.0 envelope, and patterns over it.

@@ -1,0 +1,1 @@
+//! The catalogue of functions and their versions.

@@ -1,0 +1,1 @@
+//! Users' HTTP/1.1: routes, static files, limits.

@@ -1,0 +1,1 @@
+//! Loaded copies of a function: runtimes and contracts.

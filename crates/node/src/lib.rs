@@ -1,0 +1,1 @@
+//! Wires one node over a store, a clock, chance and a network.

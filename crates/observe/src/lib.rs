@@ -1,0 +1,1 @@
+//! Metrics, and the feed of what happens.

@@ -1,0 +1,1 @@
+//! Rules: cursors over logs that match events and call targets.

@@ -1,0 +1,1 @@
+//! The store's embedded engine: a directory, no server.

@@ -1,0 +1,1 @@
+//! The store's contract, its suite, and the in-memory engine.

@@ -1,0 +1,1 @@
+//! Tables of items: keys, expressions, conditions, and their change log.

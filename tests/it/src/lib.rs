@@ -1,0 +1,1 @@
+//! Black-box tests: the real binary, real clients, real faults.
