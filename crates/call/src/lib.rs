@@ -1,1 +1,16 @@
-//! Call, Outcome, Caller, and the trait Invoke.
+//! One shape of a call for every entry and every contract.
+//!
+//! Entries (the gateway, a rule, the platform's API) build a [`Call`] and hand it to something that implements [`Invoke`];
+//! the controller does. Contracts turn a call into what the function's code expects, and the code's answer into an
+//! [`Outcome`]. Entries do not convert, and contracts do not know entries.
+//!
+//! A [`Caller`] says who acts. Nothing but a `Caller` enters a service: it is known by *where* a request arrives (a
+//! listener inside a sandbox belongs to one function), or by a verified signature.
+
+mod caller;
+mod outcome;
+mod types;
+
+pub use caller::{Access, Caller, Grants, Principal};
+pub use outcome::{Answer, ColdStart, Fault, FunctionError, Outcome, Usage};
+pub use types::{Call, Event, HttpCall, Invoke, Lineage, Payload, Trace};

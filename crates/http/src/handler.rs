@@ -1,0 +1,24 @@
+//! What answers a request. Not tower's `Service`: nothing here needs readiness or generic layers, and a plain async method
+//! reads better and can be handed from floor to floor as one object.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+
+use crate::Body;
+
+/// A request as handlers see it.
+pub type Request = http::Request<Body>;
+/// An answer as handlers give it.
+pub type Response = http::Response<Body>;
+
+/// Where a request came from. The server puts one into the request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Answers requests. It never fails: what goes wrong is an answer too, in the words of the handler's own protocol.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request.
+    async fn handle(&self, request: Request) -> Response;
+}
