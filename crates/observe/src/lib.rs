@@ -1,1 +1,21 @@
 //! Metrics, and the feed of what happens.
+//!
+//! - [`Metrics`] is the registry that `/_aloft/metrics` renders in Prometheus' text format. Each crate declares its own
+//!   metrics in its `metrics.rs` and registers them here.
+//! - [`Feed`] carries [`Notice`]s: builds, invocations (each one's metering record), log lines, reloads. The terminal, the
+//!   JSON lines of `aloft dev --json` and `aloft logs` all read it. Publishing never waits and takes no lock that two calls
+//!   share for long: a notice that finds the feed's queue full is dropped and counted, because a function must never be
+//!   slowed by whoever watches it.
+//!
+//! Limits: 8,192 notices queued, 16 MiB or 65,536 notices kept for those who ask later, 4,096 notices behind for a slow
+//! subscriber, who is told how many it missed.
+//!
+//! This crate never writes to a terminal or a file.
+
+mod feed;
+mod metrics;
+mod notice;
+
+pub use feed::{Feed, Missed, Subscription};
+pub use metrics::Metrics;
+pub use notice::{Build, Invocation, Line, Notice, Reload, Stream};

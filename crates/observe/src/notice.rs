@@ -1,0 +1,133 @@
+//! What the feed carries. The serialized form is what `aloft dev --json` prints, one object a line.
+
+use std::sync::Arc;
+
+use aloft_base::{FunctionName, InvocationId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Notice {
+    /// Code was made ready to run, or could not be.
+    Build(Build),
+    /// A call ended; this is its metering record.
+    Invocation(Box<Invocation>),
+    /// A function wrote a line.
+    Log(Line),
+    /// The project's files changed.
+    Reload(Reload),
+}
+
+/// Code was made ready to run, or could not be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Build {
+    /// When.
+    pub at: Timestamp,
+    /// What was built: a function's name, or `requirements` of a folder.
+    pub subject: String,
+    /// Whether it worked.
+    pub ok: bool,
+    /// What was done or went wrong, for people.
+    pub message: String,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// The metering record of one call: who ran, how long, at what cost, with what outcome.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invocation {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The invocation.
+    pub invocation: InvocationId,
+    /// The function.
+    pub function: FunctionName,
+    /// The version that ran; absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Arc<str>>,
+    /// What it was called by: `http`, `event` or `direct`.
+    pub kind: Arc<str>,
+    /// The first invocation of the chain that led here, if this is not it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<InvocationId>,
+    /// Whether an instance was started for it.
+    pub cold: bool,
+    /// How long it waited for an instance.
+    pub queued_ms: f64,
+    /// How long the instance took to start and load the code, on a cold start.
+    pub init_ms: f64,
+    /// How long the code ran.
+    pub run_ms: f64,
+    /// What is billed: run and init, in whole milliseconds, rounded up.
+    pub billed_ms: u64,
+    /// The instance's peak of memory so far.
+    pub memory_peak_bytes: u64,
+    /// Bytes in.
+    pub in_bytes: u64,
+    /// Bytes out.
+    pub out_bytes: u64,
+    /// `ok`, or the fault's word.
+    pub outcome: Arc<str>,
+    /// The fault in words, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A line that a function wrote.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Line {
+    /// When it was read.
+    pub at: Timestamp,
+    /// The function.
+    pub function: FunctionName,
+    /// The call during which it was written; absent for what is written while the code loads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<InvocationId>,
+    /// Where it was written to.
+    pub stream: Stream,
+    /// The line without its end; what is not UTF-8 is replaced.
+    pub text: String,
+}
+
+/// Where a line was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// The platform's own word about the function, such as a cut line.
+    Platform,
+}
+
+/// The project's files changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reload {
+    /// When.
+    pub at: Timestamp,
+    /// Whether the new state runs; otherwise the former one goes on.
+    pub ok: bool,
+    /// The files that changed, relative to the project, at most 20.
+    pub changed: Vec<String>,
+    /// What went wrong, if something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Notice {
+    /// About how many bytes it keeps in memory.
+    pub(crate) fn weight(&self) -> usize {
+        let text = match self {
+            Self::Build(build) => build.subject.len() + build.message.len(),
+            Self::Invocation(record) => record.error.as_ref().map_or(0, String::len),
+            Self::Log(line) => line.text.len(),
+            Self::Reload(reload) => {
+                reload.changed.iter().map(String::len).sum::<usize>()
+                    + reload.error.as_ref().map_or(0, String::len)
+            }
+        };
+        text + 256
+    }
+}
