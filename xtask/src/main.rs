@@ -1,3 +1,71 @@
-//! What cargo cannot do: fetching what tests need, and running them all.
+//! What cargo cannot do: fetching what the tests need, and running all of them.
+//!
+//! `cargo xtask test` is the one truth about this tree. It must work on a fresh machine with Rust, python3 and a C
+//! compiler, so it brings everything else itself, from the package registries into the target folder, and installs
+//! nothing. A tool that cannot be had is a failure with its name, never a skipped test.
+//!
+//! Rejected: a shell script (no types, no errors), a container (a user's machine has none), a task runner to install
+//! first. This binary stays small on purpose: three dependencies, no async, so that it compiles in seconds.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a tool on the developer's machine: real time is what it reports"
+)]
 
-fn main() {}
+mod bench;
+mod lint;
+mod paths;
+mod process;
+mod test;
+mod tools;
+mod unprivileged;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+What cargo cannot do.
+
+Usage: cargo xtask <COMMAND>
+
+  test [FILTER]        the one truth: fetch what tests need, lint, then every unit, doc, house and black-box test;
+                       with FILTER only the tests whose name contains it, without lint
+  test --unprivileged  the black-box suite alone, built if need be, as a normal user: as yourself,
+                       or, when root runs it, under a free uid with a home folder of its own
+  lint                 rustfmt --check and clippy, warnings denied
+  bench [NAME]         the release build, then every benchmark (or NAME), with the same tools
+  tools                fetch what tests need and say where it is
+
+What is fetched lies in the target folder under tools/ and is kept by a hash of its pins. CHROMIUM and CHROMEDRIVER,
+when both are set, name a browser and its driver to use instead of fetched ones.
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["test", "--unprivileged" | "--user"] => unprivileged::run(),
+        ["test", flag, ..] if flag.starts_with('-') => return usage(),
+        ["test"] => test::run(None),
+        ["test", filter] => test::run(Some(filter)),
+        ["lint"] => lint::run(),
+        ["bench"] => bench::run(None),
+        ["bench", name] if !name.starts_with('-') => bench::run(Some(name)),
+        ["tools"] => tools::fetch().map(|tools| println!("{tools}")),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => return usage(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprint!("{HELP}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,101 @@
+//! What the tests need beyond Rust: Python packages and a browser, fetched once and kept by a hash of their pins.
+//!
+//! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium` and `chromedriver`: small wrappers, so that a
+//! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
+//! a kit of its own.
+
+mod chromium;
+mod python;
+
+use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+pub(crate) use chromium::Browser;
+pub(crate) use python::Python;
+
+/// Everything that was fetched.
+pub(crate) struct Tools {
+    pub(crate) python: Python,
+    pub(crate) browser: Browser,
+}
+
+/// Fetches what is missing. Progress and failures name the tool.
+pub(crate) fn fetch() -> Result<Tools> {
+    let folder = crate::paths::tools();
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let python = Python::fetch(&folder, Path::new("python3")).context("the Python packages of the tests")?;
+    let browser = Browser::fetch(&folder).context("the browser of the tests")?;
+    Ok(Tools { python, browser })
+}
+
+impl Tools {
+    /// Writes the wrappers to `folder/bin` and gives back `folder`.
+    pub(crate) fn kit(&self, folder: &Path) -> Result<PathBuf> {
+        let bin = folder.join("bin");
+        std::fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;
+        script(&bin.join("python3"), &self.python.wrapper(&[]))?;
+        script(&bin.join("aws"), &self.python.wrapper(&["-m", "awscli"]))?;
+        script(&bin.join("chromium"), &self.browser.wrapper())?;
+        script(
+            &bin.join("chromedriver"),
+            &format!("exec {} \"$@\"\n", quoted(&self.browser.driver)),
+        )?;
+        Ok(folder.to_path_buf())
+    }
+}
+
+impl fmt::Display for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "python      {}", self.python.interpreter.display())?;
+        writeln!(f, "packages    {}", self.python.site.display())?;
+        writeln!(f, "chromium    {}", self.browser.program.display())?;
+        write!(f, "chromedriver {}", self.browser.driver.display())
+    }
+}
+
+/// Writes an executable shell script, by rename, so that a test that runs at this moment never sees half of it.
+fn script(file: &Path, body: &str) -> Result<()> {
+    let draft = file.with_extension(format!("draft-{}", std::process::id()));
+    let write = || {
+        std::fs::write(&draft, format!("#!/bin/sh\n{body}"))?;
+        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755))?;
+        std::fs::rename(&draft, file)
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+/// The name under which something with these pins is kept.
+fn key(pins: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for pin in pins {
+        hash.update(pin.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Makes `folder` by filling a draft beside it; an interrupted run leaves only a draft, which the next one replaces.
+fn fill(folder: &Path, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let draft = folder.with_extension("draft");
+    for stale in [&draft, folder] {
+        if stale.exists() {
+            std::fs::remove_dir_all(stale).with_context(|| format!("cannot remove {}", stale.display()))?;
+        }
+    }
+    std::fs::create_dir_all(&draft).with_context(|| format!("cannot make {}", draft.display()))?;
+    work(&draft)?;
+    std::fs::rename(&draft, folder).with_context(|| format!("cannot finish {}", folder.display()))
+}
