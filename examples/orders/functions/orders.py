@@ -189,6 +189,11 @@ def from_row(row):
     return {name: _plain(row[name]) for name in FIELDS if name in row}
 
 
+def receipt_from_row(row):
+    """A row of the receipts' table as a receipt."""
+    return {"order": row["id"]["S"], "total": row["total"]["S"], "issued_at": row["issued_at"]["S"]}
+
+
 def _typed(value):
     if isinstance(value, dict):
         return {"M": to_row(value)}

@@ -18,8 +18,4 @@ def handler(event, context):
     found = dynamodb.get_item(TableName=orders.RECEIPTS, Key=orders.key(id), ConsistentRead=True)
     if "Item" not in found:
         return orders.not_found("The receipt is not issued yet.")
-    receipt = found["Item"]
-    return orders.answer(
-        200,
-        {"order": id, "total": receipt["total"]["S"], "issued_at": receipt["issued_at"]["S"]},
-    )
+    return orders.answer(200, orders.receipt_from_row(found["Item"]))
