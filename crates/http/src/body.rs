@@ -40,7 +40,9 @@ impl BodyError {
 
 /// A body of these bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A body without bytes.
@@ -72,6 +74,9 @@ mod tests {
     async fn a_body_is_read_up_to_its_limit_and_no_further() {
         assert_eq!(collect(full("12345"), 5).await.unwrap(), "12345");
         assert_eq!(collect(empty(), 0).await.unwrap(), "");
-        assert!(matches!(collect(full("123456"), 5).await, Err(BodyError::TooLarge { limit: 5 })));
+        assert!(matches!(
+            collect(full("123456"), 5).await,
+            Err(BodyError::TooLarge { limit: 5 })
+        ));
     }
 }

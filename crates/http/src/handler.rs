@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
+use http::header::{CONTENT_TYPE, HeaderValue};
 
-use crate::Body;
+use crate::{Body, Refusal, full};
 
 /// A request as handlers see it.
 pub type Request = http::Request<Body>;
@@ -19,6 +20,18 @@ pub struct Peer(pub SocketAddr);
 /// Answers requests. It never fails: what goes wrong is an answer too, in the words of the handler's own protocol.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request.
+    /// Answers one request. The future is dropped when the client goes away.
     async fn handle(&self, request: Request) -> Response;
+
+    /// The answer to a request that the server does not let through, because it is malformed, passes a limit, or made the
+    /// handler panic. The default is `{"message":…}`.
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        let json = serde_json::json!({ "message": refusal.message }).to_string();
+        let mut response = Response::new(full(json));
+        *response.status_mut() = refusal.status;
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
 }

@@ -1,0 +1,193 @@
+//! The HTTP/1.1 server: accepts connections, runs each as one task, hands its requests to the handler.
+//!
+//! A request starts no task and takes no lock that another connection takes. Its future lives inside its connection's task,
+//! so a client that goes away cancels it; whoever must run to the end sees to that below.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use aloft_base::{Policy, Stop, Tasks};
+use http::StatusCode;
+use http::header::{CONNECTION, HeaderValue};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::guard::{Guard, Link};
+use crate::transit::{Leaving, incoming};
+use crate::{Handler, Limits, Peer, Refusal, Response};
+
+/// hyper's buffer per direction: it must hold the largest head.
+const SLACK: usize = 64 << 10;
+/// How long to wait when the process or the machine has no more descriptors or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves what the listener accepts until the tasks are asked to stop; then no new connection is taken, idle ones are
+/// closed, and requests under way are answered, which [`Tasks::drain`] waits for. Where the listener's socket lives does not
+/// matter: it may belong to another network namespace.
+pub fn serve(listener: TcpListener, limits: Limits, handler: Arc<dyn Handler>, tasks: &Tasks) {
+    let work = accept(listener, limits, handler, tasks.clone());
+    tasks.start("http listener", Policy::Vital, work);
+}
+
+async fn accept(
+    listener: TcpListener,
+    limits: Limits,
+    handler: Arc<dyn Handler>,
+    tasks: Tasks,
+) -> Result<(), Infallible> {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut stopping = pin!(tasks.stop().asked());
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = &mut stopping => return Ok(()),
+            // Safe to cancel: a place is given back when dropped, and accept takes a connection only when it returns it.
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let work = connection(stream, peer, limits, handler.clone(), tasks.stop().child());
+                let work = async move {
+                    work.await;
+                    drop(place);
+                    Ok::<(), Infallible>(())
+                };
+                tasks.start("http connection", Policy::Alone, work);
+            }
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!(%error, "no connection can be accepted for now");
+                tokio::select! {
+                    () = &mut stopping => return Ok(()),
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+            // The client was gone before it was accepted.
+            Err(error) => tracing::debug!(%error, "a connection was not accepted"),
+        }
+    }
+}
+
+/// Whether accepting at once again would only fail again: EMFILE, ENFILE, ENOBUFS, ENOMEM.
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+/// What the requests of one connection share.
+struct Shared {
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    peer: SocketAddr,
+    link: Arc<Link>,
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    limits: Limits,
+    handler: Arc<dyn Handler>,
+    stop: Stop,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone before it began");
+        return;
+    }
+    let link = Arc::new(Link::default());
+    let guard = Guard::new(stream, limits, link.clone());
+    let shared = Arc::new(Shared {
+        handler,
+        limits,
+        peer,
+        link,
+    });
+    let service = {
+        let shared = shared.clone();
+        service_fn(move |request| {
+            let shared = shared.clone();
+            shared.link.is_answering.store(true, Ordering::Relaxed);
+            async move { Ok::<_, Infallible>(answer(&shared, request).await) }
+        })
+    };
+    let mut server = http1::Builder::new();
+    // The guard keeps the time that a head may take, with an answer; hyper would only close.
+    server
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes + SLACK);
+    let mut served = server.serve_connection(TokioIo::new(guard), service);
+    let result = tokio::select! {
+        biased;
+        result = &mut served => result,
+        () = stop.asked() => {
+            std::pin::Pin::new(&mut served).graceful_shutdown();
+            match tokio::time::timeout(limits.drain, &mut served).await {
+                Ok(result) => result,
+                Err(_) => return tracing::warn!(%peer, "a connection was cut: its request did not end in time"),
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, %error, "a connection ended early");
+    }
+    let guard = served.into_parts().io.into_inner();
+    guard.finish(&*shared.handler).await;
+}
+
+/// Answers one request: by the handler, unless its body is known to be too large.
+async fn answer(shared: &Shared, request: http::Request<Incoming>) -> http::Response<Leaving> {
+    let limit = shared.limits.body_bytes;
+    let declared = http_body::Body::size_hint(request.body()).exact().unwrap_or(0);
+    let has_body = !http_body::Body::is_end_stream(request.body());
+    let mut response = if usize::try_from(declared).map_or(true, |length| length > limit) {
+        shared.handler.refuse(&Refusal::body_too_large(limit))
+    } else {
+        let link = shared.link.clone();
+        let mut request = request.map(|body| incoming(body, limit, shared.limits.body_stall, Some(link)));
+        request.extensions_mut().insert(Peer(shared.peer));
+        handle(&*shared.handler, request).await
+    };
+    let is_cut = matches!(
+        response.status(),
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+    );
+    if has_body && is_cut {
+        // The rest of the body is not waited for, so nothing can follow it.
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Leaving {
+        body,
+        link: shared.link.clone(),
+    })
+}
+
+/// Runs the handler. A panic costs this request, which gets a 500, and nothing else.
+async fn handle(handler: &dyn Handler, request: crate::Request) -> Response {
+    let mut work = handler.handle(request);
+    let outcome =
+        std::future::poll_fn(
+            |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+                Ok(polled) => polled.map(Some),
+                Err(_) => std::task::Poll::Ready(None),
+            },
+        );
+    match outcome.await {
+        Some(response) => response,
+        None => {
+            tracing::error!("a request's handler panicked");
+            handler.refuse(&Refusal::panicked())
+        }
+    }
+}
