@@ -102,6 +102,11 @@ function cents(price) {
   return match ? BigInt(match[1]) * 100n + BigInt((match[2] ?? "").padEnd(2, "0")) : null;
 }
 
+function shownPrice(price) {
+  const amount = cents(price);
+  return amount === null ? String(price) : money(amount);
+}
+
 function money(amount) {
   const digits = amount.toString().padStart(3, "0");
   return `${digits.slice(0, -2)}.${digits.slice(-2)}`;
@@ -187,7 +192,8 @@ function clearErrors() {
 /** Shows a refusal at its field and moves the focus there, so that it is read out with the field. */
 function showError({ message, field }) {
   const known = typeof field === "string" ? form.querySelector(`[data-field="${CSS.escape(field)}"]`) : null;
-  const error = known?.closest(".row, .field, fieldset")?.querySelector(":scope > .error") ?? $("create-error");
+  const place = known?.closest(".row") ?? known?.closest(".field, fieldset");
+  const error = place?.querySelector(":scope > .error") ?? $("create-error");
   error.textContent = known || !field ? message : `${field}: ${message}`;
   error.hidden = false;
   if (!known) {
@@ -262,11 +268,12 @@ function focusOrder(id) {
   summary?.scrollIntoView({ block: "nearest" });
 }
 
-/** One order: a line that opens. Its inside is made when it opens, and reads the receipt then. */
+/** One order: a line that opens. Its inside is made each time it opens, and reads the receipt then. */
 function entry(order, open) {
   const details = make("details", { open }, summary(order));
   details.addEventListener("toggle", () => {
-    if (!details.open || details.querySelector(".inside")) return;
+    details.querySelector(".inside")?.remove();
+    if (!details.open) return;
     details.append(inside(orders.get(order.id)));
     showReceipt(order.id, details);
   });
@@ -305,7 +312,7 @@ function itemTable(order) {
       {},
       make("th", { scope: "row" }, String(item.sku)),
       make("td", {}, String(item.quantity)),
-      make("td", {}, String(item.price)),
+      make("td", {}, shownPrice(item.price)),
     ),
   );
   const head = ["SKU", "Quantity", "Price"].map((name) => make("th", { scope: "col" }, name));
@@ -392,7 +399,7 @@ async function showReceipt(id, details) {
   paper.dataset.state = "waiting";
   paper.replaceChildren(make("p", {}, "Waiting for the receipt…"));
   for (let attempt = 0; attempt < RECEIPT_TRIES; attempt += 1) {
-    if (!paper.isConnected || !details.open) break;
+    if (!paper.isConnected) return; // closed, deleted or listed anew
     try {
       // Asking the collection: a receipt that is not there yet is an empty list, not a failed request.
       const { receipts } = await api("GET", `/receipts?order=${encodeURIComponent(id)}`);
