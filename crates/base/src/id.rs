@@ -94,6 +94,12 @@ name!(
     |n| (3..=255).contains(&n.len()) && is_word(n, b"-_.")
 );
 
+name!(
+    /// A rule's name, by EventBridge's rule.
+    RuleName, "rule name", "1 to 64 characters of a-z, A-Z, 0-9, -, _ and .",
+    |n| !n.is_empty() && n.len() <= 64 && is_word(n, b"-_.")
+);
+
 impl Tenant {
     /// The tenant of everything on a node that has only one: `aloft dev` on loopback.
     pub fn local() -> Self {

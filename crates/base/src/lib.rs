@@ -26,7 +26,7 @@ mod unit;
 pub use backoff::Backoff;
 pub use chance::{Chance, SeededChance, SystemChance};
 pub use error::ErrorKind;
-pub use id::{FunctionName, InvalidName, InvocationId, Region, TableName, Tenant};
+pub use id::{FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
 pub use tasks::{Policy, Stop, Tasks};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use unit::{InvalidUnit, Size, format_duration, parse_duration};

@@ -1,0 +1,208 @@
+//! Rules, and their patterns.
+
+use aloft_base::RuleName;
+use aloft_event::{Pattern, Step};
+use serde_json::{Map, Number, Value, json};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{Names, function};
+use crate::keys::{self, Key};
+use crate::problem::nearest;
+use crate::read::{Block, Checker, Entry, integer, quoted};
+use crate::source::Span;
+use crate::types::{Rule, Source};
+
+/// What a table's changes are called.
+const TABLE_EVENTS: [&str; 3] = ["aloft.table.insert", "aloft.table.modify", "aloft.table.remove"];
+
+pub(super) fn check(
+    checker: &mut Checker<'_>,
+    entry: &Entry<'_>,
+    names: &Names<'_>,
+) -> Option<(RuleName, Rule)> {
+    let name: Option<RuleName> = match entry.name.parse::<RuleName>() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            checker.report(
+                &entry.at,
+                format!("the rule's name {} is not valid", quoted(entry.name)),
+                error.rule,
+            );
+            None
+        }
+    };
+    let title = format!("[rules.{}]", entry.name);
+    let block = checker.block(entry, &title, "a table with on and run")?;
+    checker.unknown_keys(&block, keys::RULE.keys);
+    let [on, when, run, _, _] = keys::RULE.keys else {
+        return None;
+    };
+    let on = read_source(checker, &block, on, names);
+    let when = read_pattern(checker, &block, when);
+    let run = checker.text(&block, run).and_then(|found| {
+        let is_known = function::is_known(checker, &found, names);
+        found.text.parse().ok().filter(|_| is_known)
+    });
+    let retries = checker.bounded(&block, &keys::RETRIES);
+    let maximum_age = checker.bounded(&block, &keys::MAXIMUM_AGE);
+    let (when, pattern) = when?;
+    Some((
+        name?,
+        Rule {
+            on: on?,
+            when,
+            pattern,
+            run: run?,
+            retries,
+            maximum_age,
+        },
+    ))
+}
+
+fn read_source(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key, names: &Names<'_>) -> Option<Source> {
+    let found = checker.text(block, key)?;
+    let Some((kind, name)) = found.text.split_once(':').filter(|(kind, _)| *kind == "table") else {
+        let message = format!("{} is not a source of events", quoted(found.text));
+        let kind = found.text.split(':').next().unwrap_or_default();
+        // A table's bare name is the likeliest mistake.
+        let near = match (names.tables.contains(found.text), found.text.split_once(':')) {
+            (true, _) => Some(format!("table:{}", found.text)),
+            (false, Some((_, name))) => nearest(kind, ["table"]).map(|kind| format!("{kind}:{name}")),
+            (false, None) => None,
+        };
+        checker.report_near(&found.at, message, key.expected(), near);
+        return None;
+    };
+    let is_known = names.tables.contains(name);
+    if !is_known {
+        let near = nearest(name, names.tables.iter().copied()).map(|near| format!("{kind}:{near}"));
+        let message = format!("there is no table {}", quoted(name));
+        checker.report_near(&found.at, message, "a table that this file defines", near);
+    }
+    name.parse().ok().filter(|_| is_known).map(Source::Table)
+}
+
+fn read_pattern(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Option<(Value, Pattern)> {
+    let Some(entry) = block.get(key.name) else {
+        return Some((json!({}), Pattern::all()));
+    };
+    checker.block(&entry, "the pattern", &key.expected())?;
+    let value = to_json(checker, entry.value)?;
+    check_types(checker, &entry);
+    match Pattern::compile(&value) {
+        Ok(pattern) => Some((value, pattern)),
+        Err(error) => {
+            for mistake in error.mistakes {
+                let at = place(&entry, &mistake.path, !mistake.words.is_empty());
+                let near = match mistake.path.last() {
+                    Some(Step::Key(word)) => nearest(word, mistake.words.iter().copied()),
+                    Some(Step::Index(_)) | None => None,
+                };
+                checker.report_near(
+                    &at,
+                    format!("the pattern is not valid here: {}", mistake.message),
+                    mistake.expected,
+                    near,
+                );
+            }
+            None
+        }
+    }
+}
+
+/// A type that no table sends would make a rule that never runs.
+fn check_types(checker: &mut Checker<'_>, when: &Entry<'_>) {
+    let types = when
+        .value
+        .get_ref()
+        .get("type")
+        .and_then(|types| types.get_ref().as_array());
+    for value in types.into_iter().flat_map(|types| types.iter()) {
+        let Some(text) = value.get_ref().as_str() else {
+            continue;
+        };
+        if !TABLE_EVENTS.contains(&text) {
+            let message = format!("no table sends events of the type {}", quoted(text));
+            let expected = format!("one of {}", TABLE_EVENTS.join(", "));
+            checker.report_near(&value.span(), message, expected, nearest(text, TABLE_EVENTS));
+        }
+    }
+}
+
+/// A value as JSON. What JSON cannot say is noted.
+fn to_json(checker: &mut Checker<'_>, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+    let mut refuse = |message: &str, expected: &str| {
+        checker.report(
+            &value.span(),
+            format!("the pattern is not valid here: {message}"),
+            expected,
+        );
+        None
+    };
+    match value.get_ref() {
+        DeValue::String(text) => Some(Value::from(text.as_ref())),
+        DeValue::Boolean(flag) => Some(Value::from(*flag)),
+        DeValue::Integer(number) => match integer(number).and_then(Number::from_i128) {
+            Some(number) => Some(Value::Number(number)),
+            None => refuse("the number is too large", "a number of 64 bits"),
+        },
+        DeValue::Float(number) => match number.as_str().parse().ok().and_then(Number::from_f64) {
+            Some(number) => Some(Value::Number(number)),
+            None => refuse("it is not a finite number", "a finite number"),
+        },
+        DeValue::Datetime(_) => refuse(
+            "it is a date or time",
+            "the time as text, in quotes: \"2026-01-31T12:34:56Z\"",
+        ),
+        DeValue::Array(values) => {
+            // All of them first: each may have a mistake of its own.
+            let values: Vec<Option<Value>> = values.iter().map(|value| to_json(checker, value)).collect();
+            values
+                .into_iter()
+                .collect::<Option<Vec<Value>>>()
+                .map(Value::Array)
+        }
+        DeValue::Table(table) => {
+            let mut entries: Vec<_> = table.iter().collect();
+            entries.sort_by_key(|(key, _)| key.span().start);
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(key, value)| Some((key.get_ref().to_string(), to_json(checker, value)?)))
+                .collect();
+            entries
+                .into_iter()
+                .collect::<Option<Map<String, Value>>>()
+                .map(Value::Object)
+        }
+    }
+}
+
+/// Where a step of the pattern is in the file: its value, or its key if that is what is wrong.
+fn place(when: &Entry<'_>, path: &[Step], is_key: bool) -> Span {
+    let mut key = when.at.clone();
+    let mut value = when.value;
+    for step in path {
+        let next = match (step, value.get_ref()) {
+            (Step::Key(name), DeValue::Table(table)) => table
+                .iter()
+                .find(|(key, _)| key.get_ref() == name)
+                .map(|(found, value)| {
+                    key = found.span();
+                    value
+                }),
+            (Step::Index(index), DeValue::Array(values)) => values.get(*index),
+            _ => None,
+        };
+        match next {
+            Some(next) => value = next,
+            None => break,
+        }
+    }
+    // A table's span is its header's, or for dotted keys some part of them: its key says better where it is.
+    if is_key || (value.get_ref().is_table() && matches!(path.last(), Some(Step::Key(_)) | None)) {
+        key
+    } else {
+        value.span()
+    }
+}

@@ -1,0 +1,342 @@
+//! Every key of `aloft.toml`, declared once: what it is, its unit, default, bounds and reason. The checker reads values by
+//! these declarations and the reference page is written from them, so that neither can say what the other does not. Derive
+//! macros for documented configuration (`schemars`, `documented`) were looked at: none carries spans and bounds together.
+
+use std::time::Duration;
+
+use aloft_base::Size;
+
+/// A value with a unit, a default and bounds.
+pub(crate) struct Bounded<T: 'static> {
+    pub(crate) name: &'static str,
+    pub(crate) default: T,
+    pub(crate) least: T,
+    pub(crate) most: T,
+}
+
+/// What a key's value looks like.
+pub(crate) enum Form {
+    /// Text, described.
+    Text(&'static str),
+    Size(&'static Bounded<Size>),
+    Duration(&'static Bounded<Duration>),
+    Count(&'static Bounded<u32>),
+    /// A table, described.
+    Table(&'static str),
+}
+
+/// What happens without the key.
+pub(crate) enum Absent {
+    /// It must be there.
+    Refused,
+    /// The bounds say the default.
+    Bounds,
+    /// In words.
+    Means(&'static str),
+}
+
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) form: Form,
+    pub(crate) absent: Absent,
+    /// What it does, and why its bounds are what they are.
+    pub(crate) what: &'static str,
+    /// A value, in TOML.
+    pub(crate) example: &'static str,
+}
+
+/// A table of the file.
+pub(crate) struct Section {
+    /// As a header, with a word in capitals where users choose: `functions.NAME`.
+    pub(crate) title: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+pub(crate) static SECTIONS: [&Section; 7] = [&PROJECT, &FUNCTION, &QUEUE, &ROUTES, &STATIC, &TABLE, &RULE];
+
+/// The names at the top of the file.
+pub(crate) const TOP: [&str; 5] = ["project", "functions", "routes", "tables", "rules"];
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Lambda's bounds. Fractions of a second are allowed (`1500ms`).
+pub(crate) static TIMEOUT: Bounded<Duration> = Bounded {
+    name: "timeout",
+    default: seconds(3),
+    least: seconds(1),
+    most: seconds(900),
+};
+/// Lambda's bounds and default.
+pub(crate) static MEMORY: Bounded<Size> = Bounded {
+    name: "memory",
+    default: Size::from_mib(128),
+    least: Size::from_mib(128),
+    most: Size::from_mib(10_240),
+};
+pub(crate) static IDLE: Bounded<Duration> = Bounded {
+    name: "idle",
+    default: seconds(300),
+    least: seconds(1),
+    most: seconds(86_400),
+};
+pub(crate) static CONCURRENCY: Bounded<u32> = Bounded {
+    name: "concurrency",
+    default: 100,
+    least: 1,
+    most: 1_000,
+};
+pub(crate) static QUEUE_LENGTH: Bounded<u32> = Bounded {
+    name: "length",
+    default: 1_000,
+    least: 0,
+    most: 10_000,
+};
+pub(crate) static QUEUE_WAIT: Bounded<Duration> = Bounded {
+    name: "wait",
+    default: seconds(10),
+    least: Duration::from_millis(1),
+    most: seconds(900),
+};
+/// EventBridge's bounds; its default of 185 keeps a broken function busy for a day.
+pub(crate) static RETRIES: Bounded<u32> = Bounded {
+    name: "retries",
+    default: 5,
+    least: 0,
+    most: 185,
+};
+pub(crate) static MAXIMUM_AGE: Bounded<Duration> = Bounded {
+    name: "maximum_age",
+    default: seconds(21_600),
+    least: seconds(60),
+    most: seconds(604_800),
+};
+
+/// Lambda's bound on a function's environment.
+pub(crate) const MAX_ENVIRONMENT_BYTES: usize = 4 << 10;
+
+/// Names that the platform sets itself, or that would change how a runtime works: Lambda's list, the endpoint of the
+/// services, and the switch that makes Lambda's Python client fork workers.
+pub(crate) const RESERVED: [&str; 20] = [
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+];
+pub(crate) static PROJECT: Section = Section {
+    title: "project",
+    what: "The project itself. Every file has this table.",
+    keys: &[Key {
+        name: "name",
+        form: Form::Text("1 to 64 characters of a-z, 0-9 and -"),
+        absent: Absent::Refused,
+        what: "The project's name, in messages and as the owner of what it deploys.",
+        example: "\"orders\"",
+    }],
+};
+
+pub(crate) static FUNCTION: Section = Section {
+    title: "functions.NAME",
+    what: "A function. NAME has 1 to 64 characters of a-z, A-Z, 0-9, - and _.",
+    keys: &[
+        Key {
+            name: "runtime",
+            form: Form::Text("\"python3\", or \"python3.N\" with a minor version"),
+            absent: Absent::Refused,
+            what: "What runs the code: the newest Python 3 on the host, or exactly the given minor version.",
+            example: "\"python3\"",
+        },
+        Key {
+            name: "source",
+            form: Form::Text("a folder, relative to `aloft.toml` and inside its folder"),
+            absent: Absent::Refused,
+            what: "The folder of the function's code. Functions may share one.",
+            example: "\"functions\"",
+        },
+        Key {
+            name: "handler",
+            form: Form::Text("\"file.function\", at most 128 characters"),
+            absent: Absent::Refused,
+            what: "What is called: `create.handler` is `handler` in `create.py`, `orders.create.handler` is in `orders/create.py`. The file must exist.",
+            example: "\"create.handler\"",
+        },
+        Key {
+            name: "requirements",
+            form: Form::Text("a file, relative to `source`"),
+            absent: Absent::Means("`requirements.txt` in `source`, if it exists"),
+            what: "The packages that are installed with the function, as pip reads them.",
+            example: "\"requirements.txt\"",
+        },
+        Key {
+            name: "memory",
+            form: Form::Size(&MEMORY),
+            absent: Absent::Bounds,
+            what: "The most memory that an instance may use, in whole MB of 1,024 KB; beyond it the instance is ended. The bounds are Lambda's.",
+            example: "\"256MB\"",
+        },
+        Key {
+            name: "timeout",
+            form: Form::Duration(&TIMEOUT),
+            absent: Absent::Bounds,
+            what: "How long a call may run; then its instance is ended and the call fails. The bounds are Lambda's.",
+            example: "\"10s\"",
+        },
+        Key {
+            name: "idle",
+            form: Form::Duration(&IDLE),
+            absent: Absent::Bounds,
+            what: "How long an instance is kept without a call. Longer means fewer cold starts and more memory.",
+            example: "\"5m\"",
+        },
+        Key {
+            name: "concurrency",
+            form: Form::Count(&CONCURRENCY),
+            absent: Absent::Bounds,
+            what: "How many instances may run at once, each with one call. The upper bound is that of a Lambda account.",
+            example: "100",
+        },
+        Key {
+            name: "queue",
+            form: Form::Table("a table with `length` and `wait`"),
+            absent: Absent::Means("both defaults"),
+            what: "The calls that wait when every instance is busy.",
+            example: "{ length = 1000, wait = \"10s\" }",
+        },
+        Key {
+            name: "environment",
+            form: Form::Table("names and text, at most 4 KB together"),
+            absent: Absent::Means("none"),
+            what: "Variables of the function's environment. A name is a letter, then letters, digits and _, two characters or more; what the platform itself sets (see below) is refused. The bound is Lambda's.",
+            example: "{ CURRENCY = \"EUR\" }",
+        },
+        Key {
+            name: "access",
+            form: Form::Table("tables, each with \"read\" or \"write\""),
+            absent: Absent::Means("none"),
+            what: "The tables that the function may use; \"write\" is reading and writing. Nothing else is allowed to it.",
+            example: "{ orders = \"write\" }",
+        },
+    ],
+};
+
+pub(crate) static QUEUE: Section = Section {
+    title: "functions.NAME.queue",
+    what: "The calls that wait when every instance of the function is busy. What goes beyond either bound is answered with 429.",
+    keys: &[
+        Key {
+            name: "length",
+            form: Form::Count(&QUEUE_LENGTH),
+            absent: Absent::Bounds,
+            what: "How many calls may wait; with 0 none does. A waiting call holds its request in memory, hence the upper bound.",
+            example: "1000",
+        },
+        Key {
+            name: "wait",
+            form: Form::Duration(&QUEUE_WAIT),
+            absent: Absent::Bounds,
+            what: "How long a call may wait. No client waits longer than the longest timeout, hence the upper bound.",
+            example: "\"10s\"",
+        },
+    ],
+};
+
+pub(crate) static ROUTES: Section = Section {
+    title: "routes",
+    what: "Which request goes where. Each key is a method and a path, `\"GET /orders/{id}\"`, and its value a function's name; or a path alone, and its value a table with `static`. \
+           Methods are ANY, GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; ANY takes what the path's other routes do not, and HEAD follows GET. \
+           `{id}` is one segment, `{path+}` at the end one or more. Literals are written as they are, not percent-encoded. Two routes of the same method and shape are refused.",
+    keys: &[],
+};
+
+pub(crate) static STATIC: Section = Section {
+    title: "routes.\"/PATH\"",
+    what: "Files that are served as they are, under a path, for requests that no route takes.",
+    keys: &[Key {
+        name: "static",
+        form: Form::Text("a folder, relative to `aloft.toml` and inside its folder"),
+        absent: Absent::Refused,
+        what: "The folder of the files. `index.html` answers for its folder.",
+        example: "\"web\"",
+    }],
+};
+
+pub(crate) static TABLE: Section = Section {
+    title: "tables.NAME",
+    what: "A table. NAME has 3 to 255 characters of a-z, A-Z, 0-9, -, _ and `.`. Taking a table out of the file never drops its data.",
+    keys: &[
+        Key {
+            name: "hash",
+            form: Form::Text("\"name:S\", \"name:N\" or \"name:B\""),
+            absent: Absent::Refused,
+            what: "The partition key: an attribute's name (1 to 255 bytes) and type: S is text, N a number, B bytes.",
+            example: "\"id:S\"",
+        },
+        Key {
+            name: "range",
+            form: Form::Text("\"name:S\", \"name:N\" or \"name:B\""),
+            absent: Absent::Means("no sort key"),
+            what: "The sort key. Items of one partition key are kept in its order.",
+            example: "\"at:N\"",
+        },
+    ],
+};
+
+pub(crate) static RULE: Section = Section {
+    title: "rules.NAME",
+    what: "What runs when something happens. NAME has 1 to 64 characters of a-z, A-Z, 0-9, -, _ and `.`.",
+    keys: &[
+        Key {
+            name: "on",
+            form: Form::Text("\"table:NAME\""),
+            absent: Absent::Refused,
+            what: "Whose events: the changes of a table of this file.",
+            example: "\"table:orders\"",
+        },
+        Key {
+            name: "when",
+            form: Form::Table("a pattern"),
+            absent: Absent::Means("every event"),
+            what: "Which of the events, see [Patterns](#patterns).",
+            example: "{ type = [\"aloft.table.insert\"] }",
+        },
+        Key {
+            name: "run",
+            form: Form::Text("a function of this file"),
+            absent: Absent::Refused,
+            what: "The function that is called with the event.",
+            example: "\"receipt\"",
+        },
+        Key {
+            name: "retries",
+            form: Form::Count(&RETRIES),
+            absent: Absent::Bounds,
+            what: "How often a failed call is tried again, each time later; then the event is a dead letter. The upper bound is EventBridge's.",
+            example: "5",
+        },
+        Key {
+            name: "maximum_age",
+            form: Form::Duration(&MAXIMUM_AGE),
+            absent: Absent::Bounds,
+            what: "After what age an event is a dead letter, however often it was tried. The table's log is kept that long for a rule that lags, hence the upper bound.",
+            example: "\"6h\"",
+        },
+    ],
+};

@@ -1,0 +1,200 @@
+//! What a definition says, in types that hold only what is right.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aloft_base::{FunctionName, RuleName, Size, TableName};
+use aloft_event::Pattern;
+use serde_json::Value;
+
+use crate::RoutePattern;
+
+/// A project, as its file defines it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// The project itself.
+    pub project: Project,
+    /// Its functions.
+    pub functions: BTreeMap<FunctionName, Function>,
+    /// Which function answers which request, in the order of the file.
+    pub routes: Vec<Route>,
+    /// Which folders of files are served where, in the order of the file. Routes come first.
+    pub files: Vec<Files>,
+    /// Its tables.
+    pub tables: BTreeMap<TableName, Table>,
+    /// Its rules.
+    pub rules: BTreeMap<RuleName, Rule>,
+}
+
+impl Definition {
+    /// A project with nothing in it: what runs where there is no file.
+    pub fn empty(name: impl Into<String>) -> Self {
+        Self {
+            project: Project { name: name.into() },
+            functions: BTreeMap::new(),
+            routes: vec![],
+            files: vec![],
+            tables: BTreeMap::new(),
+            rules: BTreeMap::new(),
+        }
+    }
+}
+
+/// The project itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its name: 1 to 64 characters of a-z, 0-9 and -.
+    pub name: String,
+}
+
+/// A function. The bounds of its fields are those of the reference page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// What runs it.
+    pub runtime: Runtime,
+    /// The folder of its code, relative to the project's.
+    pub source: PathBuf,
+    /// What is called.
+    pub handler: Handler,
+    /// The file that lists what it requires, relative to `source`; `None` if it requires nothing.
+    pub requirements: Option<PathBuf>,
+    /// The most memory that an instance may use; a whole number of MB.
+    pub memory: Size,
+    /// How long a call may run.
+    pub timeout: Duration,
+    /// How long an instance is kept without a call.
+    pub idle: Duration,
+    /// How many instances may run at once.
+    pub concurrency: u32,
+    /// The calls that wait for an instance.
+    pub queue: Queue,
+    /// Variables of its environment.
+    pub environment: BTreeMap<String, String>,
+    /// The tables that it may use.
+    pub access: BTreeMap<TableName, Access>,
+}
+
+/// A runtime: a language and how exactly its version is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Runtime {
+    /// `python3`, the newest on the host; or `python3.11`, exactly that minor version.
+    Python3 {
+        /// The minor version, if the definition gives one.
+        minor: Option<u32>,
+    },
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Python3 { minor: None } => f.write_str("python3"),
+            Self::Python3 { minor: Some(minor) } => write!(f, "python3.{minor}"),
+        }
+    }
+}
+
+/// What is called, by Lambda's rule for Python: `create.handler`, or `orders.create.handler` for a module in a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handler {
+    /// The module, with dots: `orders.create`.
+    pub module: String,
+    /// The function in it.
+    pub function: String,
+}
+
+impl fmt::Display for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.module, self.function)
+    }
+}
+
+/// The calls that wait for an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// How many may wait.
+    pub length: u32,
+    /// How long one may wait.
+    pub wait: Duration,
+}
+
+/// How far a function's permission goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// A route to a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Which requests.
+    pub pattern: RoutePattern,
+    /// Who answers.
+    pub function: FunctionName,
+}
+
+/// A folder of files that is served as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The path under which it is served, as segments; none is `/`.
+    pub prefix: Vec<String>,
+    /// The folder, relative to the project's.
+    pub folder: PathBuf,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The partition key.
+    pub hash: KeySchema,
+    /// The sort key, if it has one.
+    pub range: Option<KeySchema>,
+}
+
+/// One attribute of a table's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySchema {
+    /// The attribute's name.
+    pub name: String,
+    /// Its type.
+    pub kind: KeyKind,
+}
+
+/// The types that a key may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyKind {
+    /// `S`: text.
+    Text,
+    /// `N`: a number.
+    Number,
+    /// `B`: bytes.
+    Bytes,
+}
+
+/// What happens when something happens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Whose events.
+    pub on: Source,
+    /// Which of them: the pattern as written, `{}` for all.
+    pub when: Value,
+    /// The same, compiled.
+    pub pattern: Pattern,
+    /// The function that runs.
+    pub run: FunctionName,
+    /// How often it is tried again.
+    pub retries: u32,
+    /// After what age an event is given up.
+    pub maximum_age: Duration,
+}
+
+/// What emits events.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The changes of a table.
+    Table(TableName),
+}
