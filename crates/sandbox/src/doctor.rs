@@ -1,0 +1,281 @@
+//! Looks at each wall by trying it, in a process of its own that is thrown away.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::PipeFlags;
+use rustix::process::WaitOptions;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Groups;
+use crate::explain::{self, Explanation};
+use crate::privilege::{self, Privilege};
+use crate::sys::{self, flag};
+use crate::wire::{At, Bind, Failure, Step, Text};
+use crate::{Config, Error, filter, init, root, serve};
+
+/// One wall: whether this host allows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wall {
+    /// What it is.
+    pub wall: String,
+    /// Whether it stands. If not, [`crate::Isolation::Full`] fails, or is weaker as `detail` says.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do, if it does not stand.
+    pub fix: Option<String>,
+}
+
+/// Tries each wall on this host. Starts the program once more (see [`Config::program`]) and takes some milliseconds.
+pub fn doctor(config: &Config) -> Result<Vec<Wall>, Error> {
+    let start = |what, source| Error::Start { what, source };
+    let output = Command::new(&config.program)
+        .args([serve::WORD, serve::DOCTOR, &config.first_uid.to_string()])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| start("running the program itself", source))?;
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        start(
+            "reading what the walls' test found",
+            io::Error::new(io::ErrorKind::InvalidData, error),
+        )
+    })
+}
+
+/// In the process of its own: tries all and prints them.
+pub(crate) fn print(first_uid: u32) -> io::Result<()> {
+    let privilege = Privilege::detect(first_uid);
+    let mut walls = vec![kernel(), who(privilege)];
+    walls.push(tried("process namespace", privilege, "PID 1 is ours", || {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        if own == 1 {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ENOSYS))
+        }
+        .at(Step::Namespaces, "pid")
+    }));
+    walls.push(tried("ipc and host name", privilege, "of its own", || {
+        sys::unshare(flag::IPC | flag::UTS).at(Step::Namespaces, "ipc and uts")
+    }));
+    walls.push(tried(
+        "network",
+        privilege,
+        "of its own: a loopback and nothing else",
+        || {
+            sys::unshare(flag::NET).at(Step::Namespaces, "net")?;
+            sys::raise_loopback().at(Step::Network, "the loopback")?;
+            std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
+                .at(Step::Network, "a listener")
+                .map(drop)
+        },
+    ));
+    walls.push(tried(
+        "files",
+        privilege,
+        "a root of its own; the host's files read-only where named",
+        || own_root().map(drop),
+    ));
+    walls.push(proc(privilege));
+    walls.push(user_namespace(privilege));
+    walls.push(tried(
+        "no new privileges",
+        privilege,
+        "set, and no capabilities",
+        privilege::drop_capabilities,
+    ));
+    walls.push(tried(
+        "system call filter",
+        privilege,
+        "denies what it should",
+        filtered,
+    ));
+    walls.push(limits());
+    println!("{}", serde_json::to_string(&walls)?);
+    Ok(())
+}
+
+fn wall(name: &str, result: Result<String, Explanation>) -> Wall {
+    match result {
+        Ok(detail) => Wall {
+            wall: name.into(),
+            ok: true,
+            detail,
+            fix: None,
+        },
+        Err(Explanation { cause, fix }) => Wall {
+            wall: name.into(),
+            ok: false,
+            detail: cause,
+            fix: Some(fix),
+        },
+    }
+}
+
+fn kernel() -> Wall {
+    const NEEDED: (u32, u32) = (5, 14);
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let result = if version >= NEEDED {
+        Ok(format!("Linux {release}"))
+    } else {
+        Err(Explanation {
+            cause: format!("Linux {release}"),
+            fix: "Linux 5.14 or later is needed".into(),
+        })
+    };
+    wall("kernel", result)
+}
+
+fn who(privilege: Privilege) -> Wall {
+    let detail = match privilege {
+        Privilege::Root { count: 1, first } => format!("we are root; all sandboxes run as host user {first}"),
+        Privilege::Root { first, .. } => {
+            format!("we are root; each sandbox runs as a host user of its own, from {first} on")
+        }
+        Privilege::User => {
+            format!(
+                "sandboxes run as our host user {}, without its files",
+                rustix::process::geteuid().as_raw()
+            )
+        }
+    };
+    wall("host user", Ok(detail))
+}
+
+/// Tries `what` where PID 1 of a sandbox would.
+fn tried(name: &str, privilege: Privilege, good: &str, what: impl FnOnce() -> Result<(), Failure>) -> Wall {
+    wall(
+        name,
+        probe(privilege, what)
+            .map(|()| good.to_owned())
+            .map_err(|failure| explain::explain(failure.errno)),
+    )
+}
+
+fn probe(privilege: Privilege, what: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let ids = (rustix::process::geteuid(), rustix::process::getegid());
+    let prepared = || {
+        if privilege == Privilege::User {
+            privilege::map_self(&host_proc()?, ids.0, ids.1)?;
+        }
+        what()
+    };
+    in_child(init::namespaces(true, privilege), prepared)
+}
+
+/// Runs `what` in a forked process and brings its failure back.
+fn in_child(namespaces: i32, what: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Fork, "a pipe")?;
+    let Some(child) = sys::fork(namespaces).at(Step::Namespaces, "a process")? else {
+        if let Err(failure) = what() {
+            let message = serde_json::to_vec(&failure).unwrap_or_default();
+            let _ = rustix::io::write(&write, &message);
+        }
+        sys::exit(0)
+    };
+    drop(write);
+    let mut buffer = [0_u8; 4096];
+    let length = rustix::io::read(&read, &mut buffer[..]).at(Step::Fork, "a pipe")?;
+    let _ = rustix::process::waitpid(Some(child), WaitOptions::empty());
+    match buffer.get(..length) {
+        None | Some([]) => Ok(()),
+        Some(bytes) => Err(serde_json::from_slice(bytes).unwrap_or(Failure {
+            step: Step::Fork,
+            subject: "the test".into(),
+            errno: libc::EIO,
+        })),
+    }
+}
+
+fn host_proc() -> Result<OwnedFd, Failure> {
+    rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at(Step::Source, "/proc")
+}
+
+fn own_root() -> Result<bool, Failure> {
+    sys::unshare(flag::MOUNT).at(Step::Namespaces, "mount")?;
+    let usr = Bind {
+        target: Text("/usr".into()),
+        source: Some(Text("/usr".into())),
+        link: None,
+    };
+    root::enter(&[usr], 1 << 20)
+}
+
+fn proc(privilege: Privilege) -> Wall {
+    let result = probe(privilege, || match own_root()? {
+        true => Ok(()),
+        false => Err(Failure {
+            step: Step::Mount,
+            subject: "/proc".into(),
+            errno: libc::EPERM,
+        }),
+    });
+    let weaker = |_| {
+        Explanation {
+        cause: "the host does not allow a /proc of its own (a container that hides parts of /proc). Sandboxes have none then: \
+                programs that read /proc may fail, and without a memory cgroup only each process's data is limited"
+            .into(),
+        fix: "Start the container with `--security-opt systempaths=unconfined`".into(),
+    }
+    };
+    wall("/proc", result.map(|()| "of its own".into()).map_err(weaker))
+}
+
+/// The program's own user namespace, below the one that owns the walls.
+fn user_namespace(privilege: Privilege) -> Wall {
+    tried(
+        "user namespace",
+        privilege,
+        "of its own, below the one that owns the walls",
+        || {
+            let proc = host_proc()?;
+            if let Some(id) = privilege.host_id(0) {
+                privilege::become_host_user(id)?;
+            }
+            let ids = (rustix::process::geteuid(), rustix::process::getegid());
+            in_child(flag::USER, || privilege::map_self(&proc, ids.0, ids.1))
+        },
+    )
+}
+
+fn filtered() -> Result<(), Failure> {
+    privilege::drop_capabilities()?;
+    sys::set_filter(&filter::build()).at(Step::Filter, "installing it")?;
+    match sys::unshare(flag::USER) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
+        _ => Err(Failure {
+            step: Step::Filter,
+            subject: "it denies nothing".into(),
+            errno: libc::ENOSYS,
+        }),
+    }
+}
+
+fn limits() -> Wall {
+    let groups = Groups::open();
+    let made = groups.make(0, 64 << 20, 16);
+    groups.remove(0);
+    groups.close();
+    let missing = |cause| Explanation {
+        cause: format!(
+            "no cgroup is writable ({cause}). Memory is watched from outside instead, and can be exceeded for moments; \
+             processes are counted per sandbox by the kernel"
+        ),
+        fix: "Run as root, or with `systemd-run --user --scope -p Delegate=yes aloft …`".into(),
+    };
+    let result = match made {
+        Ok(Some(_)) => Ok(groups.describe()),
+        Ok(None) => Err(missing(groups.describe())),
+        Err(error) => Err(missing(error.to_string())),
+    };
+    wall("memory and process limits", result)
+}
