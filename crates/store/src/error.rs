@@ -1,0 +1,140 @@
+//! What can go wrong with the store. A conflict, a fence and a lost token are not errors: they are outcomes.
+
+use std::time::Duration;
+
+use aloft_base::ErrorKind;
+
+use crate::{
+    LogId, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_OPERATIONS, MAX_SNAPSHOT_AGE, MAX_VALUE_BYTES, MAX_VISIBLE,
+    Position, Shard,
+};
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A key of the wrong size.
+    #[error("a key has {bytes} bytes, 1 to {MAX_KEY_BYTES} are allowed")]
+    KeySize {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A value that is too large for the store; what is larger belongs into a blob.
+    #[error("the value of {what} has {bytes} bytes, at most {MAX_VALUE_BYTES} are allowed")]
+    ValueTooLarge {
+        /// Which value.
+        what: String,
+        /// How large it is.
+        bytes: usize,
+    },
+    /// A batch with too many bytes.
+    #[error("the batch has {bytes} bytes, at most {MAX_BATCH_BYTES} are allowed: commit in several batches")]
+    BatchTooLarge {
+        /// How large it is, keys and values together.
+        bytes: usize,
+    },
+    /// A batch with too many operations.
+    #[error(
+        "the batch has {operations} operations, at most {MAX_OPERATIONS} are allowed: commit in several batches"
+    )]
+    TooManyOperations {
+        /// How many it has.
+        operations: usize,
+    },
+    /// A batch that names one thing twice or expects an absent key without putting it.
+    #[error("the batch is not valid: {0}")]
+    InvalidBatch(String),
+    /// A task may not be claimed for so long.
+    #[error("a task may be claimed for at most {} s, not {} s", MAX_VISIBLE.as_secs(), .0.as_secs())]
+    VisibleTooLong(Duration),
+    /// Too many tasks are claimed and not settled.
+    #[error("{0} tasks are claimed and not settled: settle or release some")]
+    TooManyClaims(usize),
+    /// The snapshot lived its time.
+    #[error("the snapshot is older than {} s: open a new one and go on from the last key", MAX_SNAPSHOT_AGE.as_secs())]
+    SnapshotExpired,
+    /// The log was trimmed beyond where the reader stands: what lay between is gone.
+    #[error(
+        "log {log} shard {shard} was trimmed: its records up to {through:?} are gone; go on from there and account for them"
+    )]
+    Trimmed {
+        /// The log.
+        log: LogId,
+        /// Its shard.
+        shard: Shard,
+        /// The last position that is gone.
+        through: Position,
+    },
+    /// Another process has the store open.
+    #[error(
+        "the data folder {path} is in use by process {holder}: stop it, or choose another folder with --data"
+    )]
+    InUse {
+        /// The folder.
+        path: String,
+        /// The holder's process id, or what is known of it.
+        holder: String,
+    },
+    /// The store was written by a release whose form this one does not know.
+    #[error(
+        "the data folder {path} has store level {found}, this release reads levels {oldest} to {newest}: use the release that wrote it, or a newer one"
+    )]
+    Level {
+        /// The folder.
+        path: String,
+        /// The level found.
+        found: u64,
+        /// The oldest level read.
+        oldest: u64,
+        /// The newest level read.
+        newest: u64,
+    },
+    /// A write failed earlier, so that nothing more is accepted: what is on disk is only known after opening anew.
+    #[error(
+        "the store accepts no more writes since one failed ({0}): free space or mend the disk, then start again; what was acknowledged is safe"
+    )]
+    Poisoned(String),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// Reading or writing failed.
+    #[error("{what}: {reason}")]
+    Io {
+        /// What was tried, with its name.
+        what: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// Something in the store is not what it should be.
+    #[error("the store holds something wrong: {what}: {reason}")]
+    Corrupt {
+        /// What was read.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// The kind of failure, for the edges.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::KeySize { .. } | Self::InvalidBatch(_) | Self::VisibleTooLong(_) => ErrorKind::Invalid,
+            Self::ValueTooLarge { .. } | Self::BatchTooLarge { .. } | Self::TooManyOperations { .. } => {
+                ErrorKind::TooLarge
+            }
+            Self::TooManyClaims(_) => ErrorKind::Throttled,
+            Self::SnapshotExpired => ErrorKind::TimedOut,
+            Self::Trimmed { .. } => ErrorKind::Missing,
+            Self::InUse { .. } | Self::Poisoned(_) | Self::Closed => ErrorKind::Unavailable,
+            Self::Level { .. } | Self::Io { .. } | Self::Corrupt { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// For engines: bytes in the store that cannot be read.
+    pub fn corrupt(what: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Corrupt {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The contract as functions: an engine's tests call them and nothing else.
