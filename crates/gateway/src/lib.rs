@@ -1,1 +1,38 @@
-//! Users' HTTP/1.1: routes, static files, limits.
+//! The application's port: routes to functions, files of the project, and nothing else.
+//!
+//! [`Gateway`] is a handler for `aloft_http::serve`. It finds the route of a request, hands it on as a call (an id, a trace,
+//! the buffered body, the path's variables) and turns the outcome into an answer. What is served, an [`App`], is replaced as
+//! a whole while requests run: each request sees one state of it.
+//!
+//! Which route wins: paths are compared from the left, a literal before a variable before the rest of the path, and among
+//! routes of one path the method itself before `ANY`; HEAD follows GET, unless it has a route of its own. Where no route
+//! takes a request, a file may; then a known path is 405 with `Allow`, any other 404. A path that ends with a slash is not the
+//! same path, as on API Gateway's HTTP APIs.
+//!
+//! What goes wrong is `{"message","request_id"}`: a function that raised, exited or answered garbage is 502, one that timed
+//! out 504, a full queue 429 and a platform that drains 503, both with `Retry-After`. With [`Config::is_dev`] the body
+//! also has `error` with type, message and stack; otherwise no internals leave. Each request writes one line with the
+//! target `access`.
+//!
+//! Limits: bodies of 6 MiB (the server's), 256 MiB of bodies at a time, beyond which it is 503. Files are streamed above
+//! 256 KiB. CORS is up to functions. This crate knows no sockets and no instances, and `/_aloft/` is not served here.
+//!
+//! Crates of others: `mime_guess` for content types, `httpdate` for HTTP's dates, `arc-swap` so that a request reads the
+//! current state without a lock.
+
+mod answer;
+mod app;
+mod config;
+mod files;
+mod gateway;
+mod metrics;
+mod path;
+mod range;
+mod routes;
+
+#[cfg(test)]
+mod tests;
+
+pub use app::App;
+pub use config::Config;
+pub use gateway::Gateway;

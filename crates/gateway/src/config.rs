@@ -1,0 +1,33 @@
+//! What the gateway is told at its start.
+
+use aloft_base::{Region, Tenant};
+
+/// How a gateway behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Whether answers tell what went wrong in a function: errors with their stack, as a developer at their own machine
+    /// wants and nobody else may see.
+    pub is_dev: bool,
+    /// The account whose functions are served.
+    pub tenant: Tenant,
+    /// The region that calls are made in.
+    pub region: Region,
+    /// Bytes of a request's body; more is 413. The server's own bound is usually the same. 6 MiB.
+    pub body_bytes: usize,
+    /// Bytes of requests' bodies that are held at a time, until their calls end; beyond it requests with a body are 503.
+    /// 256 MiB: more than forty of the largest, while ten thousand connections could send sixty gigabytes.
+    pub held_bytes: usize,
+}
+
+impl Config {
+    /// A developer's machine.
+    pub fn dev() -> Self {
+        Self {
+            is_dev: true,
+            tenant: Tenant::local(),
+            region: Region::local(),
+            body_bytes: 6 << 20,
+            held_bytes: 256 << 20,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The handler: a request's way to its function or file and back.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aloft_base::{Chance, Clock, InvocationId};
+use aloft_call::{Call, Caller, Fault, HttpCall, Invoke, Lineage, Payload, Principal, Trace};
+use aloft_definition::Method;
+use aloft_http::{Body, Handler, Peer, Refusal, Request, Response, collect, full};
+use aloft_observe::Metrics;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use http::request::Parts;
+use http::{StatusCode, Uri};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::app::{Live, Target};
+use crate::metrics::{Declared, RouteMetrics};
+use crate::routes::Match;
+use crate::{App, Config, answer, path};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The unit in which bodies are counted, so that a semaphore's permits do.
+const UNIT: usize = 1 << 10;
+
+/// Serves an application.
+pub struct Gateway {
+    config: Config,
+    invoke: Arc<dyn Invoke>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    live: ArcSwap<Live>,
+    declared: Declared,
+    files: RouteMetrics,
+    none: RouteMetrics,
+    /// Room for bodies, in units; one that finds none is refused at once rather than waiting with its connection.
+    room: Semaphore,
+}
+
+/// A request under way: what its log line needs. One that the server refused has no method and no path to be trusted.
+struct Access<'a> {
+    id: InvocationId,
+    method: &'a str,
+    path: &'a str,
+    began: Instant,
+}
+
+/// Where an answer came from.
+enum Served<'a> {
+    Route(&'a Target),
+    Files,
+    Nothing,
+}
+
+impl Gateway {
+    /// A gateway that serves nothing yet.
+    pub fn new(
+        config: Config,
+        invoke: Arc<dyn Invoke>,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        metrics: &Metrics,
+    ) -> Self {
+        let declared = Declared::register(metrics);
+        Self {
+            live: ArcSwap::from_pointee(Live::new(App::default(), &declared)),
+            files: declared.of("files"),
+            none: declared.of("none"),
+            room: Semaphore::new(config.held_bytes / UNIT),
+            config,
+            invoke,
+            clock,
+            chance,
+            declared,
+        }
+    }
+
+    /// Serves this from now on. Requests under way end with what they began with.
+    pub fn replace(&self, app: App) {
+        self.live.store(Arc::new(Live::new(app, &self.declared)));
+    }
+
+    async fn route<'l>(
+        &self,
+        live: &'l Live,
+        id: InvocationId,
+        head: Parts,
+        body: Body,
+    ) -> (Served<'l>, Response) {
+        let uri = head.uri.clone();
+        let Some(segments) = path::segments(uri.path()) else {
+            let message = "the path is not valid: its percent-encoding is broken or not UTF-8";
+            return (
+                Served::Nothing,
+                answer::problem(StatusCode::BAD_REQUEST, message, id),
+            );
+        };
+        match live.routes.find(&head.method, &segments) {
+            Match::Route {
+                target,
+                values,
+                method,
+            } => (
+                Served::Route(target),
+                self.call(target, values, method, id, head, body).await,
+            ),
+            Match::Methods(methods) => self.file(live, &segments, methods, id, &head).await,
+        }
+    }
+
+    async fn call(
+        &self,
+        target: &Target,
+        values: Vec<String>,
+        method: Method,
+        id: InvocationId,
+        mut head: Parts,
+        body: Body,
+    ) -> Response {
+        // The body is read before an instance is asked for: a slow client must not hold one.
+        let (body, _room) = match self.receive(body, id).await {
+            Ok(received) => received,
+            Err(response) => return response,
+        };
+        if method == Method::Get && head.method == http::Method::HEAD {
+            // HEAD follows GET: the same call, and the server leaves the body out.
+            head.method = http::Method::GET;
+        }
+        let peer = head
+            .extensions
+            .get::<Peer>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let call = Call {
+            id,
+            caller: Caller {
+                tenant: self.config.tenant.clone(),
+                region: self.config.region.clone(),
+                principal: Principal::Anonymous,
+            },
+            lineage: Lineage::default(),
+            deadline: None,
+            trace: self.trace(&head),
+            payload: Payload::Http(HttpCall {
+                head,
+                body,
+                route: target.route.clone(),
+                variables: target.names.iter().cloned().zip(values).collect(),
+                peer,
+            }),
+        };
+        let outcome = self.invoke.invoke(&target.function, call).await;
+        outcome
+            .result
+            .and_then(answer::answered)
+            .unwrap_or_else(|fault: Fault| answer::fault(&fault, id, self.config.is_dev))
+    }
+
+    /// The trace that the request belongs to, or a new one. Two headers are none: nobody can say which is meant.
+    fn trace(&self, head: &Parts) -> Trace {
+        let mut given = head.headers.get_all(TRACEPARENT).iter();
+        match (given.next().and_then(|value| value.to_str().ok()), given.next()) {
+            (Some(text), None) => Trace::parse(text),
+            _ => None,
+        }
+        .unwrap_or_else(|| Trace::begin(&*self.chance))
+    }
+
+    /// Reads the body, if there is room for it.
+    async fn receive(
+        &self,
+        body: Body,
+        id: InvocationId,
+    ) -> Result<(Body, Option<SemaphorePermit<'_>>), Response> {
+        if http_body::Body::is_end_stream(&body) {
+            return Ok((body, None));
+        }
+        let declared = http_body::Body::size_hint(&body)
+            .exact()
+            .and_then(|length| usize::try_from(length).ok());
+        let units = declared.unwrap_or(self.config.body_bytes).div_ceil(UNIT);
+        let room = u32::try_from(units)
+            .ok()
+            .and_then(|units| self.room.try_acquire_many(units).ok());
+        if room.is_none() {
+            let message = "too many large requests at once: try again later";
+            let mut response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, message, id);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return Err(response);
+        }
+        match collect(body, self.config.body_bytes).await {
+            Ok(bytes) => Ok((full(bytes), room)),
+            Err(error) => {
+                let refusal = Refusal::from(&error);
+                Err(answer::problem(refusal.status, &refusal.message, id))
+            }
+        }
+    }
+
+    /// What no route takes: a file, a refusal of the method, or nothing.
+    async fn file<'l>(
+        &self,
+        live: &'l Live,
+        segments: &[Cow<'_, str>],
+        mut methods: Vec<Method>,
+        id: InvocationId,
+        head: &Parts,
+    ) -> (Served<'l>, Response) {
+        if let Some((folder, path)) = live.folder(segments) {
+            let is_read = matches!(head.method, http::Method::GET | http::Method::HEAD);
+            let found = if is_read {
+                folder.answer(head, path, self.clock.now()).await
+            } else {
+                let has = folder.has(path, head.uri.path().ends_with('/')).await;
+                has.map(|has| {
+                    methods.extend(has.then_some(Method::Get));
+                    None
+                })
+            };
+            match found {
+                Ok(Some(response)) => return (Served::Files, response),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(request_id = %id, %error, "a file could not be read");
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    return (Served::Files, answer::problem(status, "internal error", id));
+                }
+            }
+        }
+        let response = if methods.is_empty() {
+            answer::problem(StatusCode::NOT_FOUND, "nothing is served at this path", id)
+        } else {
+            answer::not_allowed(&methods, id)
+        };
+        (Served::Nothing, response)
+    }
+
+    /// Counts and logs the answer, and puts the request's id on it.
+    fn finish(&self, access: &Access<'_>, served: &Served<'_>, mut response: Response) -> Response {
+        if let Ok(id) = HeaderValue::try_from(access.id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        let (metrics, route) = match served {
+            Served::Route(target) => (&target.metrics, &*target.route),
+            Served::Files => (&self.files, "files"),
+            Served::Nothing => (&self.none, "none"),
+        };
+        let took = self.clock.instant().saturating_duration_since(access.began);
+        metrics.answered(response.status(), took);
+        log(access, route, took, &response);
+        response
+    }
+}
+
+#[async_trait]
+impl Handler for Gateway {
+    async fn handle(&self, request: Request) -> Response {
+        let began = self.clock.instant();
+        let id = InvocationId::draw(&*self.chance);
+        let live = self.live.load_full();
+        let (mut head, body) = request.into_parts();
+        if head.uri.scheme().is_some() {
+            // The absolute form is for proxies; only the path counts here.
+            head.uri = head
+                .uri
+                .path_and_query()
+                .cloned()
+                .map_or_else(Uri::default, Uri::from);
+        }
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        let access = Access {
+            id,
+            method: method.as_str(),
+            path: uri.path(),
+            began,
+        };
+        let (served, response) = self.route(&live, id, head, body).await;
+        self.finish(&access, &served, response)
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        let id = InvocationId::draw(&*self.chance);
+        let response = answer::problem(refusal.status, &refusal.message, id);
+        let access = Access {
+            id,
+            method: "-",
+            path: "-",
+            began: self.clock.instant(),
+        };
+        self.finish(&access, &Served::Nothing, response)
+    }
+}
+
+/// The access log: one line a request.
+fn log(access: &Access<'_>, route: &str, took: Duration, response: &Response) {
+    tracing::info!(
+        target: "access",
+        method = access.method,
+        path = access.path,
+        status = response.status().as_u16(),
+        bytes = http_body::Body::size_hint(response.body()).exact(),
+        duration_ms = took.as_secs_f64() * 1_000.0,
+        request_id = %access.id,
+        route,
+    );
+}
