@@ -1,0 +1,67 @@
+//! An immutable snapshot of a function.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{FunctionName, Size};
+use aloft_call::Grants;
+
+/// An immutable snapshot of a function: everything that an instance of it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The function.
+    pub function: FunctionName,
+    /// What tells this version from the function's others: a hash over all fields and the code, in hexadecimal.
+    pub id: Arc<str>,
+    /// What runs the code.
+    pub interpreter: Interpreter,
+    /// `file.function`, as the runtime reads it.
+    pub handler: String,
+    /// The code and what it requires.
+    pub code: Code,
+    /// The most memory that an instance may use.
+    pub memory: Size,
+    /// How long a call may run.
+    pub timeout: Duration,
+    /// How long an instance is kept without a call.
+    pub idle: Duration,
+    /// How many instances may run at once, each with one call.
+    pub concurrency: usize,
+    /// How many calls may wait for an instance, and how long.
+    pub queue: Queue,
+    /// Variables of the environment that the definition sets.
+    pub environment: BTreeMap<String, String>,
+    /// What the function may use.
+    pub grants: Arc<Grants>,
+}
+
+/// How many calls may wait for an instance, and how long. What goes beyond either is refused as busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// Calls at most.
+    pub length: usize,
+    /// The longest wait.
+    pub wait: Duration,
+}
+
+/// Folders of a version's code. They are never written to once a version names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// The function's own files.
+    pub task: PathBuf,
+    /// What the function requires, installed; absent if it requires nothing.
+    pub requirements: Option<PathBuf>,
+}
+
+/// A language's interpreter on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interpreter {
+    /// The runtime's name as Lambda knows it, such as `python3.11`.
+    pub runtime: String,
+    /// The executable, with all links resolved.
+    pub executable: PathBuf,
+    /// Folders besides the system's own (`/usr`, `/lib`) that it needs: its prefix, wherever that lies.
+    pub prefixes: Vec<PathBuf>,
+}
