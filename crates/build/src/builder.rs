@@ -1,0 +1,181 @@
+//! Builds what functions need, once for each content.
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Chance, Clock, Policy, Tasks};
+use aloft_function::{Code, Interpreter};
+use aloft_observe::{Build, Feed, Notice};
+use tokio::sync::oneshot;
+
+use crate::artifact::{Content, hash_of};
+use crate::{Error, python};
+
+/// What is to be built.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The folder with the code.
+    pub folder: PathBuf,
+    /// The file that lists what it requires.
+    pub requirements: Option<PathBuf>,
+}
+
+/// Builds artifacts and installs requirements. Cheap to clone.
+#[derive(Clone)]
+pub struct Builder {
+    artifacts: PathBuf,
+    requirements: PathBuf,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    tasks: Tasks,
+    feed: Feed,
+}
+
+impl Builder {
+    /// Artifacts go to `data`, which is the project's; requirements to `cache`, which projects share.
+    pub fn new(
+        data: &Path,
+        cache: &Path,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        tasks: Tasks,
+        feed: Feed,
+    ) -> Self {
+        let (artifacts, requirements) = (data.join("artifacts"), cache.join("requirements"));
+        Self {
+            artifacts,
+            requirements,
+            clock,
+            chance,
+            tasks,
+            feed,
+        }
+    }
+
+    /// The folders of a source that are ready to run, and the hash of what is in them.
+    pub async fn build(&self, source: &Source, interpreter: &Interpreter) -> Result<(Code, String), Error> {
+        let requirements = match &source.requirements {
+            Some(list) => Some(self.require(list, interpreter).await?),
+            None => None,
+        };
+        let folder = source.folder.clone();
+        let content = self.blocking(move || Content::read(&folder)).await?;
+        // Compiled code depends on the interpreter.
+        let hash = hash_of(&[content.hash.as_bytes(), interpreter.runtime.as_bytes()]);
+        let task = self.artifacts.join(&hash);
+        if !task.is_dir() {
+            let began = self.clock.instant();
+            let new = self.beside(&task);
+            let copy_to = new.clone();
+            self.blocking(move || content.copy(&copy_to)).await?;
+            // A file that does not compile is the function's own matter: its error is told when the code is loaded.
+            python::compile(interpreter, &new).await;
+            self.finish(&new, &task).await?;
+            let message = format!("{} is ready for {}", source.folder.display(), interpreter.runtime);
+            self.tell(source.folder.display().to_string(), message, began);
+        }
+        let list = requirements
+            .as_ref()
+            .map(|folder| folder.as_os_str().as_encoded_bytes())
+            .unwrap_or_default();
+        let version = hash_of(&[hash.as_bytes(), list]);
+        Ok((Code { task, requirements }, version))
+    }
+
+    /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them.
+    pub async fn sweep(&self, used: Vec<PathBuf>) -> Result<(), Error> {
+        let folder = self.artifacts.clone();
+        self.blocking(move || {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let age = entry
+                    .metadata()
+                    .and_then(|about| about.modified())
+                    .ok()
+                    .and_then(|at| at.elapsed().ok());
+                if !used.contains(&entry.path()) && age.is_some_and(|age| age > Duration::from_secs(3_600)) {
+                    fs::remove_dir_all(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn require(&self, list: &Path, interpreter: &Interpreter) -> Result<PathBuf, Error> {
+        let text = tokio::fs::read(list).await.map_err(Error::io("read", list))?;
+        let hash = hash_of(&[
+            interpreter.runtime.as_bytes(),
+            std::env::consts::ARCH.as_bytes(),
+            &text,
+        ]);
+        let folder = self.requirements.join(hash);
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        let began = self.clock.instant();
+        let subject = list.display().to_string();
+        self.tell(
+            subject.clone(),
+            format!("installing the requirements for {}", interpreter.runtime),
+            began,
+        );
+        let new = self.beside(&folder);
+        let progress = |line: String| self.tell(subject.clone(), line, began);
+        python::install(interpreter, list, &new, &self.requirements, &progress).await?;
+        python::compile(interpreter, &new).await;
+        self.finish(&new, &folder).await?;
+        self.tell(subject, "the requirements are installed".to_owned(), began);
+        Ok(folder)
+    }
+
+    /// A new folder's name beside its later place.
+    fn beside(&self, place: &Path) -> PathBuf {
+        place.with_extension(format!("{:016x}.new", self.chance.next_u64()))
+    }
+
+    /// Moves what is whole to its place. Somebody else may have been first; then theirs is as good.
+    async fn finish(&self, new: &Path, place: &Path) -> Result<(), Error> {
+        if let Err(error) = tokio::fs::rename(new, place).await {
+            let _ = tokio::fs::remove_dir_all(new).await;
+            if !place.is_dir() {
+                return Err(Error::io("finish", place)(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, subject: String, message: String, began: std::time::Instant) {
+        let took = self.clock.instant().duration_since(began);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.feed.publish(Notice::Build(Build {
+            at: self.clock.now(),
+            subject,
+            ok: true,
+            message,
+            took_ms,
+        }));
+    }
+
+    /// Runs what reads and writes many files apart from the threads that answer requests.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.tasks
+            .start("read and write a build's files", Policy::Alone, async move {
+                let _ = sender.send(tokio::task::spawn_blocking(work).await);
+                Ok::<(), Infallible>(())
+            });
+        match receiver.await {
+            Ok(Ok(result)) => result,
+            // The work panicked or the platform is going down.
+            _ => Err(Error::io("finish the work on", &self.artifacts)(
+                std::io::ErrorKind::Interrupted.into(),
+            )),
+        }
+    }
+}

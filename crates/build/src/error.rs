@@ -1,0 +1,71 @@
+//! What can go wrong in a build.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aloft_base::ErrorKind;
+
+/// Why something could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot {doing} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The folder holds more than a function may.
+    #[error("{path} holds more than {bound}: keep what the function does not need outside of its source folder", path = path.display())]
+    TooLarge {
+        /// The folder.
+        path: PathBuf,
+        /// The bound, in words.
+        bound: &'static str,
+    },
+    /// A link points out of the source folder.
+    #[error("{path} is a link that leaves the source folder; copy the file instead", path = path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The requirements could not be installed.
+    #[error("the requirements of {list} could not be installed by {tool}:\n{output}", list = list.display())]
+    Requirements {
+        /// The list.
+        list: PathBuf,
+        /// What installed them.
+        tool: String,
+        /// The end of what it said.
+        output: String,
+    },
+    /// A program did not end in time.
+    #[error("{what} did not end within {minutes} minutes")]
+    TooSlow {
+        /// The program.
+        what: String,
+        /// The bound.
+        minutes: u64,
+    },
+}
+
+impl Error {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } => ErrorKind::Internal,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Link { .. } | Self::Requirements { .. } => ErrorKind::Invalid,
+            Self::TooSlow { .. } => ErrorKind::TimedOut,
+        }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
