@@ -1,1 +1,18 @@
-//! Loaded copies of a function: runtimes and contracts.
+//! Loaded copies of a function: the ways to run code, and the contracts that the code expects.
+//!
+//! The controller sees two traits. A [`Runtime`] starts an [`Instance`] of a version; an instance runs one call at a time
+//! until it is stopped. [`process::ProcessRuntime`] runs any interpreter in a sandbox; its functions speak the Lambda
+//! Runtime API (2018-06-01), so that handlers written for AWS Lambda run unmodified. Routes reach them as payload format
+//! 2.0, changes of tables as DynamoDB stream records, other events as CloudEvents.
+//!
+//! Limits: code must be loaded within 10 s; an answer has at most 6 MiB and 100 bytes; a call ends at the version's
+//! timeout, and its instance with it.
+//!
+//! Strangers' code never runs in the platform's own process. Who a function is is known by the listener inside its
+//! sandbox; what answers there is handed in as [`process::Services`], so this crate knows no service.
+
+mod contract;
+pub mod process;
+mod runtime;
+
+pub use runtime::{Called, Instance, Runtime, Started};

@@ -1,0 +1,285 @@
+//! The meeting point of one instance's calls and its Runtime API: who waits for whom, in which order.
+//!
+//! A pure state machine behind a lock that belongs to this instance alone. The runtime's side asks for the next
+//! invocation and answers it; the platform's side gives one invocation at a time and waits for its answer. Answers for
+//! another request, second answers and calls out of order are refused with the error types of Lambda's own emulator.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aloft_base::InvocationId;
+use aloft_call::FunctionError;
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+/// An invocation as the runtime gets it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: InvocationId,
+    pub(crate) body: Bytes,
+    pub(crate) deadline_ms: u64,
+    pub(crate) trace: String,
+}
+
+/// What the runtime made of an invocation.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Answer(Bytes),
+    Error(FunctionError),
+    TooLarge { size: usize },
+}
+
+/// How loading the code ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Init {
+    Running,
+    Done,
+    Failed(FunctionError),
+}
+
+/// Why the runtime's request is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The id is not that of the invocation under way.
+    WrongId,
+    /// The request does not fit the state.
+    OutOfOrder {
+        state: &'static str,
+        wanted: &'static str,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    /// The code loads.
+    Loading,
+    /// The runtime waits for an invocation.
+    Waiting(oneshot::Sender<Job>),
+    /// The runtime works on this invocation.
+    Working {
+        id: InvocationId,
+        reply: oneshot::Sender<Reply>,
+    },
+    /// The runtime has answered and not yet asked for the next; one may already lie ready.
+    Answered(Option<(Job, oneshot::Sender<Reply>)>),
+    /// Loading failed; nothing more is expected.
+    Failed,
+}
+
+/// The meeting point of one instance's calls and its Runtime API.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    state: Mutex<State>,
+    init: watch::Sender<Init>,
+}
+
+impl Exchange {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::Loading),
+            init: watch::Sender::new(Init::Running),
+        }
+    }
+
+    /// How loading ends, for whoever waits for it.
+    pub(crate) fn init(&self) -> watch::Receiver<Init> {
+        self.init.subscribe()
+    }
+
+    /// The platform's side: gives the runtime an invocation. The receiver ends without a reply when the instance does.
+    pub(crate) fn give(&self, job: Job) -> Result<oneshot::Receiver<Reply>, Job> {
+        let (reply, replied) = oneshot::channel();
+        let mut state = self.lock();
+        match std::mem::replace(&mut *state, State::Answered(None)) {
+            State::Waiting(runtime) => {
+                let id = job.id;
+                match runtime.send(job) {
+                    Ok(()) => {
+                        *state = State::Working { id, reply };
+                        Ok(replied)
+                    }
+                    // The runtime's connection broke while it waited; it may ask again on another.
+                    Err(job) => {
+                        *state = State::Answered(Some((job, reply)));
+                        Ok(replied)
+                    }
+                }
+            }
+            State::Answered(None) => {
+                *state = State::Answered(Some((job, reply)));
+                Ok(replied)
+            }
+            other => {
+                *state = other;
+                Err(job)
+            }
+        }
+    }
+
+    /// The runtime's side: `GET …/invocation/next`. What is returned resolves to the next invocation.
+    pub(crate) fn next(&self) -> Result<oneshot::Receiver<Job>, Refused> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        match &mut *state {
+            State::Loading => {
+                *state = State::Waiting(sender);
+                self.init.send_replace(Init::Done);
+            }
+            // A runtime that lost its connection asks again; the former question is void.
+            State::Waiting(_) => *state = State::Waiting(sender),
+            State::Answered(ready) => match ready.take() {
+                Some((job, reply)) => {
+                    let id = job.id;
+                    *state = State::Working { id, reply };
+                    // The receiver is at hand, so this cannot fail.
+                    let _ = sender.send(job);
+                }
+                None => *state = State::Waiting(sender),
+            },
+            State::Working { .. } => {
+                return Err(Refused::OutOfOrder {
+                    state: "Busy",
+                    wanted: "Ready",
+                });
+            }
+            State::Failed => {
+                return Err(Refused::OutOfOrder {
+                    state: "InitError",
+                    wanted: "Ready",
+                });
+            }
+        }
+        Ok(receiver)
+    }
+
+    /// The runtime's side: an answer or an error for an invocation.
+    pub(crate) fn answer(&self, id: &str, reply: Reply) -> Result<(), Refused> {
+        let mut state = self.lock();
+        match &mut *state {
+            State::Working { id: current, .. } if current.to_string() == id => {}
+            State::Working { .. } | State::Waiting(_) | State::Answered(_) => return Err(Refused::WrongId),
+            State::Loading => {
+                return Err(Refused::OutOfOrder {
+                    state: "Initializing",
+                    wanted: "InvocationResponse",
+                });
+            }
+            State::Failed => {
+                return Err(Refused::OutOfOrder {
+                    state: "InitError",
+                    wanted: "InvocationResponse",
+                });
+            }
+        }
+        if let State::Working { reply: waiting, .. } = std::mem::replace(&mut *state, State::Answered(None)) {
+            // Nobody waits any more when the call timed out; the runtime need not know.
+            let _ = waiting.send(reply);
+        }
+        Ok(())
+    }
+
+    /// The runtime's side: the code could not be loaded.
+    pub(crate) fn fail_init(&self, error: FunctionError) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if !matches!(*state, State::Loading) {
+            return Err(Refused::OutOfOrder {
+                state: "Ready",
+                wanted: "InitError",
+            });
+        }
+        *state = State::Failed;
+        self.init.send_replace(Init::Failed(error));
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: u128) -> Job {
+        Job {
+            id: InvocationId::from_u128(id),
+            body: Bytes::new(),
+            deadline_ms: 0,
+            trace: String::new(),
+        }
+    }
+
+    fn id(id: u128) -> String {
+        InvocationId::from_u128(id).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_call_before_and_after_the_runtime_asks() {
+        let exchange = Exchange::new();
+        assert!(
+            exchange.give(job(1)).is_err(),
+            "nothing is given while the code loads"
+        );
+        let next = exchange.next().unwrap();
+        assert_eq!(*exchange.init().borrow(), Init::Done);
+        let reply = exchange.give(job(1)).unwrap();
+        assert_eq!(next.await.unwrap().id, InvocationId::from_u128(1));
+        exchange.answer(&id(1), Reply::Answer("a".into())).unwrap();
+        assert!(matches!(reply.await, Ok(Reply::Answer(body)) if body == "a"));
+        // The next one is given before the runtime asks.
+        let reply = exchange.give(job(2)).unwrap();
+        assert!(exchange.give(job(3)).is_err(), "one at a time");
+        assert_eq!(
+            exchange.next().unwrap().await.unwrap().id,
+            InvocationId::from_u128(2)
+        );
+        exchange.answer(&id(2), Reply::Answer("b".into())).unwrap();
+        assert!(matches!(reply.await, Ok(Reply::Answer(body)) if body == "b"));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_and_changes_nothing() {
+        let exchange = Exchange::new();
+        let early = exchange.answer(&id(1), Reply::Answer(Bytes::new()));
+        assert!(matches!(early, Err(Refused::OutOfOrder { .. })));
+        let _next = exchange.next().unwrap();
+        let mut reply = exchange.give(job(1)).unwrap();
+        assert_eq!(
+            exchange.answer(&id(9), Reply::Answer(Bytes::new())),
+            Err(Refused::WrongId)
+        );
+        assert_eq!(
+            exchange.answer("nonsense", Reply::Answer(Bytes::new())),
+            Err(Refused::WrongId)
+        );
+        assert!(exchange.next().is_err(), "an invocation is under way");
+        assert!(reply.try_recv().is_err(), "no answer has been taken");
+        exchange.answer(&id(1), Reply::Answer(Bytes::new())).unwrap();
+        assert_eq!(
+            exchange.answer(&id(1), Reply::Answer(Bytes::new())),
+            Err(Refused::WrongId),
+            "twice"
+        );
+        assert!(
+            exchange.fail_init(FunctionError::default()).is_err(),
+            "loading is over"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failed_load_is_told_to_whoever_waits() {
+        let exchange = Exchange::new();
+        let mut init = exchange.init();
+        let error = FunctionError {
+            kind: "E".into(),
+            message: "m".into(),
+            trace: vec![],
+        };
+        exchange.fail_init(error.clone()).unwrap();
+        assert_eq!(
+            *init.wait_for(|init| *init != Init::Running).await.unwrap(),
+            Init::Failed(error)
+        );
+        assert!(exchange.next().is_err());
+    }
+}

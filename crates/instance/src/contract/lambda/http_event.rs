@@ -1,0 +1,288 @@
+//! An HTTP call as Lambda's payload format 2.0, and the function's answer back as HTTP. Shapes: API Gateway's developer
+//! guide, "Create AWS Lambda proxy integrations for HTTP APIs".
+
+use aloft_base::{InvocationId, Tenant, Timestamp};
+use aloft_call::{Fault, HttpCall};
+use aloft_http::{Body, full};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+/// The event of an HTTP call.
+pub(crate) fn encode(
+    call: &HttpCall,
+    body: &Bytes,
+    id: InvocationId,
+    tenant: &Tenant,
+    now: Timestamp,
+) -> Vec<u8> {
+    let head = &call.head;
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let host = head.headers.get(header::HOST).map(text).unwrap_or_default();
+    let agent = head.headers.get(header::USER_AGENT).map(text).unwrap_or_default();
+    let query = head.uri.query().unwrap_or_default();
+    let mut event = Map::new();
+    event.insert("version".into(), "2.0".into());
+    event.insert("routeKey".into(), (&*call.route).into());
+    event.insert("rawPath".into(), head.uri.path().into());
+    event.insert("rawQueryString".into(), query.into());
+    let cookies = cookies(&head.headers);
+    if !cookies.is_empty() {
+        event.insert("cookies".into(), cookies.into());
+    }
+    event.insert("headers".into(), headers(&head.headers).into());
+    if !query.is_empty() {
+        event.insert("queryStringParameters".into(), query_parameters(query).into());
+    }
+    event.insert(
+        "requestContext".into(),
+        json!({
+            "accountId": tenant.as_str(),
+            "apiId": "aloft",
+            "domainName": host,
+            "domainPrefix": host.split('.').next().unwrap_or_default(),
+            "http": {
+                "method": head.method.as_str(),
+                "path": head.uri.path(),
+                "protocol": format!("{:?}", head.version),
+                "sourceIp": call.peer.to_string(),
+                "userAgent": agent,
+            },
+            "requestId": id.to_string(),
+            "routeKey": &*call.route,
+            "stage": "$default",
+            "time": clf_time(now),
+            "timeEpoch": now.as_millis(),
+        }),
+    );
+    if !call.variables.is_empty() {
+        let variables: Map<String, Value> = call
+            .variables
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.as_str().into()))
+            .collect();
+        event.insert("pathParameters".into(), variables.into());
+    }
+    let mut is_base64 = false;
+    if !body.is_empty() {
+        let body = match std::str::from_utf8(body) {
+            Ok(text) if is_text(&head.headers) => text.to_owned(),
+            _ => {
+                is_base64 = true;
+                BASE64.encode(body)
+            }
+        };
+        event.insert("body".into(), body.into());
+    }
+    event.insert("isBase64Encoded".into(), is_base64.into());
+    Value::Object(event).to_string().into_bytes()
+}
+
+/// Lower-case names, repeated ones joined by commas, without cookies, which have a place of their own.
+fn headers(map: &HeaderMap) -> Map<String, Value> {
+    let mut headers = Map::new();
+    for (name, value) in map.iter().filter(|(name, _)| *name != header::COOKIE) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        append(&mut headers, name.as_str().to_owned(), &value);
+    }
+    headers
+}
+
+fn cookies(map: &HeaderMap) -> Vec<Value> {
+    let lines = map
+        .get_all(header::COOKIE)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    lines
+        .flat_map(|line| {
+            line.split(';')
+                .map(|cookie| Value::from(cookie.trim()))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn query_parameters(query: &str) -> Map<String, Value> {
+    let mut parameters = Map::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        append(&mut parameters, decode_form(name), &decode_form(value));
+    }
+    parameters
+}
+
+fn append(map: &mut Map<String, Value>, name: String, value: &str) {
+    match map.get_mut(&name) {
+        Some(Value::String(former)) => {
+            former.push(',');
+            former.push_str(value);
+        }
+        _ => {
+            map.insert(name, value.into());
+        }
+    }
+}
+
+fn decode_form(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+/// Whether a body of this type is handed over as text. The list is API Gateway's.
+fn is_text(headers: &HeaderMap) -> bool {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return false;
+    }
+    // No type: API Gateway takes it for text.
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let kind = kind
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    kind.starts_with("text/")
+        || kind.ends_with("+json")
+        || kind.ends_with("+xml")
+        || matches!(
+            kind.as_str(),
+            "application/json" | "application/javascript" | "application/xml"
+        )
+}
+
+/// `12/Mar/2020:19:03:58 +0000`.
+fn clf_time(now: Timestamp) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (year, month, day, hour, minute, second, _) = now.civil();
+    let month = usize::try_from(month.saturating_sub(1))
+        .ok()
+        .and_then(|index| MONTHS.get(index))
+        .unwrap_or(&"Jan");
+    format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
+}
+
+/// The HTTP answer that a function's answer stands for.
+pub(crate) fn decode(answer: Bytes) -> Result<Response<Body>, Fault> {
+    let value: Value =
+        serde_json::from_slice(&answer).map_err(|error| garbage(format!("it is not JSON ({error})")))?;
+    let Value::Object(mut fields) = value else {
+        return Ok(plain(answer));
+    };
+    let Some(status) = fields.remove("statusCode") else {
+        return Ok(plain(answer));
+    };
+    let mut response = Response::new(full(body(&mut fields)?));
+    *response.status_mut() = status_code(&status)?;
+    set_headers(response.headers_mut(), fields.remove("headers"))?;
+    match fields.remove("cookies") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(cookies)) => {
+            for cookie in cookies {
+                let cookie = cookie
+                    .as_str()
+                    .ok_or_else(|| garbage("`cookies` must be a list of strings".into()))?;
+                let value = header_value("set-cookie", cookie)?;
+                response.headers_mut().append(header::SET_COOKIE, value);
+            }
+        }
+        Some(_) => return Err(garbage("`cookies` must be a list of strings".into())),
+    }
+    if !response.headers().contains_key(header::CONTENT_TYPE) {
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain;charset=UTF-8"),
+        );
+    }
+    Ok(response)
+}
+
+/// JSON without a status code is the body itself.
+fn plain(answer: Bytes) -> Response<Body> {
+    let mut response = Response::new(full(answer));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn status_code(value: &Value) -> Result<StatusCode, Fault> {
+    let number = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    // Informational codes announce a further answer, which never comes.
+    number
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|code| (200..=599).contains(code))
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or_else(|| {
+            garbage(format!(
+                "`statusCode` must be a number from 200 to 599, not {value}"
+            ))
+        })
+}
+
+fn body(fields: &mut Map<String, Value>) -> Result<Bytes, Fault> {
+    let is_base64 = match fields.remove("isBase64Encoded") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(flag)) => flag,
+        Some(_) => return Err(garbage("`isBase64Encoded` must be true or false".into())),
+    };
+    match fields.remove("body") {
+        None | Some(Value::Null) => Ok(Bytes::new()),
+        Some(Value::String(text)) if is_base64 => BASE64
+            .decode(&text)
+            .map(Bytes::from)
+            .map_err(|error| garbage(format!("`body` is not base64 ({error})"))),
+        Some(Value::String(text)) => Ok(Bytes::from(text)),
+        Some(_) => Err(garbage(
+            "`body` must be a string; use json.dumps or JSON.stringify".into(),
+        )),
+    }
+}
+
+fn set_headers(headers: &mut HeaderMap, value: Option<Value>) -> Result<(), Fault> {
+    let fields = match value {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(fields)) => fields,
+        Some(_) => return Err(garbage("`headers` must be an object".into())),
+    };
+    for (name, value) in fields {
+        let value = match value {
+            Value::String(text) => text,
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            Value::Null => continue,
+            Value::Array(_) | Value::Object(_) => {
+                return Err(garbage(format!("header \"{name}\" must be a string")));
+            }
+        };
+        let value = header_value(&name, &value)?;
+        let name =
+            HeaderName::try_from(&name).map_err(|_| garbage(format!("\"{name}\" is not a header's name")))?;
+        headers.insert(name, value);
+    }
+    Ok(())
+}
+
+fn header_value(name: &str, value: &str) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_str(value).map_err(|_| {
+        garbage(format!(
+            "the value of header \"{name}\" has characters that HTTP forbids"
+        ))
+    })
+}
+
+fn garbage(why: String) -> Fault {
+    Fault::Garbage { why }
+}

@@ -1,0 +1,11 @@
+//! AWS Lambda's contract: the Runtime API, and the events and answers that handlers expect.
+
+mod exchange;
+mod http_event;
+mod records;
+mod server;
+
+pub(crate) use exchange::{Exchange, Init, Job, Reply};
+pub(crate) use http_event::{decode as decode_http, encode as encode_http};
+pub(crate) use records::encode as encode_event;
+pub(crate) use server::{ANSWER_LIMIT, RuntimeApi};

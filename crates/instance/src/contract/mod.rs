@@ -1,0 +1,3 @@
+//! How the platform talks to the code. One folder for each contract.
+
+pub(crate) mod lambda;

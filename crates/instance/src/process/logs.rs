@@ -1,0 +1,159 @@
+//! What a function prints, cut into lines and told to the feed.
+//!
+//! Lines carry the invocation during which they were written. A line may still lie in the pipe when the next invocation
+//! begins, so [`Logs::begin`] first takes what is there. Reading never stops, whatever a function prints: a full pipe
+//! would block it. What is longer than a line may be is cut, and what comes faster than the feed takes it is dropped and
+//! counted there; memory stays bounded.
+
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aloft_base::{Clock, FunctionName, InvocationId, Stop};
+use aloft_observe::{Feed, Line, Notice, Stream};
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
+
+/// The longest line that is kept whole, Lambda's and CloudWatch's limit.
+const LINE_LIMIT: usize = 256 << 10;
+/// How much is read at once.
+const CHUNK: usize = 16 << 10;
+
+/// The two streams of one instance.
+pub(crate) struct Logs {
+    clock: Arc<dyn Clock>,
+    feed: Feed,
+    function: FunctionName,
+    streams: [(Stream, pipe::Receiver); 2],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    invocation: Option<InvocationId>,
+    partial: [Vec<u8>; 2],
+}
+
+impl Logs {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        feed: Feed,
+        function: FunctionName,
+        stdout: pipe::Receiver,
+        stderr: pipe::Receiver,
+    ) -> Self {
+        let streams = [(Stream::Stdout, stdout), (Stream::Stderr, stderr)];
+        Self {
+            clock,
+            feed,
+            function,
+            streams,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes what the former invocation has left, and counts what follows to this one.
+    pub(crate) fn begin(&self, invocation: InvocationId) {
+        let mut state = self.lock();
+        for index in 0..self.streams.len() {
+            self.take(&mut state, index);
+        }
+        state.invocation = Some(invocation);
+    }
+
+    /// Reads both streams until they end.
+    pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
+        let both = async {
+            tokio::join!(self.read(0), self.read(1));
+        };
+        tokio::select! {
+            () = both => {}
+            () = stop.asked() => {}
+        }
+    }
+
+    async fn read(&self, index: usize) {
+        let Some((_, pipe)) = self.streams.get(index) else {
+            return;
+        };
+        loop {
+            if pipe.ready(Interest::READABLE).await.is_err() {
+                return;
+            }
+            let ended = {
+                let mut state = self.lock();
+                self.take(&mut state, index)
+            };
+            if ended {
+                return;
+            }
+            // A function that never stops printing must not keep this thread from its other work.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes one chunk of what lies in the pipe; says whether the stream has ended.
+    fn take(&self, state: &mut State, index: usize) -> bool {
+        let Some((stream, pipe)) = self.streams.get(index) else {
+            return true;
+        };
+        let mut chunk = [0; CHUNK];
+        match pipe.try_read(&mut chunk) {
+            Ok(0) => {
+                let rest = state
+                    .partial
+                    .get_mut(index)
+                    .map(std::mem::take)
+                    .unwrap_or_default();
+                if !rest.is_empty() {
+                    self.tell(state.invocation, *stream, &rest);
+                }
+                true
+            }
+            Ok(count) => {
+                self.cut(state, index, *stream, chunk.get(..count).unwrap_or_default());
+                false
+            }
+            Err(error) => error.kind() != ErrorKind::WouldBlock && error.kind() != ErrorKind::Interrupted,
+        }
+    }
+
+    fn cut(&self, state: &mut State, index: usize, stream: Stream, mut bytes: &[u8]) {
+        let invocation = state.invocation;
+        let Some(partial) = state.partial.get_mut(index) else {
+            return;
+        };
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (line, rest) = bytes.split_at(end);
+            bytes = rest.get(1..).unwrap_or_default();
+            if partial.is_empty() {
+                self.tell(invocation, stream, line);
+            } else {
+                partial.extend_from_slice(line);
+                self.tell(invocation, stream, partial);
+                partial.clear();
+            }
+        }
+        partial.extend_from_slice(bytes);
+        if partial.len() >= LINE_LIMIT {
+            self.tell(invocation, stream, partial);
+            partial.clear();
+        }
+    }
+
+    fn tell(&self, invocation: Option<InvocationId>, stream: Stream, line: &[u8]) {
+        // One record is one line: Lambda's runtimes separate the lines within it by carriage returns.
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = String::from_utf8_lossy(line).into_owned();
+        self.feed.publish(Notice::Log(Line {
+            at: self.clock.now(),
+            function: self.function.clone(),
+            invocation,
+            stream,
+            text,
+        }));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,35 @@
+//! Functions as processes: any interpreter, in a sandbox of its own.
+
+mod environment;
+mod instance;
+mod logs;
+mod python;
+mod start;
+
+use std::sync::Arc;
+
+use aloft_call::Caller;
+use aloft_http::Handler;
+
+pub use python::{NoInterpreter, Pythons};
+pub use start::{Config, ProcessRuntime};
+
+/// The platform's services, as a function's instance meets them on its own listener.
+pub trait Services: Send + Sync + 'static {
+    /// What answers the requests of this caller. Who asks is known by the listener, whatever the request says.
+    fn handler(&self, caller: Caller) -> Arc<dyn Handler>;
+
+    /// Session credentials for the caller. SDKs insist on keys, and what they presign leaves the sandbox.
+    fn credentials(&self, caller: &Caller) -> Credentials;
+}
+
+/// Session credentials, as AWS SDKs read them from the environment.
+#[derive(Clone)]
+pub struct Credentials {
+    /// `AWS_ACCESS_KEY_ID`.
+    pub key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret: String,
+    /// `AWS_SESSION_TOKEN`.
+    pub token: String,
+}

@@ -1,0 +1,293 @@
+//! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Chance, Clock, Policy, Region, Size, Tasks, Tenant};
+use aloft_call::{Caller, Fault, FunctionError, Principal};
+use aloft_function::Version;
+use aloft_http::Limits;
+use aloft_observe::Feed;
+use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
+use async_trait::async_trait;
+
+use super::Services;
+use super::environment::environment;
+use super::instance::ProcessInstance;
+use super::logs::Logs;
+use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Init, RuntimeApi};
+use crate::runtime::{Runtime, Started};
+
+/// Where a function finds its code, the platform's bootstrap, and what it requires.
+pub(super) const TASK: &str = "/var/task";
+pub(super) const RUNTIME: &str = "/var/runtime";
+const REQUIREMENTS: &str = "/opt/python";
+/// The ports inside a sandbox: the Runtime API where Lambda's emulator has it, the services where they are outside.
+const RUNTIME_PORT: u16 = 9001;
+const SERVICES_PORT: u16 = 4566;
+/// Lambda's bound for loading the code.
+const INIT_TIME: Duration = Duration::from_secs(10);
+/// Lambda's bounds for processes (with threads) and open files, and the size of `/tmp`.
+const PROCESSES: u32 = 1_024;
+const FILES: u32 = 1_024;
+const SCRATCH: Size = Size::from_mib(512);
+const BOOTSTRAP: &str = include_str!("bootstrap.py");
+
+/// What the runtime is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Which walls a sandbox has.
+    pub isolation: Isolation,
+    /// A folder of the platform's own, for what instances share.
+    pub folder: PathBuf,
+    /// The tenant and the region of all functions.
+    pub tenant: Tenant,
+    /// The region that functions see.
+    pub region: Region,
+}
+
+/// Runs functions as processes in sandboxes.
+pub struct ProcessRuntime {
+    config: Config,
+    spawner: Spawner,
+    services: Arc<dyn Services>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    tasks: Tasks,
+    feed: Feed,
+    system: Vec<Mount>,
+}
+
+impl ProcessRuntime {
+    /// A runtime whose sandboxes the spawner makes. Writes the bootstrap into its folder.
+    pub fn new(
+        config: Config,
+        spawner: Spawner,
+        services: Arc<dyn Services>,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        tasks: Tasks,
+        feed: Feed,
+    ) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&config.folder)?;
+        std::fs::write(config.folder.join("bootstrap.py"), BOOTSTRAP)?;
+        Ok(Self {
+            config,
+            spawner,
+            services,
+            clock,
+            chance,
+            tasks,
+            feed,
+            system: Mount::system(),
+        })
+    }
+
+    fn spec(&self, version: &Version, caller: &Caller) -> Spec {
+        let interpreter = &version.interpreter;
+        let is_isolated = self.config.isolation == Isolation::Full;
+        // Without walls the host's own paths are seen.
+        let inside = |path: &'static str, outside: &Path| {
+            if is_isolated {
+                PathBuf::from(path)
+            } else {
+                outside.to_owned()
+            }
+        };
+        let task = inside(TASK, &version.code.task);
+        let bootstrap = inside(RUNTIME, &self.config.folder).join("bootstrap.py");
+        let requirements = version
+            .code
+            .requirements
+            .as_ref()
+            .map(|folder| inside(REQUIREMENTS, folder));
+        let mut mounts = self.system.clone();
+        let is_system = |prefix: &PathBuf| prefix.starts_with("/usr");
+        mounts.extend(
+            interpreter
+                .prefixes
+                .iter()
+                .filter(|prefix| !is_system(prefix))
+                .map(Mount::same),
+        );
+        mounts.push(Mount::read_only(&version.code.task, TASK));
+        mounts.push(Mount::read_only(&self.config.folder, RUNTIME));
+        mounts.extend(
+            version
+                .code
+                .requirements
+                .as_ref()
+                .map(|folder| Mount::read_only(folder, REQUIREMENTS)),
+        );
+        let credentials = self.services.credentials(caller);
+        let mut variables = environment(
+            version,
+            &self.config.region,
+            credentials,
+            self.clock.now(),
+            self.chance.next_u64(),
+        );
+        variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
+        variables.push(("LAMBDA_TASK_ROOT".into(), task.clone().into()));
+        variables.extend(requirements.map(|folder| ("ALOFT_REQUIREMENTS".into(), folder.into())));
+        let listen = |port, variable: &str, before: &str| Listen {
+            port,
+            announce: Some((variable.into(), before.into())),
+        };
+        Spec {
+            name: version.function.to_string(),
+            // -S: the site module is slow and its folders are not here; see bootstrap.py.
+            argv: vec![
+                interpreter.executable.clone().into(),
+                "-S".into(),
+                bootstrap.into(),
+            ],
+            environment: variables,
+            directory: task,
+            mounts,
+            memory: version.memory,
+            processes: PROCESSES,
+            files: FILES,
+            scratch: SCRATCH,
+            listen: vec![
+                listen(RUNTIME_PORT, "AWS_LAMBDA_RUNTIME_API", ""),
+                listen(SERVICES_PORT, "AWS_ENDPOINT_URL", "http://"),
+            ],
+            isolation: self.config.isolation,
+        }
+    }
+
+    /// Answers on the two listeners inside the sandbox, and reads what the function prints.
+    fn attend(
+        &self,
+        version: Arc<Version>,
+        caller: Caller,
+        started: aloft_sandbox::Started,
+        exchange: &Arc<Exchange>,
+    ) -> Result<ProcessInstance, Fault> {
+        // The instance's own tasks end with it.
+        let tasks = Tasks::new(self.tasks.stop().child());
+        let [runtime, services] = <[_; 2]>::try_from(started.listeners)
+            .map_err(|listeners| {
+                platform(&format!(
+                    "the sandbox opened {} listeners instead of 2",
+                    listeners.len()
+                ))
+            })?
+            .map(adopt);
+        let Caller { tenant, region, .. } = &caller;
+        let arn = format!("arn:aws:lambda:{region}:{tenant}:function:{}", version.function);
+        let runtime_limits = Limits {
+            connections: 16,
+            body_bytes: ANSWER_LIMIT,
+            // The runtime waits for its next invocation as long as it takes.
+            idle_time: Duration::from_secs(86_400 * 365),
+            drain: Duration::ZERO,
+            ..Limits::default()
+        };
+        aloft_http::serve(
+            runtime?,
+            runtime_limits,
+            Arc::new(RuntimeApi::new(exchange.clone(), &arn)),
+            &tasks,
+        );
+        let services_limits = Limits {
+            connections: 256,
+            body_bytes: 17 << 20,
+            drain: Duration::ZERO,
+            ..Limits::default()
+        };
+        aloft_http::serve(
+            services?,
+            services_limits,
+            self.services.handler(caller.clone()),
+            &tasks,
+        );
+        let logs = Arc::new(Logs::new(
+            self.clock.clone(),
+            self.feed.clone(),
+            version.function.clone(),
+            started.stdout,
+            started.stderr,
+        ));
+        let (reader, stop) = (logs.clone(), tasks.stop().clone());
+        tasks.start("read what a function prints", Policy::Alone, async move {
+            reader.run(stop).await;
+            Ok::<(), Infallible>(())
+        });
+        let (exchange, clock) = (exchange.clone(), self.clock.clone());
+        Ok(ProcessInstance::new(
+            version,
+            caller,
+            started.sandbox,
+            exchange,
+            tasks,
+            logs,
+            clock,
+        ))
+    }
+}
+
+#[async_trait]
+impl Runtime for ProcessRuntime {
+    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault> {
+        let began = self.clock.instant();
+        let caller = Caller {
+            tenant: self.config.tenant.clone(),
+            region: self.config.region.clone(),
+            principal: Principal::Function {
+                name: version.function.clone(),
+                grants: version.grants.clone(),
+            },
+        };
+        let spec = self.spec(&version, &caller);
+        let started = self
+            .spawner
+            .spawn(&spec)
+            .await
+            .map_err(|error| platform(&error.to_string()))?;
+        let exchange = Arc::new(Exchange::new());
+        let instance = Arc::new(self.attend(version, caller, started, &exchange)?);
+        let mut init = exchange.init();
+        let loaded = async {
+            tokio::select! {
+                init = init.wait_for(|init| *init != Init::Running) => match init.as_deref() {
+                    Ok(Init::Failed(error)) => Err(Fault::Init(error.clone())),
+                    Ok(Init::Done | Init::Running) => Ok(()),
+                    Err(_) => Err(platform("the instance's Runtime API ended")),
+                },
+                fault = instance.exit_before_loaded() => Err(fault),
+            }
+        };
+        let loaded = tokio::time::timeout(INIT_TIME, loaded).await.unwrap_or_else(|_| {
+            let message = format!("the code was not loaded within {} seconds", INIT_TIME.as_secs());
+            Err(Fault::Init(FunctionError {
+                kind: "Runtime.InitTimeout".into(),
+                message,
+                trace: vec![],
+            }))
+        });
+        if let Err(fault) = loaded {
+            crate::Instance::stop(&*instance);
+            return Err(fault);
+        }
+        Ok(Started {
+            instance,
+            init: self.clock.instant().duration_since(began),
+        })
+    }
+}
+
+fn platform(why: &str) -> Fault {
+    Fault::Platform { why: why.to_owned() }
+}
+
+/// Makes a listener of the sandbox's one of the platform's event loop.
+fn adopt(listener: std::net::TcpListener) -> Result<tokio::net::TcpListener, Fault> {
+    let adopted = listener
+        .set_nonblocking(true)
+        .and_then(|()| tokio::net::TcpListener::from_std(listener));
+    adopted.map_err(|error| platform(&format!("a listener inside the sandbox cannot be used: {error}")))
+}

@@ -1,0 +1,52 @@
+//! What the controller sees of the ways to run code: two traits and what they answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_call::{Answer, Call, Fault};
+use aloft_function::Version;
+use async_trait::async_trait;
+
+/// A way to run code.
+#[async_trait]
+pub trait Runtime: Send + Sync + 'static {
+    /// Starts an instance of a version and waits until its code is loaded.
+    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault>;
+}
+
+/// An instance that has loaded its code.
+pub struct Started {
+    /// The instance.
+    pub instance: Arc<dyn Instance>,
+    /// From the beginning until the code was loaded.
+    pub init: Duration,
+}
+
+/// One loaded, running copy of a version.
+#[async_trait]
+pub trait Instance: Send + Sync + 'static {
+    /// Runs one call to its end or to the function's timeout. One at a time.
+    async fn call(&self, call: Call) -> Called;
+
+    /// Waits until the instance has ended, by itself or stopped.
+    async fn ended(&self);
+
+    /// Ends the instance at once, with everything that it started.
+    fn stop(&self);
+
+    /// The most memory that it has used so far, in bytes.
+    fn memory_peak(&self) -> u64;
+}
+
+/// What became of one call on one instance.
+#[derive(Debug)]
+pub struct Called {
+    /// The answer, or why there is none.
+    pub result: Result<Answer, Fault>,
+    /// How long the code ran.
+    pub run: Duration,
+    /// Bytes in and out.
+    pub bytes: (u64, u64),
+    /// Whether the instance can take another call.
+    pub is_reusable: bool,
+}
