@@ -1,1 +1,24 @@
-//! Admission, pools and keep-alive; implements call::Invoke.
+//! The controller: loads code when a call needs it, keeps it while calls come, unloads it when they stop.
+//!
+//! Every entry hands its calls to [`Controller`], which implements [`call::Invoke`](aloft_call::Invoke). Each version of a
+//! function has a pool. What a pool does next is decided by a pure state machine, [`pool::State`]; the code around it only
+//! carries the decisions out. Admission happens here and nowhere else:
+//!
+//! - a call takes the instance that was used last (its caches are warmest, and the others become idle and are unloaded);
+//! - else it waits, and an instance is started for it if the function's `concurrency` allows; it takes whichever instance
+//!   is free first, the new one or another's;
+//! - at most `queue.length` calls wait, each at most `queue.wait`; what goes beyond is refused as busy;
+//! - an instance without a call for `idle` is stopped; one that timed out, ended or broke is stopped and replaced.
+//!
+//! A call that has begun runs to its end even when its caller goes away; one that still waits is taken out of the queue.
+//! Every call ends in one [`Outcome`](aloft_call::Outcome) and one metering record.
+//!
+//! A warm call takes no lock that another function's calls take, and waits for no disk.
+
+mod controller;
+mod metrics;
+pub mod pool;
+mod record;
+mod run;
+
+pub use controller::{Config, Controller, InstanceStatus, PoolStatus};

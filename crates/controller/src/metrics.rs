@@ -1,0 +1,113 @@
+//! The controller's metrics. Labels are bounded: functions that are defined, and the faults' words.
+
+use aloft_base::FunctionName;
+use aloft_observe::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFunction {
+    function: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    function: String,
+    outcome: &'static str,
+}
+
+/// What the controller counts.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    invocations: Family<ByOutcome, Counter>,
+    duration: Family<ByFunction, Histogram, fn() -> Histogram>,
+    cold_starts: Family<ByFunction, Counter>,
+    instances: Family<ByFunction, Gauge>,
+}
+
+/// From half a millisecond to a function's longest timeout.
+const DURATION_BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0, 900.0,
+];
+
+impl Declared {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS);
+        let declared = Self {
+            invocations: Family::default(),
+            duration: Family::new_with_constructor(histogram),
+            cold_starts: Family::default(),
+            instances: Family::default(),
+        };
+        metrics.register(|registry| {
+            registry.register(
+                "function_invocations",
+                "Calls that ended, by function and outcome (ok, or the fault's word)",
+                declared.invocations.clone(),
+            );
+            registry.register(
+                "function_run_seconds",
+                "How long the code of calls ran, without waiting and loading",
+                declared.duration.clone(),
+            );
+            registry.register(
+                "function_cold_starts",
+                "Calls for which an instance was started",
+                declared.cold_starts.clone(),
+            );
+            registry.register(
+                "function_instances",
+                "Instances that are loaded",
+                declared.instances.clone(),
+            );
+        });
+        declared
+    }
+
+    /// The handles of one function, looked up once, so that a warm call takes no shared lock.
+    pub(crate) fn of(&self, function: &FunctionName) -> FunctionMetrics {
+        let by_function = ByFunction {
+            function: function.to_string(),
+        };
+        FunctionMetrics {
+            ok: self.invocations.get_or_create_owned(&ByOutcome {
+                function: function.to_string(),
+                outcome: "ok",
+            }),
+            duration: self.duration.get_or_create_owned(&by_function),
+            cold_starts: self.cold_starts.get_or_create_owned(&by_function),
+            instances: self.instances.get_or_create_owned(&by_function),
+            all: self.clone(),
+            function: function.to_string(),
+        }
+    }
+}
+
+/// The handles of one function.
+#[derive(Debug)]
+pub(crate) struct FunctionMetrics {
+    ok: Counter,
+    pub(crate) duration: Histogram,
+    pub(crate) cold_starts: Counter,
+    pub(crate) instances: Gauge,
+    all: Declared,
+    function: String,
+}
+
+impl FunctionMetrics {
+    pub(crate) fn ended(&self, fault: Option<&'static str>) {
+        match fault {
+            None => self.ok.inc(),
+            Some(outcome) => {
+                let labels = ByOutcome {
+                    function: self.function.clone(),
+                    outcome,
+                };
+                self.all.invocations.get_or_create(&labels).inc()
+            }
+        };
+    }
+}

@@ -1,0 +1,54 @@
+//! The metering record of a call that ended.
+
+use std::sync::Arc;
+
+use aloft_base::{FunctionName, InvocationId, Timestamp};
+use aloft_call::{Call, Outcome, Payload};
+use aloft_observe::{Invocation, Notice};
+
+/// What a record needs of a call, taken before the call is handed over.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) id: InvocationId,
+    kind: &'static str,
+    root: Option<InvocationId>,
+}
+
+impl Origin {
+    pub(crate) fn of(call: &Call) -> Self {
+        let kind = match call.payload {
+            Payload::Http(_) => "http",
+            Payload::Event(_) => "event",
+            Payload::Direct(_) => "direct",
+        };
+        Self {
+            id: call.id,
+            kind,
+            root: call.lineage.root,
+        }
+    }
+}
+
+/// The record of one call.
+pub(crate) fn record(function: &FunctionName, origin: &Origin, outcome: &Outcome, at: Timestamp) -> Notice {
+    let usage = &outcome.usage;
+    let millis = |duration: std::time::Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+    Notice::Invocation(Box::new(Invocation {
+        at,
+        invocation: origin.id,
+        function: function.clone(),
+        version: usage.version.clone(),
+        kind: Arc::from(origin.kind),
+        root: origin.root,
+        cold: usage.cold.is_some(),
+        queued_ms: millis(usage.queued),
+        init_ms: usage.cold.map_or(0.0, |cold| millis(cold.init)),
+        run_ms: millis(usage.run),
+        billed_ms: usage.billed_ms(),
+        memory_peak_bytes: usage.memory_peak,
+        in_bytes: usage.bytes.0,
+        out_bytes: usage.bytes.1,
+        outcome: Arc::from(outcome.result.as_ref().err().map_or("ok", |fault| fault.word())),
+        error: outcome.result.as_ref().err().map(ToString::to_string),
+    }))
+}

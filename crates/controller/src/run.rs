@@ -1,0 +1,526 @@
+//! A pool with its instances: asks the state machine what to do and does it.
+//!
+//! The lock is the pool's own and is held for a decision, never while code of a function runs or anything is awaited.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use aloft_base::{Policy, Tasks};
+use aloft_call::{Call, ColdStart, Fault, Outcome, Usage};
+use aloft_function::Version;
+use aloft_instance::{Instance, Started};
+use tokio::sync::{Notify, oneshot};
+
+use crate::controller::{Inner, InstanceStatus, PoolStatus};
+use crate::metrics::FunctionMetrics;
+use crate::pool::{Action, Command, InstanceId, Limits, Refusal, State, Ticket};
+use crate::record::Origin;
+
+/// One version's instances, and the calls that wait for them.
+pub(crate) struct Pool {
+    version: Arc<Version>,
+    metrics: FunctionMetrics,
+    core: Mutex<Core>,
+    /// Told when the timer must look again.
+    rearm: Notify,
+}
+
+struct Core {
+    state: State,
+    instances: BTreeMap<InstanceId, Slot>,
+    waiters: BTreeMap<Ticket, oneshot::Sender<Decision>>,
+    tickets: u64,
+    numbers: u64,
+    /// For when the timer is set; it never needs to be set later than this.
+    armed: Option<Instant>,
+    has_timer: bool,
+}
+
+struct Slot {
+    instance: Arc<dyn Instance>,
+    born: Instant,
+    init: Duration,
+    calls: u64,
+    is_busy: bool,
+}
+
+/// What the pool has decided about a call.
+enum Decision {
+    Run {
+        id: InstanceId,
+        instance: Arc<dyn Instance>,
+        cold: Option<ColdStart>,
+    },
+    Refuse(Refusal),
+    Fail {
+        fault: Fault,
+        init: Duration,
+    },
+}
+
+/// What is to be done once the lock is free.
+#[derive(Default)]
+struct Effects {
+    starts: usize,
+    stops: Vec<Arc<dyn Instance>>,
+    mine: Option<Decision>,
+}
+
+impl Pool {
+    pub(crate) fn new(version: Arc<Version>, starts: usize, metrics: FunctionMetrics) -> Arc<Self> {
+        let limits = Limits {
+            concurrency: version.concurrency,
+            starts,
+            queue_length: version.queue.length,
+            queue_wait: version.queue.wait,
+            idle: version.idle,
+        };
+        let core = Core {
+            state: State::new(limits),
+            instances: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            tickets: 0,
+            numbers: 0,
+            armed: None,
+            has_timer: false,
+        };
+        Arc::new(Self {
+            version,
+            metrics,
+            core: Mutex::new(core),
+            rearm: Notify::new(),
+        })
+    }
+
+    pub(crate) fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// Runs one call.
+    pub(crate) async fn invoke(self: Arc<Self>, inner: &Arc<Inner>, call: Call, origin: Origin) -> Outcome {
+        let arrived = inner.clock.instant();
+        let (ticket, decision) = self.admit(inner);
+        let decision = match decision {
+            Ok(decision) => decision,
+            Err(receiver) => {
+                Waiting {
+                    pool: &self,
+                    inner,
+                    ticket,
+                    receiver,
+                    is_decided: false,
+                }
+                .decision()
+                .await
+            }
+        };
+        let queued = inner.clock.instant().duration_since(arrived);
+        let (id, instance, cold) = match decision {
+            Decision::Run { id, instance, cold } => (id, instance, cold),
+            Decision::Refuse(refusal) => return self.refuse(inner, &origin, refusal, queued),
+            Decision::Fail { fault, init } => {
+                let usage = Usage {
+                    cold: Some(ColdStart { init }),
+                    queued,
+                    ..self.usage()
+                };
+                return self.end(inner, &origin, Err(fault), usage);
+            }
+        };
+        let (pool, owner) = (self.clone(), inner.clone());
+        let run = async move {
+            let called = instance.call(call).await;
+            let usage = Usage {
+                cold,
+                // What it waited while its own instance loaded is the load, not the queue.
+                queued: queued.saturating_sub(cold.map_or(Duration::ZERO, |cold| cold.init)),
+                run: called.run,
+                memory_peak: instance.memory_peak(),
+                bytes: called.bytes,
+                ..pool.usage()
+            };
+            pool.step(&owner, Command::Finished(id, called.is_reusable), None);
+            pool.end(&owner, &origin, called.result, usage)
+        };
+        Running {
+            run: Some(Box::pin(run)),
+            tasks: inner.tasks.clone(),
+        }
+        .await
+    }
+
+    /// Retires the pool: what waits still runs, then its instances are stopped.
+    pub(crate) fn retire(self: &Arc<Self>, inner: &Arc<Inner>) {
+        self.step(inner, Command::Retire, None);
+    }
+
+    /// As [`retire`](Self::retire), and new calls are refused.
+    pub(crate) fn drain(self: &Arc<Self>, inner: &Arc<Inner>) {
+        self.step(inner, Command::Drain, None);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().state.is_empty()
+    }
+
+    /// Stops every instance, whatever runs on it.
+    pub(crate) fn stop_all(&self) {
+        let instances: Vec<Arc<dyn Instance>> = self
+            .lock()
+            .instances
+            .values()
+            .map(|slot| slot.instance.clone())
+            .collect();
+        for instance in instances {
+            instance.stop();
+        }
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> PoolStatus {
+        let core = self.lock();
+        let (_, _, starting, waiting) = core.state.counts();
+        let instances = core.instances.iter().map(|(id, slot)| InstanceStatus {
+            number: id.0,
+            is_busy: slot.is_busy,
+            calls: slot.calls,
+            age: now.saturating_duration_since(slot.born),
+            memory_peak: slot.instance.memory_peak(),
+        });
+        PoolStatus {
+            version: self.version.clone(),
+            instances: instances.collect(),
+            starting,
+            waiting,
+        }
+    }
+
+    /// Lets the pool decide about a new call: at once, or later through the receiver.
+    fn admit(
+        self: &Arc<Self>,
+        inner: &Arc<Inner>,
+    ) -> (Ticket, Result<Decision, oneshot::Receiver<Decision>>) {
+        let mut core = self.lock();
+        core.tickets += 1;
+        let ticket = Ticket(core.tickets);
+        let actions = core.state.decide(Command::Call(ticket), inner.clock.instant());
+        let mut effects = core.perform(actions, Some(ticket), None);
+        if let Some(decision) = effects.mine.take() {
+            drop(core);
+            return (ticket, Ok(decision));
+        }
+        let (sender, receiver) = oneshot::channel();
+        core.waiters.insert(ticket, sender);
+        let must_rearm = core.must_rearm();
+        drop(core);
+        self.carry_out(inner, effects, must_rearm);
+        (ticket, Err(receiver))
+    }
+
+    fn step(self: &Arc<Self>, inner: &Arc<Inner>, command: Command, failed: Option<(Fault, Duration)>) {
+        let mut core = self.lock();
+        match command {
+            Command::Finished(id, _) => {
+                if let Some(slot) = core.instances.get_mut(&id) {
+                    slot.is_busy = false;
+                }
+            }
+            // One that ended while a call ran on it is taken out when the call has ended, too.
+            Command::Ended(id) if core.instances.get(&id).is_some_and(|slot| !slot.is_busy) => {
+                core.instances.remove(&id);
+                self.metrics.instances.dec();
+            }
+            _ => {}
+        }
+        let actions = core.state.decide(command, inner.clock.instant());
+        let before = core.instances.len();
+        let effects = core.perform(actions, None, failed);
+        let removed = before - core.instances.len();
+        let must_rearm = core.must_rearm();
+        drop(core);
+        self.metrics
+            .instances
+            .dec_by(i64::try_from(removed).unwrap_or(i64::MAX));
+        self.carry_out(inner, effects, must_rearm);
+        inner.settled.notify_waiters();
+    }
+
+    fn carry_out(self: &Arc<Self>, inner: &Arc<Inner>, effects: Effects, must_rearm: Rearm) {
+        for instance in effects.stops {
+            instance.stop();
+        }
+        for _ in 0..effects.starts {
+            let (pool, owner) = (self.clone(), inner.clone());
+            inner.tasks.start("start an instance", Policy::Alone, async move {
+                pool.start(&owner).await;
+                Ok::<(), Infallible>(())
+            });
+        }
+        match must_rearm {
+            Rearm::No => {}
+            Rearm::Notify => self.rearm.notify_one(),
+            Rearm::Begin => {
+                let timer = timer(Arc::downgrade(self), inner.clone());
+                inner.tasks.start("a pool's timer", Policy::Alone, timer);
+            }
+        }
+    }
+
+    async fn start(self: &Arc<Self>, inner: &Arc<Inner>) {
+        let began = inner.clock.instant();
+        match inner.runtime.start(self.version.clone()).await {
+            Ok(Started { instance, init }) => {
+                let id = {
+                    let mut core = self.lock();
+                    core.numbers += 1;
+                    let id = InstanceId(core.numbers);
+                    let slot = Slot {
+                        instance: instance.clone(),
+                        born: began,
+                        init,
+                        calls: 0,
+                        is_busy: false,
+                    };
+                    core.instances.insert(id, slot);
+                    id
+                };
+                self.metrics.instances.inc();
+                self.step(inner, Command::Started(id), None);
+                instance.ended().await;
+                self.step(inner, Command::Ended(id), None);
+            }
+            Err(fault) => {
+                let init = inner.clock.instant().duration_since(began);
+                self.step(inner, Command::StartFailed, Some((fault, init)));
+            }
+        }
+    }
+
+    fn refuse(&self, inner: &Inner, origin: &Origin, refusal: Refusal, queued: Duration) -> Outcome {
+        let queue = self.version.queue;
+        let busy = |why| Fault::Busy {
+            why,
+            retry_after: Duration::from_secs(1),
+        };
+        let fault = match refusal {
+            Refusal::QueueFull => busy(format!("its queue of {} calls is full", queue.length)),
+            Refusal::WaitedTooLong => busy(format!("none became free within {:?}", queue.wait)),
+            Refusal::Draining => Fault::Draining,
+        };
+        self.end(
+            inner,
+            origin,
+            Err(fault),
+            Usage {
+                queued,
+                ..Usage::default()
+            },
+        )
+    }
+
+    fn end(
+        &self,
+        inner: &Inner,
+        origin: &Origin,
+        result: Result<aloft_call::Answer, Fault>,
+        usage: Usage,
+    ) -> Outcome {
+        self.metrics.ended(result.as_ref().err().map(Fault::word));
+        self.metrics.duration.observe(usage.run.as_secs_f64());
+        if usage.cold.is_some() {
+            self.metrics.cold_starts.inc();
+        }
+        let outcome = Outcome {
+            id: origin.id,
+            result,
+            usage,
+        };
+        inner.tell(&self.version.function, origin, &outcome);
+        outcome
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            version: Some(self.version.id.clone()),
+            ..Usage::default()
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the timer has to look again.
+#[derive(Clone, Copy)]
+enum Rearm {
+    No,
+    Notify,
+    Begin,
+}
+
+impl Core {
+    /// Carries out what needs the lock, and returns the rest.
+    fn perform(
+        &mut self,
+        actions: Vec<Action>,
+        mine: Option<Ticket>,
+        failed: Option<(Fault, Duration)>,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        for action in actions {
+            let (ticket, decision) = match action {
+                Action::Start => {
+                    effects.starts += 1;
+                    continue;
+                }
+                Action::Stop(id) => {
+                    effects
+                        .stops
+                        .extend(self.instances.remove(&id).map(|slot| slot.instance));
+                    continue;
+                }
+                Action::Run(ticket, id) => (ticket, self.run(id)),
+                Action::Refuse(ticket, refusal) => (ticket, Some(Decision::Refuse(refusal))),
+                Action::Fail(ticket) => {
+                    let fail = |(fault, init)| Decision::Fail { fault, init };
+                    (ticket, failed.clone().map(fail))
+                }
+            };
+            // Whoever waits for a decision that cannot be told is answered by the end of the channel.
+            let Some(decision) = decision else { continue };
+            if mine == Some(ticket) {
+                effects.mine = Some(decision);
+            } else if let Some(waiter) = self.waiters.remove(&ticket) {
+                // A caller that just went away cancels; its guard gives the instance back.
+                let _ = waiter.send(decision);
+            }
+        }
+        effects
+    }
+
+    fn run(&mut self, id: InstanceId) -> Option<Decision> {
+        let slot = self.instances.get_mut(&id)?;
+        let cold = (slot.calls == 0).then_some(ColdStart { init: slot.init });
+        slot.calls += 1;
+        slot.is_busy = true;
+        Some(Decision::Run {
+            id,
+            instance: slot.instance.clone(),
+            cold,
+        })
+    }
+
+    fn must_rearm(&mut self) -> Rearm {
+        let Some(next) = self.state.next_deadline() else {
+            return Rearm::No;
+        };
+        if !self.has_timer {
+            self.has_timer = true;
+            self.armed = Some(next);
+            return Rearm::Begin;
+        }
+        // The timer may wake too early, which costs one look, but never too late.
+        if self.armed.is_some_and(|armed| armed <= next) {
+            return Rearm::No;
+        }
+        self.armed = Some(next);
+        Rearm::Notify
+    }
+}
+
+/// Ticks the pool when a deadline comes; ends when there is none left, so that an idle platform has no timers.
+async fn timer(pool: Weak<Pool>, inner: Arc<Inner>) -> Result<(), Infallible> {
+    loop {
+        let Some(strong) = pool.upgrade() else {
+            return Ok(());
+        };
+        let next = {
+            let mut core = strong.lock();
+            core.armed = core.state.next_deadline();
+            core.has_timer = core.armed.is_some();
+            core.armed
+        };
+        let Some(next) = next else { return Ok(()) };
+        let now = inner.clock.instant();
+        if next <= now {
+            strong.step(&inner, Command::Tick, None);
+            continue;
+        }
+        tokio::select! {
+            // All three are safe to cancel: none of them holds anything.
+            () = tokio::time::sleep(next - now) => {}
+            () = strong.rearm.notified() => {}
+            () = inner.tasks.stop().asked() => return Ok(()),
+        }
+    }
+}
+
+/// A call that waits. When its caller goes away, it leaves the queue, or gives back the instance that it has just got.
+struct Waiting<'a> {
+    pool: &'a Arc<Pool>,
+    inner: &'a Arc<Inner>,
+    ticket: Ticket,
+    receiver: oneshot::Receiver<Decision>,
+    is_decided: bool,
+}
+
+impl Waiting<'_> {
+    async fn decision(mut self) -> Decision {
+        let decision = (&mut self.receiver).await;
+        self.is_decided = true;
+        // The sender is dropped undecided only when an instance vanished in between: the caller may ask again.
+        decision.unwrap_or(Decision::Refuse(Refusal::Draining))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.is_decided {
+            return;
+        }
+        let still_waits = self.pool.lock().waiters.remove(&self.ticket).is_some();
+        if still_waits {
+            self.pool.step(self.inner, Command::Cancel(self.ticket), None);
+        } else if let Ok(Decision::Run { id, .. }) = self.receiver.try_recv() {
+            self.pool.step(self.inner, Command::Finished(id, true), None);
+        }
+    }
+}
+
+/// A call that runs. When its caller goes away it runs on as a task of its own: a change that has begun is not torn in two.
+struct Running {
+    run: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    tasks: Tasks,
+}
+
+impl Future for Running {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let Some(run) = self.run.as_mut() else {
+            return Poll::Pending;
+        };
+        let polled = run.as_mut().poll(context);
+        if polled.is_ready() {
+            self.run = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.tasks
+                .start("a call whose caller went away", Policy::Alone, async move {
+                    run.await;
+                    Ok::<(), Infallible>(())
+                });
+        }
+    }
+}
