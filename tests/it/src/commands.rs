@@ -1,0 +1,309 @@
+//! The commands: data on stdout, the rest on stderr, and exit codes that a script can rely on.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::{Finished, Platform, Project, aloft, get, tool, wait_for};
+
+const DEFINITION: &str = r#"[project]
+name = "commands"
+[functions.hello]
+runtime = "python3"
+source = "functions"
+handler = "hello.handler"
+[functions.fails]
+runtime = "python3"
+source = "functions"
+handler = "hello.fails"
+[routes]
+"GET /hello" = "hello"
+[tables.notes]
+hash = "id:S"
+[rules.note]
+on = "table:notes"
+run = "fails"
+retries = 1
+maximum_age = "1m"
+"#;
+
+const HELLO: &str = r#"
+def handler(event, context):
+    print("hello was called")
+    return {"heard": event}
+
+
+def fails(event, context):
+    raise RuntimeError("cannot be delivered")
+"#;
+
+fn project() -> Project {
+    Project::new(&[("aloft.toml", DEFINITION), ("functions/hello.py", HELLO)])
+}
+
+/// A command that is told where the node is.
+fn to(platform: &Platform, project: &Project, arguments: &[&str]) -> Finished {
+    aloft(&project.folder(), &[arguments, &["--to", &platform.api]].concat())
+}
+
+fn exits(finished: Finished, code: i32) -> Finished {
+    assert_eq!(finished.code, Some(code), "{finished}");
+    finished
+}
+
+#[test]
+fn check_says_where_and_what_and_what_was_meant() {
+    let project = project();
+    let good = exits(aloft(&project.folder(), &["check", "--json"]), 0).json();
+    assert_eq!(good["ok"], true, "{good}");
+    assert_eq!(good["problems"], Value::Array(vec![]));
+
+    // What is broken, on which line, and a word that the complaint must hold.
+    let broken = [
+        ("runtime = \"python3\"", "runtme = \"python3\"", 4, "runtime"),
+        ("[tables.notes]", "[table.notes]", 12, "tables"),
+        ("hash = \"id:S\"", "hash = \"id:X\"", 13, "S"),
+        (
+            "\"GET /hello\" = \"hello\"",
+            "\"GET /hello\" = \"helo\"",
+            11,
+            "hello",
+        ),
+        ("retries = 1", "retries = \"one\"", 17, "retries"),
+        ("on = \"table:notes\"", "on = \"table:nots\"", 15, "notes"),
+    ];
+    for (from, to, line, word) in broken {
+        project.write("aloft.toml", &DEFINITION.replacen(from, to, 1));
+        let finished = exits(aloft(&project.folder(), &["check", "--json"]), 2);
+        let answer = finished.json();
+        assert_eq!(answer["ok"], false, "{to}: {answer}");
+        let problem = &answer["problems"][0];
+        assert!(
+            problem["file"]
+                .as_str()
+                .is_some_and(|file| file.ends_with("aloft.toml")),
+            "{to}: {answer}"
+        );
+        assert_eq!(problem["line"], line, "{to}: {answer}");
+        assert!(
+            problem["column"].as_u64().is_some_and(|column| column >= 1),
+            "{to}: {answer}"
+        );
+        assert!(problem["message"].is_string(), "{to}: {answer}");
+        assert!(
+            problem.to_string().contains(word),
+            "{to}: no {word:?} in {problem}"
+        );
+    }
+    project.write(
+        "aloft.toml",
+        &DEFINITION.replace("runtime = \"python3\"", "runtme = \"python3\""),
+    );
+    let answer = aloft(&project.folder(), &["check", "--json"]).json();
+    let nearest: Vec<&Value> = answer["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| &problem["nearest"])
+        .collect();
+    assert!(
+        nearest.len() >= 2,
+        "every mistake is told, not the first one only: {answer}"
+    );
+    assert_eq!(*nearest[0], "runtime", "{answer}");
+
+    project.write("aloft.toml", "[project\nname = 1");
+    let answer = exits(aloft(&project.folder(), &["check", "--json"]), 2).json();
+    assert_eq!(answer["problems"][0]["line"], 1, "{answer}");
+    let text = exits(aloft(&project.folder(), &["check"]), 2);
+    assert!(
+        format!("{}{}", text.stdout, text.stderr).contains("aloft.toml:1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn invoke_shows_the_outcome_and_exits_by_it() {
+    let project = project();
+    let platform = project.start();
+    project.write("event.json", "{\"n\": 7}");
+    let finished = exits(
+        to(
+            &platform,
+            &project,
+            &["invoke", "hello", "-e", "event.json", "--json"],
+        ),
+        0,
+    );
+    let outcome = finished.json();
+    assert_eq!(
+        outcome["payload"],
+        serde_json::json!({"heard": {"n": 7}}),
+        "{outcome}"
+    );
+    assert!(
+        outcome["invocation"].as_str().is_some_and(|id| !id.is_empty()),
+        "{outcome}"
+    );
+    assert!(
+        outcome["billed_ms"].as_u64().is_some_and(|billed| billed >= 1),
+        "{outcome}"
+    );
+    assert!(
+        outcome["cold"].is_boolean() && outcome["error"].is_null(),
+        "{outcome}"
+    );
+    let warm = exits(
+        to(
+            &platform,
+            &project,
+            &["invoke", "hello", "-e", "event.json", "--json"],
+        ),
+        0,
+    )
+    .json();
+    assert_eq!(warm["cold"], false, "{warm}");
+    assert_ne!(warm["invocation"], outcome["invocation"]);
+
+    let failed = exits(to(&platform, &project, &["invoke", "fails", "--json"]), 3).json();
+    assert!(
+        failed["error"].to_string().contains("cannot be delivered"),
+        "{failed}"
+    );
+    exits(to(&platform, &project, &["invoke", "nobody", "--json"]), 4);
+    exits(
+        aloft(
+            &project.folder(),
+            &["invoke", "hello", "--to", "http://127.0.0.1:1"],
+        ),
+        5,
+    );
+    exits(aloft(&project.folder(), &["invoke"]), 2);
+    exits(aloft(&project.folder(), &["no-such-command"]), 2);
+    exits(
+        to(
+            &platform,
+            &project,
+            &["invoke", "hello", "-e", "no-such-file.json"],
+        ),
+        2,
+    );
+}
+
+#[test]
+fn a_command_finds_the_node_by_its_data_folder() {
+    let project = project();
+    let platform = project.start();
+    let data = project.data();
+    let data = data.to_str().unwrap();
+    let found = exits(
+        aloft(&project.folder(), &["invoke", "hello", "--json", "--data", data]),
+        0,
+    )
+    .json();
+    assert!(
+        found["payload"]["heard"].is_object() || found["payload"]["heard"].is_null(),
+        "{found}"
+    );
+    drop(platform);
+    exits(
+        aloft(&project.folder(), &["invoke", "hello", "--json", "--data", data]),
+        5,
+    );
+}
+
+#[test]
+fn logs_and_ps_show_what_ran() {
+    let project = project();
+    let platform = project.start();
+    get(&platform.url("/hello")).is(200);
+    to(&platform, &project, &["invoke", "fails", "--json"]);
+
+    let lines = wait_for("the function's line in the logs", || {
+        let lines = exits(to(&platform, &project, &["logs", "--json"]), 0).json_lines();
+        lines
+            .iter()
+            .any(|line| line.to_string().contains("hello was called"))
+            .then_some(lines)
+    });
+    let said = |word: &str| lines.iter().any(|line| line.to_string().contains(word));
+    assert!(said("cannot be delivered"), "the error is in the logs: {lines:?}");
+
+    let running = exits(to(&platform, &project, &["ps", "--json"]), 0).json();
+    let items = running["items"].as_array().unwrap_or_else(|| panic!("{running}"));
+    assert!(items.iter().any(|item| item["function"] == "hello"), "{running}");
+    let text = exits(to(&platform, &project, &["ps"]), 0);
+    assert!(text.stdout.contains("hello"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_delivered_is_listed_with_its_reason() {
+    let project = project();
+    let platform = project.start();
+    let empty = exits(to(&platform, &project, &["deliveries", "ls", "--json"]), 0).json();
+    assert_eq!(empty["items"], Value::Array(vec![]), "{empty}");
+    put_note(&platform, "n1");
+    let item = wait_for("the dead letter", || {
+        let list = exits(to(&platform, &project, &["deliveries", "ls", "--json"]), 0).json();
+        let items = list["items"].as_array().unwrap().clone();
+        items
+            .into_iter()
+            .find(|item| item.to_string().contains("cannot be delivered"))
+    });
+    assert!(item.to_string().contains("note"), "the rule is named: {item}");
+}
+
+fn put_note(platform: &Platform, id: &str) {
+    let mut aws = std::process::Command::new(tool("aws"));
+    aws.args([
+        "dynamodb",
+        "put-item",
+        "--table-name",
+        "notes",
+        "--item",
+        &format!("{{\"id\":{{\"S\":\"{id}\"}}}}"),
+    ]);
+    aws.envs(platform.exports())
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_DEFAULT_REGION", "us-east-1");
+    exits(crate::harness::run(&mut aws), 0);
+}
+
+#[test]
+fn doctor_names_each_wall() {
+    let report = aloft(Path::new("/"), &["doctor", "--json"]);
+    assert!(matches!(report.code, Some(0 | 1)), "{report}");
+    let walls = report.json();
+    let walls = walls["items"]
+        .as_array()
+        .or(walls["walls"].as_array())
+        .unwrap_or_else(|| panic!("{walls}"));
+    assert!(walls.len() >= 5, "namespaces, memory, processes …: {walls:?}");
+    let text = aloft(Path::new("/"), &["doctor"]);
+    assert!(text.stdout.to_lowercase().contains("namespace"), "{text}");
+}
+
+#[test]
+fn health_readiness_and_metrics() {
+    let project = project();
+    let platform = project.start();
+    get(&platform.url("/hello")).is(200);
+    get(&format!("{}/_aloft/health", platform.api)).is(200);
+    get(&format!("{}/_aloft/ready", platform.api)).is(200);
+    let metrics = get(&format!("{}/_aloft/metrics", platform.api)).is(200).text();
+    let samples = metrics
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .count();
+    assert!(samples > 5 && metrics.contains("# TYPE aloft_"), "{metrics}");
+}
+
+#[test]
+fn help_has_every_command_with_an_example() {
+    let help = exits(aloft(Path::new("/"), &["help"]), 0).stdout;
+    for command in ["dev", "check", "invoke", "logs", "ps", "deliveries", "doctor"] {
+        assert!(help.contains(command), "{command} is not in:\n{help}");
+        let own = exits(aloft(Path::new("/"), &["help", command]), 0).stdout;
+        assert!(own.contains(&format!("aloft {command}")), "no example in:\n{own}");
+    }
+}

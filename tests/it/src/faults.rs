@@ -1,0 +1,401 @@
+//! Handlers that do their worst, beside one that does its work. Each fault is a clear answer to its own caller; the
+//! neighbour on the same platform does not notice.
+
+use std::thread;
+
+use rustix::process::Signal;
+
+use crate::harness::{Answer, Platform, Project, get, try_call, wait_for};
+
+const HANDLERS: &str = r#"
+import http.client
+import os
+import socket
+import sys
+import time
+
+API = os.environ["AWS_LAMBDA_RUNTIME_API"]
+
+
+def healthy(event, context):
+    return "well"
+
+
+def raises(event, context):
+    raise ValueError("broken on purpose")
+
+
+def exits(event, context):
+    os._exit(1)
+
+
+def loops(event, context):
+    while True:
+        pass
+
+
+def allocates(event, context):
+    held = []
+    for _ in range(4096):
+        held.append(bytearray(os.urandom(4096)) * 256)
+    return "4 GB"
+
+
+def forks(event, context):
+    for _ in range(10_000):
+        if os.fork() == 0:
+            time.sleep(600)
+    return "10,000"
+
+
+def logs(event, context):
+    line = "x" * 1023 + "\n"
+    for _ in range(1024):
+        sys.stdout.write(line * 1024)
+    return "1 GB"
+
+
+def closes(event, context):
+    os.closerange(3, 1024)
+    return "closed"
+
+
+def not_http(event, context):
+    return {"statusCode": "banana"}
+
+
+def not_json(event, context):
+    return object()
+
+
+def noise(event, context):
+    host, port = API.split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"\x00\xff\x16 noise\r\n\r\n" * 1000)
+    os._exit(0)
+
+
+def post(invocation, body):
+    connection = http.client.HTTPConnection(API, timeout=5)
+    connection.request("POST", f"/2018-06-01/runtime/invocation/{invocation}/response", body)
+    return connection.getresponse().status
+
+
+def twice(event, context):
+    post(context.aws_request_id, '"first"')
+    return "second"
+
+
+def other(event, context):
+    return {"status": post("00000000-0000-4000-8000-000000000000", '"not mine"')}
+
+
+def slow(event, context):
+    print("slow has begun", flush=True)
+    time.sleep(4)
+    return "done"
+
+
+def busy(event, context):
+    time.sleep(1)
+    return "done"
+"#;
+
+const WRONG: &[&str] = &[
+    "raises",
+    "exits",
+    "loops",
+    "allocates",
+    "forks",
+    "logs",
+    "closes",
+    "not_http",
+    "not_json",
+    "noise",
+    "twice",
+    "other",
+];
+
+fn function(name: &str, more: &str) -> String {
+    format!(
+        "[functions.{name}]\nruntime = \"python3\"\nsource = \"functions\"\nhandler = \"faults.{name}\"\n\
+         memory = \"128MB\"\n{more}\n"
+    )
+}
+
+fn start() -> (Project, Platform) {
+    let mut definition = "[project]\nname = \"faults\"\n".to_owned();
+    for name in WRONG {
+        definition += &function(name, "timeout = \"5s\"");
+    }
+    definition += &function("healthy", "timeout = \"20s\"");
+    definition += &function("slow", "timeout = \"20s\"");
+    definition += &function(
+        "busy",
+        "timeout = \"20s\"\nconcurrency = 1\nqueue = { length = 1, wait = \"20s\" }",
+    );
+    definition += "[routes]\n";
+    for name in WRONG.iter().chain(&["healthy", "slow", "busy"]) {
+        definition += &format!("\"GET /{name}\" = \"{name}\"\n");
+    }
+    let project = Project::new(&[("aloft.toml", &definition), ("functions/faults.py", HANDLERS)]);
+    let platform = project.start();
+    (project, platform)
+}
+
+fn ask(platform: &Platform, name: &str) -> Answer {
+    get(&platform.url(&format!("/{name}")))
+}
+
+fn healthy(platform: &Platform) {
+    assert_eq!(ask(platform, "healthy").is(200).text(), "well");
+}
+
+/// Asks for a fault while the neighbour is asked all the time.
+fn beside_a_neighbour(platform: &Platform, name: &str) -> Answer {
+    thread::scope(|scope| {
+        let fault = scope.spawn(|| ask(platform, name));
+        healthy(platform);
+        while !fault.is_finished() {
+            healthy(platform);
+        }
+        fault.join().unwrap()
+    })
+}
+
+#[test]
+fn a_handler_that_raises_is_502_with_its_words() {
+    let (_project, platform) = start();
+    let answer = beside_a_neighbour(&platform, "raises").refusal(&[502]);
+    let error = answer["error"].to_string();
+    assert!(
+        error.contains("ValueError") && error.contains("broken on purpose"),
+        "{answer}"
+    );
+    assert!(error.contains("faults.py"), "{answer}");
+    let id = answer["request_id"].as_str().unwrap().to_owned();
+    platform.event("the call's record", |event| {
+        event["event"] == "invocation" && event["function"] == "raises"
+    });
+    assert_ne!(
+        ask(&platform, "raises").refusal(&[502])["request_id"],
+        id,
+        "a request id is used once"
+    );
+}
+
+#[test]
+fn a_handler_that_ends_its_process_is_502_and_the_next_call_gets_a_new_one() {
+    let (_project, platform) = start();
+    for _ in 0..3 {
+        beside_a_neighbour(&platform, "exits").refusal(&[502]);
+    }
+    healthy(&platform);
+}
+
+#[test]
+fn a_handler_that_loops_is_504_and_gone() {
+    let (_project, platform) = start();
+    beside_a_neighbour(&platform, "loops").refusal(&[504]);
+    healthy(&platform);
+}
+
+#[test]
+fn a_handler_that_takes_4_gb_is_stopped_at_its_limit() {
+    let (_project, platform) = start();
+    beside_a_neighbour(&platform, "allocates").refusal(&[502]);
+    healthy(&platform);
+}
+
+#[test]
+fn a_handler_that_forks_10_000_is_stopped_and_its_children_end() {
+    let (_project, platform) = start();
+    beside_a_neighbour(&platform, "forks").refusal(&[502, 504]);
+    healthy(&platform);
+    // The instance may live on after the error; with the platform everything ends.
+    let mine = descendants(platform.pid());
+    platform.kill();
+    wait_for("the end of every child", || {
+        mine.iter().all(|process| !alive(*process)).then_some(())
+    });
+}
+
+#[test]
+fn a_handler_that_writes_1_gb_of_logs_fills_nobodys_memory() {
+    let (_project, platform) = start();
+    let answer = beside_a_neighbour(&platform, "logs");
+    assert!([200, 502, 504].contains(&answer.status), "{}", answer.text());
+    let peak = platform.resident_peak();
+    assert!(peak < 256 << 20, "{peak} bytes resident after 1 GB of logs");
+    healthy(&platform);
+}
+
+#[test]
+fn a_handler_that_closes_its_socket_harms_only_its_own_call() {
+    let (_project, platform) = start();
+    for _ in 0..2 {
+        let answer = beside_a_neighbour(&platform, "closes");
+        if answer.status != 200 {
+            answer.refusal(&[502]);
+        }
+    }
+    healthy(&platform);
+}
+
+#[test]
+fn a_handler_that_answers_garbage_is_502() {
+    let (_project, platform) = start();
+    for name in ["not_http", "not_json", "noise"] {
+        let answer = beside_a_neighbour(&platform, name).refusal(&[502]);
+        assert!(
+            !answer["error"].is_null(),
+            "{name}: dev says what was wrong: {answer}"
+        );
+    }
+    healthy(&platform);
+}
+
+/// The first answer counts. The second is refused to the process and must never reach another call.
+#[test]
+fn a_second_answer_reaches_nobody() {
+    let (_project, platform) = start();
+    for _ in 0..3 {
+        let answer = beside_a_neighbour(&platform, "twice");
+        match answer.status {
+            200 => assert_eq!(answer.text(), "first"),
+            _ => drop(answer.refusal(&[502])),
+        }
+    }
+    healthy(&platform);
+}
+
+#[test]
+fn an_answer_to_somebody_elses_call_is_refused() {
+    let (_project, platform) = start();
+    for _ in 0..2 {
+        let answer = beside_a_neighbour(&platform, "other");
+        if answer.status == 200 {
+            let status = answer.json()["status"].as_u64().unwrap();
+            assert!(
+                (400..500).contains(&status),
+                "the platform took an answer to a foreign call: {status}"
+            );
+        } else {
+            answer.refusal(&[502]);
+        }
+    }
+    healthy(&platform);
+}
+
+#[test]
+fn a_full_queue_is_429_with_a_time_to_come_back() {
+    let (_project, platform) = start();
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let calls: Vec<_> = (0..6).map(|_| scope.spawn(|| ask(&platform, "busy"))).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    let served = answers.iter().filter(|answer| answer.status == 200).count();
+    let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(served >= 1 && !refused.is_empty(), "{answers:?}");
+    assert_eq!(served + refused.len(), answers.len(), "{answers:?}");
+    for answer in refused {
+        let seconds: u64 = answer
+            .header("retry-after")
+            .expect("Retry-After")
+            .parse()
+            .unwrap();
+        assert!(seconds >= 1);
+        assert!(answer.json()["request_id"].is_string(), "{}", answer.text());
+    }
+    healthy(&platform);
+    assert_eq!(ask(&platform, "busy").is(200).text(), "done");
+}
+
+#[test]
+fn sigterm_drains() {
+    let (_project, mut platform) = start();
+    let slow_url = platform.url("/slow");
+    let running = thread::spawn(move || get(&slow_url));
+    platform.event("the call has begun", |event| {
+        event["event"] == "log"
+            && event["text"]
+                .as_str()
+                .is_some_and(|text| text.contains("slow has begun"))
+    });
+    platform.signal(Signal::TERM);
+    let refused = wait_for("a refusal of new calls", || {
+        match try_call("GET", &platform.url("/healthy"), &[], b"") {
+            Ok(answer) if answer.status == 200 => None,
+            Ok(answer) => Some(answer),
+            Err(error) => panic!("while it drains, a new call is answered 503, not dropped: {error}"),
+        }
+    });
+    refused.refusal(&[503]);
+    assert_eq!(
+        running.join().unwrap().is(200).text(),
+        "done",
+        "what ran was let finish"
+    );
+    let end = platform.finish();
+    assert_eq!(end.code, Some(0), "{end}");
+}
+
+/// `kill -9` of the platform: what it started ends with it.
+#[test]
+fn nothing_survives_the_platform() {
+    let (_project, platform) = start();
+    let slow_url = platform.url("/slow");
+    let running = thread::spawn(move || try_call("GET", &slow_url, &[], b""));
+    platform.event("the call has begun", |event| {
+        event["event"] == "log" && event["function"] == "slow"
+    });
+    let mine = descendants(platform.pid());
+    assert!(
+        !mine.is_empty(),
+        "a running function is a process below the platform"
+    );
+    platform.kill();
+    assert!(
+        running.join().unwrap().is_err(),
+        "a killed platform answers nothing"
+    );
+    wait_for("the end of its processes", || {
+        mine.iter().all(|process| !alive(*process)).then_some(())
+    });
+}
+
+/// A process is its pid and its start time, for pids come again.
+type Process = (u32, u64);
+
+fn processes() -> Vec<(Process, u32)> {
+    let entries = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    entries
+        .filter_map(|pid: u32| stat(pid).map(|(parent, since)| ((pid, since), parent)))
+        .collect()
+}
+
+/// Parent and start time (proc(5): fields 4 and 22, counted after the name in parentheses); none for the dead.
+fn stat(pid: u32) -> Option<(u32, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    (fields[0] != "Z").then(|| Some((fields[1].parse().ok()?, fields[19].parse().ok()?)))?
+}
+
+fn alive((pid, since): Process) -> bool {
+    stat(pid).is_some_and(|(_, now)| now == since)
+}
+
+fn descendants(of: u32) -> Vec<Process> {
+    let all = processes();
+    let mut found: Vec<Process> = Vec::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        for (process, _) in all.iter().filter(|(_, above)| *above == parent) {
+            parents.push(process.0);
+            found.push(*process);
+        }
+    }
+    found
+}

@@ -1,0 +1,37 @@
+//! What every black-box test stands on: the platform as a child process, clients, projects, and bounded waiting.
+
+mod client;
+mod environment;
+mod platform;
+mod process;
+mod project;
+mod raw;
+
+pub(crate) use client::{Answer, call, get, send, try_call};
+pub(crate) use environment::{example, script, tool};
+pub(crate) use platform::{Dev, Platform};
+pub(crate) use process::{Finished, aloft, run};
+pub(crate) use project::Project;
+pub(crate) use raw::Raw;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take that takes moments on a quiet machine: two busy cores are slow, not broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer; past the bound the test fails with what it waited for.
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = condition() {
+            return answer;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "waited {} s in vain for {what}",
+            PATIENCE.as_secs()
+        );
+        // The pause between two questions, not a guess at how long something takes.
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,84 @@
+//! Projects of a test's own, in a temporary folder with a data folder beside them.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{Dev, Platform};
+
+/// A project and its data.
+pub(crate) struct Project {
+    place: TempDir,
+}
+
+impl Project {
+    /// A project of these files.
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        let project = Self {
+            place: TempDir::with_prefix("aloft-it-").unwrap(),
+        };
+        std::fs::create_dir(project.folder()).unwrap();
+        for (name, text) in files {
+            project.write(name, text);
+        }
+        project
+    }
+
+    /// A copy of an example, to be changed at will.
+    pub(crate) fn example(name: &str) -> Self {
+        let project = Self::new(&[]);
+        copy(&super::example(name), &project.folder());
+        project
+    }
+
+    /// Where `aloft.toml` lies.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.place.path().join("project")
+    }
+
+    /// Where the platform keeps its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place.path().join("data")
+    }
+
+    /// Writes a file in place, as `cat >` does.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let file = self.folder().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+
+    /// Writes a file beside and renames it, as editors do.
+    pub(crate) fn replace(&self, name: &str, text: &str) {
+        let beside = format!("{name}.new");
+        self.write(&beside, text);
+        std::fs::rename(self.folder().join(beside), self.folder().join(name)).unwrap();
+    }
+
+    /// `aloft dev` on it.
+    pub(crate) fn dev(&self) -> Dev {
+        Dev::new(&self.folder(), &self.data())
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&self) -> Platform {
+        self.dev().start()
+    }
+}
+
+/// Copies a folder; what earlier runs left in it stays behind.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        if name == ".aloft" || name == "__pycache__" {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The loop of a developer: edit, ask, see.
+
+use crate::harness::{Platform, Project, get};
+
+const DEFINITION: &str = r#"
+[project]
+name = "reload"
+[functions.hello]
+runtime = "python3"
+source = "functions"
+handler = "hello.handler"
+[routes]
+"GET /hello" = "hello"
+"#;
+
+fn hello(text: &str) -> String {
+    format!("import words\n\n\ndef handler(event, context):\n    return words.say(\"{text}\")\n")
+}
+
+const WORDS: &str = "def say(text):\n    return text\n";
+
+fn start() -> (Project, Platform) {
+    let project = Project::new(&[
+        ("aloft.toml", DEFINITION),
+        ("functions/hello.py", &hello("one")),
+        ("functions/words.py", WORDS),
+    ]);
+    let platform = project.start();
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "one");
+    (project, platform)
+}
+
+#[test]
+fn the_next_request_runs_the_new_code() {
+    let (project, platform) = start();
+    project.write("functions/hello.py", &hello("two"));
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "two");
+    project.replace("functions/hello.py", &hello("six"));
+    assert_eq!(
+        get(&platform.url("/hello")).is(200).text(),
+        "six",
+        "same length, by rename"
+    );
+    project.write("functions/words.py", "def say(text):\n    return text.upper()\n");
+    assert_eq!(
+        get(&platform.url("/hello")).is(200).text(),
+        "SIX",
+        "a module beside the handler"
+    );
+    platform.event("a reload that names the file", |event| {
+        event["event"] == "reload" && event.to_string().contains("words.py")
+    });
+}
+
+/// In dev the answer itself says where the mistake is, and so do the log and the terminal.
+#[test]
+fn broken_code_answers_with_file_and_line_until_it_is_mended() {
+    let (project, platform) = start();
+    let broken = [
+        (
+            "a syntax error",
+            "import words\n\n\ndef handler(event, context:\n    return 1\n",
+            4,
+        ),
+        (
+            "an error at import",
+            "import words\nimport no_such_module\n\n\ndef handler(e, c):\n    return 1\n",
+            2,
+        ),
+        (
+            "an error in a call",
+            "def handler(event, context):\n    x = 1\n    return x / 0\n",
+            3,
+        ),
+    ];
+    for (what, code, line) in broken {
+        project.write("functions/hello.py", code);
+        let answer = get(&platform.url("/hello")).refusal(&[502]);
+        let error = answer["error"].to_string();
+        assert!(error.contains("hello.py"), "{what}: no file in {error}");
+        assert!(
+            error.contains(&format!("line {line}")) || error.contains(&format!("hello.py:{line}")),
+            "{what}: {error}"
+        );
+        platform.event(what, |event| {
+            event["event"] == "invocation" && event["outcome"] != "ok" && event["function"] == "hello"
+        });
+    }
+    project.write("functions/hello.py", &hello("mended"));
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "mended");
+}
+
+/// A definition with a mistake changes nothing: what ran goes on, and the mistake is told.
+#[test]
+fn a_broken_definition_leaves_the_former_one_running() {
+    let (project, platform) = start();
+    project.write("aloft.toml", &DEFINITION.replace("handler = ", "handlr = "));
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "one");
+    platform.event("the mistake", |event| {
+        event["event"] == "reload" && event["ok"] == false
+    });
+    project.write("aloft.toml", &DEFINITION.replace("GET /hello", "GET /hallo"));
+    assert_eq!(get(&platform.url("/hallo")).is(200).text(), "one");
+    get(&platform.url("/hello")).refusal(&[404]);
+}
