@@ -51,7 +51,7 @@ pub struct Change {
     pub at: Timestamp,
     /// The record's place in the table's log. It grows with every change of a row, and (table, sequence) is the change's
     /// stable identity: a repeated delivery carries the same.
-    pub sequence: u64,
+    pub sequence: u128,
 }
 
 impl Change {

@@ -365,8 +365,9 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
+        assert_eq!("".parse::<Number>(), Err(Error::NoNumber));
         for bad in [
-            "", " 1", "1 ", "NaN", "Infinity", "-", ".", "e5", "1e", "1e+", "1.2.3", "--1", "0x1", "1_0",
+            " 1", "1 ", "NaN", "Infinity", "-", ".", "e5", "1e", "1e+", "1.2.3", "--1", "0x1", "1_0",
             "１",
         ] {
             assert!(
