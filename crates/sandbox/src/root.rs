@@ -71,10 +71,15 @@ pub(crate) fn enter(binds: &[Bind], scratch_bytes: u64) -> Result<bool, Failure>
     }
     make_dev(&root, &devices)?;
     make_etc(&root)?;
+    make_folders(&root, Path::new("proc"))?;
+    let proc = make_proc()?;
     pivot(&root)?;
-    let proc = make_proc(&root)?;
+    if let Some(proc) = &proc {
+        attach(proc, &root, Path::new("proc"))?;
+        hide(&root)?;
+    }
     sys::set_mount(&root, false, attribute::READ_ONLY).at(Step::Mount, "/ as read-only")?;
-    Ok(proc)
+    Ok(proc.is_some())
 }
 
 /// Clones each source as a detached, read-only tree.
@@ -179,7 +184,6 @@ fn make_etc(root: &OwnedFd) -> Result<(), Failure> {
 
 /// Makes `root` the root, and lets go of the host's.
 fn pivot(root: &OwnedFd) -> Result<(), Failure> {
-    make_folders(root, Path::new("proc"))?;
     let step = || {
         rustix::process::fchdir(root)?;
         rustix::process::pivot_root(".", ".")?;
@@ -190,8 +194,9 @@ fn pivot(root: &OwnedFd) -> Result<(), Failure> {
     step().at(Step::Mount, "the new root")
 }
 
-/// A /proc of the own process namespace. The kernel refuses it where the host's is partly covered (in containers).
-fn make_proc(root: &OwnedFd) -> Result<bool, Failure> {
+/// A /proc of the own process namespace, not yet attached. An ordinary user gets one only while the host's whole /proc is in
+/// sight, so it is made before the host's root goes; where the host's is partly covered (in containers) there is none.
+fn make_proc() -> Result<Option<OwnedFd>, Failure> {
     let make = || {
         let fs = rustix::mount::fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
         rustix::mount::fsconfig_create(&fs)?;
@@ -200,13 +205,10 @@ fn make_proc(root: &OwnedFd) -> Result<bool, Failure> {
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
     };
-    let tree = match make() {
-        Err(Errno::PERM | Errno::ACCESS) => return Ok(false),
-        other => other.at(Step::Mount, "/proc")?,
-    };
-    attach(&tree, root, Path::new("proc"))?;
-    hide(root)?;
-    Ok(true)
+    match make() {
+        Err(Errno::PERM | Errno::ACCESS) => Ok(None),
+        other => other.map(Some).at(Step::Mount, "/proc"),
+    }
 }
 
 /// Covers what of /proc is the host's own business.
