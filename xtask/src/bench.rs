@@ -25,7 +25,7 @@ pub(crate) fn run(name: Option<&str>) -> Result<()> {
             known.join(", ")
         );
     }
-    let kit = tools::fetch()?.kit(&crate::paths::tools().join("kit"))?;
+    let kit = tools::fetch()?.kit(&tools::kit_folder())?;
     let built = test::build(&["--release", "--workspace", "--bins"])?;
     for bench in chosen {
         say(&format!("bench {bench}"));

@@ -32,7 +32,7 @@ Usage: cargo xtask <COMMAND>
                        or, when root runs it, under a free uid with a home folder of its own
   lint                 rustfmt --check and clippy, warnings denied
   bench [NAME]         the release build, then every benchmark (or NAME), with the same tools
-  tools                fetch what tests need and say where it is
+  tools                fetch what tests need and print its folder: what ALOFT_TEST_TOOLS is to black-box tests
 
 What is fetched lies in the target folder under tools/ and is kept by a hash of its pins. CHROMIUM and CHROMEDRIVER,
 when both are set, name a browser and its driver to use instead of fetched ones.
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         ["lint"] => lint::run(),
         ["bench"] => bench::run(None),
         ["bench", name] if !name.starts_with('-') => bench::run(Some(name)),
-        ["tools"] => tools::fetch().map(|tools| println!("{tools}")),
+        ["tools"] => tools::show(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -20,7 +20,7 @@ const EVERYTHING: &[&str] = &["--workspace", "--bins", "--tests", "--examples"];
 
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let started = Instant::now();
-    let kit = tools::fetch()?.kit(&paths::tools().join("kit"))?;
+    let kit = tools::fetch()?.kit(&tools::kit_folder())?;
     if filter.is_none() {
         lint::run()?;
     }

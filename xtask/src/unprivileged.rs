@@ -37,7 +37,7 @@ pub(crate) fn run() -> Result<()> {
         let place = Place::new(free_uid()?)?;
         place.run(&tools, &suite, &aloft)?
     } else {
-        let kit = tools.kit(&paths::tools().join("kit"))?;
+        let kit = tools.kit(&tools::kit_folder())?;
         test::count(test::environment(&mut Command::new(suite), &kit, &aloft))?
     };
     counts.finish(started, "cargo xtask test --unprivileged")

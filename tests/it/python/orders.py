@@ -25,14 +25,23 @@ ITEM = {"sku": "A1", "quantity": 2, "price": "9.90"}
 ORDER = {"customer": "ada", "items": [ITEM]}
 WEB = Path(__file__).resolve().parents[3] / "examples/orders/web"
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-ACCESS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-central-1"}
+
+# Any key in any region will do. boto3 and the Python AWS command line read only AWS_DEFAULT_REGION, the newer
+# command line and the other SDKs only AWS_REGION.
+REGION = "eu-central-1"
+ACCESS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+}
 
 app = Site(sys.argv[1])
 api = Site(sys.argv[2])
 dynamodb = boto3.client(
     "dynamodb",
     endpoint_url=sys.argv[2],
-    region_name=ACCESS["AWS_REGION"],
+    region_name=REGION,
     aws_access_key_id=ACCESS["AWS_ACCESS_KEY_ID"],
     aws_secret_access_key=ACCESS["AWS_SECRET_ACCESS_KEY"],
     config=Config(retries={"total_max_attempts": 1}, max_pool_connections=20),

@@ -205,7 +205,7 @@ def query_and_scan():
 
 def command_line():
     def aws(*arguments, code=0):
-        done = subprocess.run([os.environ["AWS"], "dynamodb", *arguments], capture_output=True, text=True, env={**os.environ, "AWS_DEFAULT_REGION": os.environ["AWS_REGION"]})
+        done = subprocess.run([os.environ["AWS"], "dynamodb", *arguments], capture_output=True, text=True)
         assert (done.returncode == 0) == (code == 0), f"aws dynamodb {arguments}: {done}"
         return json.loads(done.stdout) if code == 0 and done.stdout else done.stderr
 

@@ -7,7 +7,6 @@
 mod chromium;
 mod python;
 
-use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +31,18 @@ pub(crate) fn fetch() -> Result<Tools> {
     Ok(Tools { python, browser })
 }
 
+/// `cargo xtask tools`: for running one script or one test by hand.
+pub(crate) fn show() -> Result<()> {
+    let kit = fetch()?.kit(&kit_folder())?;
+    println!("{}", kit.display());
+    Ok(())
+}
+
+/// The kit of whoever runs the tests.
+pub(crate) fn kit_folder() -> PathBuf {
+    crate::paths::tools().join("kit")
+}
+
 impl Tools {
     /// Writes the wrappers to `folder/bin` and gives back `folder`.
     pub(crate) fn kit(&self, folder: &Path) -> Result<PathBuf> {
@@ -45,15 +56,6 @@ impl Tools {
             &format!("exec {} \"$@\"\n", quoted(&self.browser.driver)),
         )?;
         Ok(folder.to_path_buf())
-    }
-}
-
-impl fmt::Display for Tools {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "python      {}", self.python.interpreter.display())?;
-        writeln!(f, "packages    {}", self.python.site.display())?;
-        writeln!(f, "chromium    {}", self.browser.program.display())?;
-        write!(f, "chromedriver {}", self.browser.driver.display())
     }
 }
 

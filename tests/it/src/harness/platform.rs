@@ -143,13 +143,14 @@ impl Platform {
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// What an SDK needs to find this platform: the four variables of its announcement.
-    pub(crate) fn exports(&self) -> [(&str, &str); 4] {
+    /// What an SDK needs to find this platform. Both names of the region: botocore knows only the second one.
+    pub(crate) fn exports(&self) -> [(&str, &str); 5] {
         [
             ("AWS_ENDPOINT_URL", self.api.as_str()),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
         ]
     }
 
