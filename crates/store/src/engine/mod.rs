@@ -199,13 +199,11 @@ impl<G: Ground> Engine<G> {
     /// Ends cleanly: nothing more is accepted, and the next opening charges nobody.
     pub fn close(&self) -> Result<(), Error> {
         let mut commits = self.commits();
-        if let Some(refused) = &commits.refused {
-            return match refused {
-                Error::Closed => Ok(()),
-                poisoned => Err(poisoned.clone()),
-            };
+        match commits.refused.replace(Error::Closed) {
+            None => {}
+            Some(Error::Closed) => return Ok(()),
+            Some(poisoned) => return Err(poisoned),
         }
-        commits.refused = Some(Error::Closed);
         self.ground
             .apply(vec![Write::Delete(Bytes::from_static(form::OPEN))])
     }
@@ -370,9 +368,9 @@ impl<G: Ground> Engine<G> {
         &self.ground
     }
 
-    /// Takes the ground back, without closing cleanly.
-    pub fn into_ground(self) -> G {
-        self.ground
+    /// Accepts nothing more, without the mark of a clean end: the next opening finds what a crash leaves.
+    pub fn abandon(&self) {
+        self.commits().refused.get_or_insert(Error::Closed);
     }
 
     /// Reads more of a lane if what is known of it is not enough; answers whether it read something.

@@ -1,0 +1,127 @@
+//! The directory: who holds it, and that it appears whole. Inside lie `lock` (held by `flock` for as long as the process lives,
+//! with its id as text) and `tree` (the LSM tree).
+//!
+//! fjall creates its directories without syncing each into its parent: a power cut after the first commits could leave a
+//! tree without the folders that hold it. So a new tree is built as `tree.new`, every directory of it is synced, and a rename
+//! (synced too) makes it the tree. What a crash leaves of `tree.new` is removed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aloft_store::Error;
+
+const LOCK: &str = "lock";
+const TREE: &str = "tree";
+const NEW_TREE: &str = "tree.new";
+
+/// A directory that this process holds.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates the directory if need be and takes it, or names who has it.
+    pub(crate) fn take(path: &Path) -> Result<Self, Error> {
+        let path = std::path::absolute(path).map_err(io("find the data folder", path))?;
+        create_durably(&path)?;
+        let lock = lock(&path)?;
+        let new = path.join(NEW_TREE);
+        if new.exists() {
+            fs::remove_dir_all(&new).map_err(io("remove the unfinished", &new))?;
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The tree's directory; where there is none, `create` makes one in the place it is given.
+    pub(crate) fn tree(&self, create: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
+        let tree = self.path.join(TREE);
+        if !tree.exists() {
+            let new = self.path.join(NEW_TREE);
+            create(&new)?;
+            sync_tree(&new)?;
+            fs::rename(&new, &tree).map_err(io("rename the new tree to", &tree))?;
+            sync(&self.path)?;
+        }
+        Ok(tree)
+    }
+
+    /// For errors.
+    pub(crate) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Creates a directory and its parents, each synced into its parent, readable by nobody else.
+fn create_durably(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_durably(parent)?;
+        let made = DirBuilder::new().mode(0o700).create(path);
+        match made {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(io("create the data folder", path)(error));
+            }
+            _ => sync(parent)?,
+        }
+    }
+    Ok(())
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&path).map_err(io("open the lock", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // The lock is held whether or not its text can be read; without it the holder is only less well named.
+            let _ = Read::take(&mut file, 32).read_to_string(&mut holder);
+            return Err(Error::InUse {
+                path: folder.display().to_string(),
+                holder: if holder.is_empty() { "unknown".to_owned() } else { holder.trim().to_owned() },
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.write_all(std::process::id().to_string().as_bytes())
+    };
+    write(&mut file).map_err(io("write the lock", &path))?;
+    Ok(file)
+}
+
+/// Syncs every file and directory under `path`, and the directory itself.
+fn sync_tree(path: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(path).map_err(io("read the folder", path))? {
+        let entry = entry.map_err(io("read the folder", path))?;
+        if entry.file_type().map_err(io("look at", path))?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            sync(&entry.path())?;
+        }
+    }
+    sync(path)
+}
+
+fn sync(path: &Path) -> Result<(), Error> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(io("sync", path))
+}
+
+/// Wraps an error of the system: what was tried, with which path.
+pub(crate) fn io(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let what = format!("cannot {what} {}", path.display());
+    |error| Error::Io {
+        what,
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,1 @@
+//! The engine passes the contract's suite.
