@@ -110,9 +110,8 @@ impl Groups {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
-        self.parents()
-            .into_iter()
-            .fold(true, |all, parent| gone(parent) && all)
+        let left = self.parents().into_iter().filter(|parent| !gone(parent)).count();
+        left == 0
     }
 
     /// Removes the parent group, at the end.

@@ -31,8 +31,8 @@ pub(crate) struct Common {
     pub(crate) ids: (Uid, Gid),
     pub(crate) groups: Groups,
     pub(crate) filter: Vec<libc::sock_filter>,
-    /// A descriptor of the spawner itself: readable when it has ended.
-    pub(crate) spawner: OwnedFd,
+    /// A pipe whose other end only the spawner holds: at its end everything ends.
+    pub(crate) life: OwnedFd,
 }
 
 /// One sandbox to be started.
@@ -134,7 +134,7 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
 
 /// Lets go of what the spawner had open; holds signals back. Gives the descriptor that reads them.
 fn leave_the_spawner(control: &OwnedFd, output: &[OwnedFd; 2], common: &Common) -> Result<OwnedFd, Failure> {
-    let keep = [control, &output[0], &output[1], &common.spawner];
+    let keep = [control, &output[0], &output[1], &common.life];
     sys::close_all_but(&mut keep.map(AsRawFd::as_raw_fd)).at(Step::Fork, "inherited descriptors")?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     rustix::stdio::dup2_stdin(null.at(Step::Source, "/dev/null")?).at(Step::Fork, "standard input")?;

@@ -3,7 +3,8 @@
 //! - *Root with its capabilities*: the walls are put up with them, then each sandbox goes to a host user id of its own that
 //!   owns nothing, so that limits counted per user do not mix and code that broke out would be nobody.
 //! - *Anybody else*: the walls are put up inside a user namespace in which we hold all capabilities. The sandbox's host
-//!   user is then our own, there is no other.
+//!   user is then our own, there is no other, and our further groups stay (the kernel lets nobody drop them there); both
+//!   count only for what the specification mounts.
 //!
 //! In both cases the program runs in one more user namespace, below the one that owns the walls, as user 1000 and with no
 //! capabilities: even all capabilities of its own namespace could not move a wall.

@@ -58,7 +58,7 @@ pub(crate) fn enter(binds: &[Bind], scratch_bytes: u64) -> Result<bool, Failure>
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .at(Step::Mount, "/ as private")?;
     let mut sources = open_sources(binds)?;
-    let devices = DEVICES.iter().map(|name| open_tree(&format!("/dev/{name}")));
+    let devices = DEVICES.iter().map(|name| open_tree(format!("/dev/{name}")));
     let devices = devices.collect::<Result<Vec<_>, _>>().at(Step::Source, "/dev")?;
 
     let root = tmpfs("755", 1 << 20, 4096)?;

@@ -7,7 +7,8 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, WaitOptions};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, WaitOptions};
 
 use crate::cgroup::Groups;
 use crate::init::{self, Common, Job};
@@ -64,13 +65,14 @@ struct Spawner {
 fn serve(first_uid: u32) -> io::Result<()> {
     // Its own session: Ctrl-C in a terminal goes to the platform, which then drains.
     rustix::process::setsid()?;
+    let (life, held) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let mut spawner = Spawner {
         common: Common {
             privilege: Privilege::detect(first_uid),
             ids: (rustix::process::geteuid(), rustix::process::getegid()),
             groups: Groups::open(),
             filter: filter::build(),
-            spawner: rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?,
+            life,
         },
         running: HashMap::new(),
         remains: Vec::new(),
@@ -80,6 +82,7 @@ fn serve(first_uid: u32) -> io::Result<()> {
     let platform = rustix::stdio::stdin();
     let mut buffer = vec![0_u8; MESSAGE_BYTES];
     let result = spawner.run(platform, &signals, &mut buffer);
+    drop(held);
     spawner.end();
     result
 }
@@ -151,10 +154,9 @@ impl Spawner {
         self.remains.retain(|number| !groups.remove(*number));
     }
 
-    /// The platform has gone: ends everything, waits for it, and leaves nothing.
+    /// The platform has gone, or wants no more: each PID 1 has seen the end of the pipe. Behind walls the kernel ends the rest
+    /// at once, a supervisor without walls needs a moment. Waits for all, and leaves nothing.
     fn end(&mut self) {
-        // Each PID 1 sees for itself that the platform has gone. Behind walls the kernel ends the rest at once; a supervisor
-        // without walls needs a moment.
         while !self.running.is_empty() {
             match rustix::process::wait(WaitOptions::empty()) {
                 Ok(Some((pid, _))) => self.remains.extend(self.running.remove(&pid)),

@@ -199,7 +199,7 @@ impl Drop for Spawner {
 
 /// The next report; `None` when PID 1 has gone. Safe to cancel.
 pub(crate) async fn receive(control: &AsyncFd<OwnedFd>) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
-    let mut buffer = [0_u8; 8192];
+    let mut buffer = [0_u8; 16_384];
     loop {
         let mut ready = control.readable().await?;
         match wire::receive(control.get_ref(), &mut buffer) {

@@ -49,13 +49,13 @@ pub(crate) fn run(control: &OwnedFd, mut running: Running, common: &Common) -> !
             .and_then(|watch| Timespec::try_from(watch.interval).ok());
         let mut fds = [
             PollFd::new(control, PollFlags::IN),
-            PollFd::new(&common.spawner, PollFlags::IN),
+            PollFd::new(&common.life, PollFlags::IN),
             PollFd::new(&running.signals, PollFlags::IN),
         ];
         // An interrupted wait is a turn in which nothing is ready.
         let _ = rustix::event::poll(&mut fds, timeout.as_ref());
-        let [control_ready, spawner_ready, signals_ready] = fds.map(|fd| !fd.revents().is_empty());
-        if control_ready || spawner_ready {
+        let [control_ready, life_ended, signals_ready] = fds.map(|fd| !fd.revents().is_empty());
+        if control_ready || life_ended {
             end_all(&running, common);
             sys::exit(0)
         }

@@ -21,6 +21,9 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
         Box::pin(many_start_side_by_side(s))
     }),
     ("life::dropping_ends_it", |s| Box::pin(dropping_ends_it(s))),
+    ("life::the_spawner_may_be_dropped_first", |s| {
+        Box::pin(the_spawner_may_be_dropped_first(s))
+    }),
     ("life::a_killed_platform_leaves_nothing", |s| {
         Box::pin(a_killed_platform_leaves_nothing(s))
     }),
@@ -96,6 +99,13 @@ async fn many_start_side_by_side(spawner: Spawner) {
         assert_eq!(finish(&spawner, &spec).await.unwrap().exit.status, Some(0));
     }
     let one_by_one = started.elapsed() / 20;
+    let mut until_it_runs = Duration::ZERO;
+    for _ in 0..20 {
+        let begun = tokio::time::Instant::now();
+        let started = spawner.spawn(&spec).await.unwrap();
+        until_it_runs += begun.elapsed() / 20;
+        started.sandbox.exited().await;
+    }
     let started = tokio::time::Instant::now();
     let f = || finish(&spawner, &spec);
     let (a, b, c, d, e, g, h, i, j, k) = tokio::join!(f(), f(), f(), f(), f(), f(), f(), f(), f(), f());
@@ -103,7 +113,7 @@ async fn many_start_side_by_side(spawner: Spawner) {
         assert_eq!(one.unwrap().exit.status, Some(0));
     }
     println!(
-        "    start to end of /bin/true: {one_by_one:?} one by one, {:?} for 10 at once",
+        "    /bin/true: {until_it_runs:?} until it runs, {one_by_one:?} to its end, {:?} for 10 at once",
         started.elapsed()
     );
 }
@@ -119,6 +129,25 @@ async fn dropping_ends_it(spawner: Spawner) {
     // And one that is given up while it starts.
     let _ = tokio::time::timeout(Duration::from_micros(300), spawner.spawn(&spec)).await;
     until(|| alive(&marker) == 0).await;
+}
+
+async fn the_spawner_may_be_dropped_first(spawner: Spawner) {
+    for isolation in [aloft_sandbox::Isolation::Full, aloft_sandbox::Isolation::None] {
+        let marker = format!("first-{}", std::process::id());
+        let spawner = Spawner::start(&Config::default()).unwrap();
+        let mut spec = shell("(sleep 60 &); sleep 60; :");
+        spec.argv.push(marker.clone().into());
+        spec.isolation = isolation;
+        let started = spawner.spawn(&spec).await.unwrap();
+        drop(spawner);
+        assert_eq!(started.sandbox.exited().await.signal, Some(9));
+        assert_eq!(alive(&marker), 0);
+    }
+    // The others are not concerned.
+    assert_eq!(
+        finish(&spawner, &shell("exit 4")).await.unwrap().exit.status,
+        Some(4)
+    );
 }
 
 /// A platform of its own: starts sandboxes, says so, and waits to be killed.

@@ -274,7 +274,7 @@ call('io_uring', 425, 1, 0)
 call('x32 getpid', 0x40000000 | 39)
 call('setuid', 105, 0)
 call('getpid', 39)";
-    assert!(cfg!(target_arch = "x86_64"), "the numbers above are x86_64's");
+    const { assert!(cfg!(target_arch = "x86_64"), "the numbers above are x86_64's") };
     let finished = finish(&spawner, &python_spec(script)).await.unwrap();
     let (perm, nosys, inval) = (1, 38, 22);
     let expected = format!(
