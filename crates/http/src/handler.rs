@@ -20,7 +20,8 @@ pub struct Peer(pub SocketAddr);
 /// Answers requests. It never fails: what goes wrong is an answer too, in the words of the handler's own protocol.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. The future is dropped when the client goes away.
+    /// Answers one request. The future is dropped when the client goes away, which closing its sending side counts as (the
+    /// two cannot be told apart before the answer is written), so what must run to its end must not live in it alone.
     async fn handle(&self, request: Request) -> Response;
 
     /// The answer to a request that the server does not let through, because it is malformed, passes a limit, or made the

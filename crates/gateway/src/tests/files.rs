@@ -262,7 +262,7 @@ proptest! {
             ]),
             1..7,
         ),
-        separators in proptest::collection::vec(prop::sample::select(vec!["/", "//", "%2f", "%5c", "/./"]), 7),
+        separators in proptest::collection::vec(prop::sample::select(vec!["/", "/", "/", "/", "/", "//", "%2f", "%5c", "/./"]), 7),
     ) {
         let mut path = String::new();
         for (part, separator) in parts.iter().zip(&separators) {

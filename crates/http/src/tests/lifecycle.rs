@@ -39,7 +39,7 @@ async fn a_refusal_waits_for_the_answers_before_it() {
         .write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\nBAD\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    server.toy.started.notified().await;
+    server.started().await;
     server.toy.go.notify_one();
     let answer = read_to_end(&mut stream).await;
     let (first, second) = answer.split_at(answer.find("waited").unwrap() + "waited".len());
@@ -122,7 +122,7 @@ async fn a_client_that_goes_away_cancels_its_request() {
         .write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    server.toy.started.notified().await;
+    server.started().await;
     drop(stream);
     let cancelled = async {
         while server.toy.cancelled.load(Ordering::SeqCst) == 0 {
@@ -146,7 +146,7 @@ async fn a_stop_answers_what_is_under_way_and_closes_the_rest() {
     busy.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    server.toy.started.notified().await;
+    server.started().await;
 
     server.tasks.stop().ask();
     assert_eq!(read_to_end(&mut idle).await, "");
@@ -176,7 +176,7 @@ async fn a_stop_does_not_wait_for_ever() {
         .write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    server.toy.started.notified().await;
+    server.started().await;
     assert!(server.tasks.drain(PATIENCE).await);
     assert_eq!(server.toy.cancelled.load(Ordering::SeqCst), 1);
 }

@@ -219,7 +219,7 @@ async fn a_long_answer_does_not_count_as_idle() {
         .write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\nGET /ne")
         .await
         .unwrap();
-    server.toy.started.notified().await;
+    server.started().await;
     // Longer than every limit: the handler's time is its own.
     tokio::time::sleep(Duration::from_millis(300)).await;
     stream.write_all(b"xt HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();

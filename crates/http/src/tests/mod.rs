@@ -106,6 +106,13 @@ impl Server {
         read_to_end(&mut stream).await
     }
 
+    /// Waits until the handler runs that waits for its word.
+    async fn started(&self) {
+        tokio::time::timeout(PATIENCE, self.toy.started.notified())
+            .await
+            .expect("the handler starts");
+    }
+
     fn calls(&self) -> usize {
         self.toy.calls.load(Ordering::SeqCst)
     }
