@@ -70,9 +70,16 @@ impl Committer {
 
     /// Hands a request over and waits for its answer.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Error> {
-        let kib = u32::try_from(request.bytes() / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB);
+        let kib = u32::try_from(request.bytes() / 1_024 + 1)
+            .unwrap_or(QUEUE_KIB)
+            .min(QUEUE_KIB);
         let jobs = self.jobs().clone().ok_or(Error::Closed)?;
-        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Error::Closed)?;
+        let room = self
+            .room
+            .clone()
+            .acquire_many_owned(kib)
+            .await
+            .map_err(|_| Error::Closed)?;
         let place = jobs.reserve().await.map_err(|_| Error::Closed)?;
         let (answer, answered) = oneshot::channel();
         let length = self.counters.length.fetch_add(1, Ordering::Relaxed) + 1;
@@ -117,8 +124,10 @@ fn run(engine: &Engine<Disk>, mut jobs: mpsc::Receiver<Job>, counters: &QueueCou
             group.push(job);
         }
         counters.length.fetch_sub(group.len() as u64, Ordering::Relaxed);
-        let (requests, waiting): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|job| (job.request, (job.answer, job._room))).unzip();
+        let (requests, waiting): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|job| (job.request, (job.answer, job._room)))
+            .unzip();
         for ((answer, room), result) in waiting.into_iter().zip(engine.group(requests)) {
             drop(room);
             // Whoever asked may be gone; what was committed stays committed.

@@ -57,7 +57,9 @@ impl Disk {
 
 fn open(path: &Path, config: &Config) -> Result<(Database, Keyspace), Error> {
     let failed = wrap(format!("cannot open the tree {}", path.display()));
-    let builder = Database::builder(path).cache_size(config.cache_bytes).worker_threads(config.workers);
+    let builder = Database::builder(path)
+        .cache_size(config.cache_bytes)
+        .worker_threads(config.workers);
     let opened = builder.open().and_then(|database| {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(config.buffer_bytes);
         let tree = database.keyspace(TREE, options)?;
@@ -82,7 +84,11 @@ impl Ground for Disk {
     }
 
     fn apply(&self, writes: Vec<Write>) -> Result<(), Error> {
-        let mode = if self.sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mode = if self.sync {
+            PersistMode::SyncData
+        } else {
+            PersistMode::Buffer
+        };
         let mut batch = self.database.batch().durability(Some(mode));
         for write in writes {
             match write {
@@ -91,18 +97,29 @@ impl Ground for Disk {
             }
         }
         batch.commit().map_err(wrap("cannot write a group"))?;
-        self.counters.syncs.fetch_add(u64::from(self.sync), Ordering::Relaxed);
+        self.counters
+            .syncs
+            .fetch_add(u64::from(self.sync), Ordering::Relaxed);
         Ok(())
     }
 }
 
 impl View for DiskView {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let value = self.snapshot.get(&self.tree, key).map_err(wrap("cannot read a key"))?;
+        let value = self
+            .snapshot
+            .get(&self.tree, key)
+            .map_err(wrap("cannot read a key"))?;
         Ok(value.map(Bytes::from))
     }
 
-    fn scan(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, direction: Direction, visit: Visit<'_>) -> Result<(), Error> {
+    fn scan(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        direction: Direction,
+        visit: Visit<'_>,
+    ) -> Result<(), Error> {
         let mut pairs = self.snapshot.range::<&[u8], _>(&self.tree, (from, to));
         loop {
             let pair = match direction {
@@ -126,7 +143,9 @@ fn wrap(what: impl Into<String>) -> impl FnOnce(fjall::Error) -> Error {
         what,
         reason: match error {
             fjall::Error::Io(error) => error.to_string(),
-            fjall::Error::Poisoned => "the tree's background work failed before; the log tells why".to_owned(),
+            fjall::Error::Poisoned => {
+                "the tree's background work failed before; the log tells why".to_owned()
+            }
             fjall::Error::Locked => "another process has it open".to_owned(),
             other => format!("{other:?}"),
         },

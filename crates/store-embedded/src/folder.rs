@@ -76,7 +76,12 @@ fn create_durably(path: &Path) -> Result<(), Error> {
 fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(LOCK);
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     let mut file = options.open(&path).map_err(io("open the lock", &path))?;
     match file.try_lock() {
         Ok(()) => {}
@@ -86,7 +91,11 @@ fn lock(folder: &Path) -> Result<File, Error> {
             let _ = Read::take(&mut file, 32).read_to_string(&mut holder);
             return Err(Error::InUse {
                 path: folder.display().to_string(),
-                holder: if holder.is_empty() { "unknown".to_owned() } else { holder.trim().to_owned() },
+                holder: if holder.is_empty() {
+                    "unknown".to_owned()
+                } else {
+                    holder.trim().to_owned()
+                },
             });
         }
         Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),

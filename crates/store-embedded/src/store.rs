@@ -10,15 +10,15 @@ use std::time::Duration;
 use aloft_base::{Clock, Timestamp};
 use aloft_store::engine::{self, Engine, Request};
 use aloft_store::{
-    Batch, Claim, Entry, Epoch, Error, Key, Lane, Lease, LogId, Outcome, Partition, Position, Record, Shard, Snapshot, Store, Token,
-    Wake,
+    Batch, Claim, Entry, Epoch, Error, Key, Lane, Lease, LogId, Outcome, Partition, Position, Record, Shard,
+    Snapshot, Store, Token, Wake,
 };
 use async_trait::async_trait;
 
+use crate::Config;
 use crate::committer::{Committer, QueueCounters};
 use crate::disk::{Disk, DiskCounters};
 use crate::folder::Folder;
-use crate::Config;
 
 /// A store in a directory. Dropping it finishes what was handed over and ends cleanly, like [`close`](Self::close), but
 /// blocks for it and only logs a failure.
@@ -56,7 +56,9 @@ impl Embedded {
             self.committer.stop();
             self.engine.close()
         };
-        tokio::task::spawn_blocking(close).await.unwrap_or(Err(Error::Closed))
+        tokio::task::spawn_blocking(close)
+            .await
+            .unwrap_or(Err(Error::Closed))
     }
 
     /// Ends without the mark of a clean end, as a crash would, but with the folder free afterwards. For tests.
@@ -112,7 +114,12 @@ impl Store for Embedded {
     }
 
     async fn trim_log(&self, log: LogId, shard: Shard, through: Position) -> Result<(), Error> {
-        while self.committer.ask(Request::Trim(log, shard, through)).await?.more()? {}
+        while self
+            .committer
+            .ask(Request::Trim(log, shard, through))
+            .await?
+            .more()?
+        {}
         Ok(())
     }
 

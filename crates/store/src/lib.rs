@@ -54,6 +54,9 @@ pub mod suite;
 mod types;
 mod wake;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use batch::{Batch, Committed, Enqueue, Expect, Operation, Outcome};
