@@ -127,13 +127,17 @@ class Page:
         wide = self.script("const root = document.documentElement; return [root.scrollWidth, root.clientWidth, innerWidth]")
         check(f"{when}: nothing is wider than {self.width} pixels", max(wide) <= self.width, wide)
 
-    def picture(self, name):
+    def picture(self, name, focus=True):
+        if not focus:
+            self.script("window.hadFocus = document.activeElement; hadFocus.blur()")
         full = self.script("return document.documentElement.scrollHeight")
         self.script("scrollTo(0, 0)")
         self.size(max(WIDTHS[self.width], full if self.width < 500 else 0))
         file = pictures / f"{name}.png"
         file.write_bytes(self.driver.get_screenshot_as_png())
         self.size(WIDTHS[self.width])
+        if not focus:
+            self.script("hadFocus.focus()")
         check(f"picture {file.name}", file.stat().st_size > 10_000)
 
     def errors(self):
@@ -147,17 +151,20 @@ class Page:
 def main():
     pictures.mkdir(parents=True, exist_ok=True)
     clean()
-    for customer, items in {
-        "Grace Hopper": [("NANO-11", 30, "0.12"), ("COBOL", 1, "59.00")],
-        "Jörg Müller GmbH & Co. KG": [("B-200", 4, "12.50")],
-        MARKUP: [("A1", 1, "1")],
-    }.items():
-        order(customer, items)
+    for customer, status, items in (
+        ("Grace Hopper", "delivered", [("NANO-11", 30, "0.12"), ("COBOL", 1, "59.00")]),
+        ("Jörg Müller GmbH & Co. KG", "shipped", [("B-200", 4, "12.50")]),
+        ("Katherine Johnson", "new", [("ORBIT-6", 1, "162.00")]),
+    ):
+        order(customer, items, status)
     for width, height in WIDTHS.items():
         with Page(width, height) as page:
             print(f"--      {width} pixels", flush=True)
+            markup = order(MARKUP, [("A1", 1, "1")])
             page.open()
             first_look(page)
+            app.ask("DELETE", f"/orders/{markup['id']}")
+            page.open()
             every_stop(page)
             refusal(page)
             place(page)
@@ -168,12 +175,18 @@ def main():
     clean()
 
 
-def order(customer, items):
+def order(customer, items, status="new"):
     lines = [{"sku": sku, "quantity": quantity, "price": price} for sku, quantity, price in items]
     answer = app.ask("POST", "/orders", {"customer": customer, "items": lines})
     if answer.status != 201:
         fail(f"POST /orders: {answer}")
-    return answer.json()
+    made = answer.json()
+    if status == "new":
+        return made
+    changed = app.ask("PUT", f"/orders/{made['id']}", {"customer": customer, "items": lines, "status": status})
+    if changed.status != 200:
+        fail(f"PUT /orders/{{id}}: {changed}")
+    return changed.json()
 
 
 def clean():
@@ -317,7 +330,7 @@ def change(page):
     for scheme in ("light", "dark"):
         page.scheme(scheme)
         page.fits(f"{scheme} colours")
-        page.picture(f"page-{page.width}-{scheme}")
+        page.picture(f"page-{page.width}-{scheme}", focus=False)
     page.scheme("light")
 
 
