@@ -1,0 +1,277 @@
+//! The decision. A match over principals instead of AWS's policy documents: a definition's `access` line is all that can be
+//! granted so far, and a language with conditions and wildcards would promise more than stands behind it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aloft_base::{ErrorKind, FunctionName, TableName};
+use aloft_call::{Access, Caller, Grants, Principal};
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Reading rows, or how a table is made.
+    Read,
+    /// Changing rows, and reading them where the change depends on or answers them.
+    Write,
+    /// Creating, listing, changing and deleting the resources themselves.
+    Manage,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Manage => "manage",
+        })
+    }
+}
+
+/// What it is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// One table of the caller's account.
+    Table(&'a TableName),
+    /// The account's tables as a whole.
+    Tables,
+}
+
+impl fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(name) => write!(f, "table \"{name}\""),
+            Self::Tables => f.write_str("the account's tables"),
+        }
+    }
+}
+
+/// Yes, or why not.
+pub type Decision = Result<(), Denial>;
+
+/// Why somebody may not do something, and what would change that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// The function's definition does not grant it.
+    #[error(
+        "function \"{function}\" may not {action} table \"{table}\": {verb}  {line}  {place} [functions.{function}] in aloft.toml"
+    )]
+    NotGranted {
+        /// Who asked.
+        function: FunctionName,
+        /// For what.
+        action: Action,
+        /// Of which table.
+        table: TableName,
+        /// What to do with the line: add it, or change the one that is there.
+        verb: &'static str,
+        /// The whole `access` line that grants it, with what is granted already.
+        line: String,
+        /// `to` or `in`.
+        place: &'static str,
+    },
+    /// Functions do not manage tables.
+    #[error(
+        "function \"{function}\" may not manage {resource}: functions use tables, they do not create, list or delete them; \
+         define tables as [tables.NAME] in aloft.toml"
+    )]
+    NotAFunctions {
+        /// Who asked.
+        function: FunctionName,
+        /// What it wanted to manage.
+        resource: String,
+    },
+    /// Nobody knows who asked.
+    #[error("an anonymous caller may not {action} {resource}: sign the request with the account's keys")]
+    Anonymous {
+        /// For what.
+        action: Action,
+        /// Of what.
+        resource: String,
+    },
+}
+
+impl Denial {
+    /// What sort of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Denied
+    }
+}
+
+/// Whether the caller may do this to that.
+///
+/// # Errors
+/// When it may not.
+pub fn decide(caller: &Caller, action: Action, resource: Resource<'_>) -> Decision {
+    match &caller.principal {
+        Principal::Owner { .. } => Ok(()),
+        Principal::Anonymous => Err(Denial::Anonymous {
+            action,
+            resource: resource.to_string(),
+        }),
+        Principal::Function { name, grants } => decide_function(name, grants, action, resource),
+    }
+}
+
+fn decide_function(
+    function: &FunctionName,
+    grants: &Grants,
+    action: Action,
+    resource: Resource<'_>,
+) -> Decision {
+    let (needed, table) = match (action, resource) {
+        (Action::Read, Resource::Table(table)) => (Access::Read, table),
+        (Action::Write, Resource::Table(table)) => (Access::Write, table),
+        (Action::Manage, _) | (Action::Read | Action::Write, Resource::Tables) => {
+            return Err(Denial::NotAFunctions {
+                function: function.clone(),
+                resource: resource.to_string(),
+            });
+        }
+    };
+    if grants.tables.get(table).is_some_and(|granted| *granted >= needed) {
+        return Ok(());
+    }
+    let (verb, place) = if grants.tables.is_empty() {
+        ("add", "to")
+    } else {
+        ("change its access to", "in")
+    };
+    Err(Denial::NotGranted {
+        function: function.clone(),
+        action,
+        table: table.clone(),
+        verb,
+        line: access_line(grants, table, needed),
+        place,
+    })
+}
+
+/// The definition's line that grants what is granted and this too. A key may stand only once in TOML, so a line with nothing
+/// but the new table would take away the others.
+fn access_line(grants: &Grants, table: &TableName, needed: Access) -> String {
+    let mut tables: BTreeMap<&TableName, Access> = grants
+        .tables
+        .iter()
+        .map(|(name, access)| (name, *access))
+        .collect();
+    tables.insert(table, needed);
+    let entries: Vec<String> = tables
+        .into_iter()
+        .map(|(name, access)| {
+            // A dot would nest the key.
+            let quote = if name.as_str().contains('.') { "\"" } else { "" };
+            let word = match access {
+                Access::Read => "read",
+                Access::Write => "write",
+            };
+            format!("{quote}{name}{quote} = \"{word}\"")
+        })
+        .collect();
+    format!("access = {{ {} }}", entries.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aloft_base::{Region, Tenant};
+
+    use super::*;
+
+    const ACTIONS: [Action; 3] = [Action::Read, Action::Write, Action::Manage];
+
+    fn table(name: &str) -> TableName {
+        name.parse().unwrap()
+    }
+
+    fn caller(principal: Principal) -> Caller {
+        Caller {
+            tenant: Tenant::local(),
+            region: Region::local(),
+            principal,
+        }
+    }
+
+    fn function(grants: &[(&str, Access)]) -> Caller {
+        let tables = grants
+            .iter()
+            .map(|(name, access)| (table(name), *access))
+            .collect();
+        caller(Principal::Function {
+            name: "create".parse().unwrap(),
+            grants: Arc::new(Grants { tables }),
+        })
+    }
+
+    fn refusal(caller: &Caller, action: Action, name: &str) -> String {
+        decide(caller, action, Resource::Table(&table(name)))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn an_owner_may_do_everything_and_nobody_may_do_nothing() {
+        let (owner, nobody) = (
+            caller(Principal::Owner { key: "AK".into() }),
+            caller(Principal::Anonymous),
+        );
+        let orders = table("orders");
+        for action in ACTIONS {
+            for resource in [Resource::Table(&orders), Resource::Tables] {
+                assert_eq!(decide(&owner, action, resource), Ok(()));
+                let denial = decide(&nobody, action, resource).unwrap_err();
+                assert_eq!(denial.kind(), ErrorKind::Denied);
+                assert!(
+                    denial.to_string().starts_with("an anonymous caller may not "),
+                    "{denial}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_function_may_what_its_grants_name_and_no_more() {
+        let both = function(&[("orders", Access::Write), ("prices", Access::Read)]);
+        let cases = [
+            ("orders", Action::Read, true),
+            ("orders", Action::Write, true),
+            ("orders", Action::Manage, false),
+            ("prices", Action::Read, true),
+            ("prices", Action::Write, false),
+            ("prices", Action::Manage, false),
+            ("others", Action::Read, false),
+            ("others", Action::Write, false),
+            ("Orders", Action::Read, false),
+        ];
+        for (name, action, allowed) in cases {
+            let decision = decide(&both, action, Resource::Table(&table(name)));
+            assert_eq!(decision.is_ok(), allowed, "{action} {name}");
+        }
+        for action in ACTIONS {
+            assert!(decide(&both, action, Resource::Tables).is_err(), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_gives_the_whole_line_to_write() {
+        assert_eq!(
+            refusal(&function(&[]), Action::Write, "orders"),
+            r#"function "create" may not write table "orders": add  access = { orders = "write" }  to [functions.create] in aloft.toml"#
+        );
+        assert_eq!(
+            refusal(
+                &function(&[("a.b", Access::Write), ("orders", Access::Read)]),
+                Action::Write,
+                "orders"
+            ),
+            "function \"create\" may not write table \"orders\": change its access to  \
+             access = { \"a.b\" = \"write\", orders = \"write\" }  in [functions.create] in aloft.toml"
+        );
+        let managed = refusal(&function(&[("orders", Access::Write)]), Action::Manage, "orders");
+        assert!(
+            managed.starts_with("function \"create\" may not manage table \"orders\": "),
+            "{managed}"
+        );
+    }
+}
