@@ -18,7 +18,8 @@
 //! # Promises
 //!
 //! - Works as root (each sandbox gets a host user of its own that owns nothing) and as an ordinary user.
-//! - Linux 5.14 or later, x86_64 and aarch64. A start takes about 2 ms, several go side by side.
+//! - Linux 5.14 or later, x86_64 and aarch64. A start takes 2 to 3 ms until the program runs (2 cores), and
+//!   several go side by side.
 //! - Memory and processes are limited by cgroup (version 1 or 2) where one is writable. Else memory is watched, which can be
 //!   exceeded for moments, and processes are counted by the kernel per sandbox.
 //! - [`Sandbox::exited`] returns only when no process of it is left. A killed sandbox cannot refuse.

@@ -67,7 +67,8 @@ impl Isolation {
 /// One thing of the host that is seen inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    /// A file or folder, read-only, with everything mounted below it.
+    /// A file or folder, read-only, with everything mounted below it. The way to it may be closed to others; it itself must,
+    /// when the platform is root, be readable by everybody (`chmod -R a+rX`).
     ReadOnly {
         /// On the host.
         source: PathBuf,
