@@ -1,0 +1,248 @@
+//! What waits of one rule and one ordering key: the delivery that failed, and what came after it. As long as a key has a
+//! backlog, its later events join it, so that each key's events arrive in the order of commits whatever fails; all other keys
+//! go on.
+//!
+//! A backlog is a *head* (the numbers of its first row and of the next) and one row per parcel. One task in the rule's lane
+//! stands for the whole backlog and moves from row to row. Whoever adds or removes a row expects the head's version, so that
+//! a reader that adds and a runner that removes never overlook each other. A list in one value was rejected (it is rewritten
+//! with each parcel), and so was one task per parcel (nothing would keep their order).
+//!
+//! At most [`Backlogs::LENGTH`] parcels wait for a key; what comes beyond is dead at once, with the reason, since a
+//! backlog without bound would only move the overflow to the disk.
+
+use std::collections::BTreeMap;
+
+use aloft_base::{Chance, Timestamp};
+use aloft_codec::{KeyReader, KeyWriter, Reader, Unknown, Writer};
+use aloft_store::{Batch, Direction, Enqueue, Expect, Snapshot, Task, TaskId};
+use bytes::Bytes;
+
+use crate::{Error, KeyHash, Parcel, RuleId};
+
+const FORMAT: u8 = 1;
+
+/// The backlogs of a rule: how they are read, and the changes to them as parts of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Backlogs {
+    rule: RuleId,
+}
+
+/// A parcel that joins its key's backlog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// The parcel.
+    pub parcel: Parcel,
+    /// When it is due if it is the first of its key; behind others it is due as soon as they are gone.
+    pub due: Timestamp,
+}
+
+/// What a key's backlog holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    first: u64,
+    next: u64,
+    unknown: Unknown,
+    expect: Expect,
+}
+
+impl Backlogs {
+    /// How many parcels of one key may wait.
+    pub const LENGTH: u64 = 1_000;
+
+    /// The backlogs of a rule.
+    pub fn new(rule: RuleId) -> Self {
+        Self { rule }
+    }
+
+    /// Whether any key has a backlog.
+    pub async fn any(&self, snapshot: &dyn Snapshot) -> Result<bool, Error> {
+        let page = snapshot.scan(&self.rule.heads(), Direction::Forward, 1).await?;
+        Ok(!page.entries.is_empty())
+    }
+
+    /// Whether this key has one.
+    pub async fn has(&self, snapshot: &dyn Snapshot, key: KeyHash) -> Result<bool, Error> {
+        Ok(snapshot.get(&self.rule.head(key)?).await?.is_some())
+    }
+
+    /// Adds the parcels, in their order, to the backlogs of their keys. Gives the batch and the parcels for which there is no
+    /// room. If the commit then meets a conflict on a key that is not the caller's own, a backlog has changed meanwhile: take
+    /// a new snapshot and park again.
+    pub async fn park(
+        &self,
+        mut batch: Batch,
+        snapshot: &dyn Snapshot,
+        parcels: &[Parked],
+        chance: &dyn Chance,
+    ) -> Result<(Batch, Vec<Parcel>), Error> {
+        let mut heads: BTreeMap<KeyHash, Head> = BTreeMap::new();
+        let mut overflow = Vec::new();
+        for Parked { parcel, due } in parcels {
+            let key = parcel.key;
+            let mut head = match heads.remove(&key) {
+                Some(head) => head,
+                None => self.head(snapshot, key).await?.unwrap_or_else(Head::new),
+            };
+            if head.next - head.first >= Self::LENGTH {
+                overflow.push(parcel.clone());
+            } else {
+                if head.is_new() {
+                    batch = batch.enqueue(task(self.rule, parcel, *due, chance));
+                }
+                batch = batch.put(self.rule.row(key, head.next)?, parcel.encode());
+                head.next += 1;
+            }
+            heads.insert(key, head);
+        }
+        for (key, head) in heads {
+            let name = self.rule.head(key)?;
+            batch = batch.expect(name.clone(), head.expect).put(name, head.encode());
+        }
+        Ok((batch, overflow))
+    }
+
+    /// What a task stands for: its key's head and first parcel. `None` if the backlog is gone: the task is left over.
+    pub(crate) async fn open(
+        &self,
+        snapshot: &dyn Snapshot,
+        key: KeyHash,
+    ) -> Result<Option<(Head, Bytes)>, Error> {
+        let Some(head) = self.head(snapshot, key).await? else {
+            return Ok(None);
+        };
+        let row = snapshot.get(&self.rule.row(key, head.first)?).await?;
+        Ok(row.map(|row| (head, row.value)))
+    }
+
+    /// Puts the first parcel back after an attempt, to be due at `due`. The task's token guards the row.
+    pub(crate) fn retry(
+        &self,
+        batch: Batch,
+        (head, parcel): (&Head, &Parcel),
+        (task, due): (&Task, Timestamp),
+    ) -> Result<Batch, Error> {
+        let again = Enqueue {
+            id: task.id,
+            lane: task.lane,
+            due,
+            attempts: parcel.attempts.tried,
+            body: task.body.clone(),
+            claimed: None,
+        };
+        Ok(batch
+            .put(self.rule.row(parcel.key, head.first)?, parcel.encode())
+            .enqueue(again))
+    }
+
+    /// Takes the first parcel out; what follows it is due `now`.
+    pub(crate) async fn advance(
+        &self,
+        batch: Batch,
+        snapshot: &dyn Snapshot,
+        key: KeyHash,
+        now: Timestamp,
+        chance: &dyn Chance,
+    ) -> Result<Batch, Error> {
+        let Some(mut head) = self.head(snapshot, key).await? else {
+            return Ok(batch);
+        };
+        let name = self.rule.head(key)?;
+        let batch = batch
+            .expect(name.clone(), head.expect)
+            .delete(self.rule.row(key, head.first)?);
+        head.first += 1;
+        if head.first >= head.next {
+            return Ok(batch.delete(name));
+        }
+        let row = snapshot.get(&self.rule.row(key, head.first)?).await?;
+        // An unreadable row still gets a task: it is found unreadable again there, and ends in the dead letter.
+        let tried = row
+            .and_then(|row| Parcel::decode(&row.value).ok())
+            .map_or(0, |parcel| parcel.attempts.tried);
+        let next = Enqueue {
+            id: TaskId::draw(chance),
+            lane: self.rule.lane(),
+            due: now,
+            attempts: tried,
+            body: encode_key(key),
+            claimed: None,
+        };
+        Ok(batch.put(name, head.encode()).enqueue(next))
+    }
+
+    async fn head(&self, snapshot: &dyn Snapshot, key: KeyHash) -> Result<Option<Head>, Error> {
+        let Some(entry) = snapshot.get(&self.rule.head(key)?).await? else {
+            return Ok(None);
+        };
+        Head::decode(&entry.value, Expect::Version(entry.version)).map(Some)
+    }
+}
+
+impl Head {
+    fn new() -> Self {
+        Self {
+            first: 0,
+            next: 0,
+            unknown: Unknown::default(),
+            expect: Expect::Absent,
+        }
+    }
+
+    /// Whether there is no task for the backlog yet.
+    fn is_new(&self) -> bool {
+        self.expect == Expect::Absent && self.next == 0
+    }
+
+    fn encode(&self) -> Bytes {
+        Writer::new(FORMAT)
+            .u64(1, self.first)
+            .u64(2, self.next)
+            .unknown(&self.unknown)
+            .finish()
+    }
+
+    fn decode(value: &Bytes, expect: Expect) -> Result<Self, Error> {
+        let mut head = Self {
+            expect,
+            ..Self::new()
+        };
+        let mut read = || -> Result<(), aloft_codec::Error> {
+            let mut fields = Reader::new(value, FORMAT)?;
+            while let Some(field) = fields.next()? {
+                match field.number() {
+                    1 => head.first = field.u64()?,
+                    2 => head.next = field.u64()?,
+                    _ => head.unknown.keep(&field),
+                }
+            }
+            Ok(())
+        };
+        read().map_err(Error::unreadable("the head of a backlog"))?;
+        Ok(head)
+    }
+}
+
+fn task(rule: RuleId, parcel: &Parcel, due: Timestamp, chance: &dyn Chance) -> Enqueue {
+    Enqueue {
+        id: TaskId::draw(chance),
+        lane: rule.lane(),
+        due,
+        attempts: parcel.attempts.tried,
+        body: encode_key(parcel.key),
+        claimed: None,
+    }
+}
+
+fn encode_key(key: KeyHash) -> Bytes {
+    KeyWriter::new().u128(key.0).finish()
+}
+
+/// The key whose backlog a task stands for.
+pub(crate) fn decode_key(body: &[u8]) -> Result<KeyHash, Error> {
+    let mut parts = KeyReader::new(body);
+    let mut read = || {
+        let key = parts.u128()?;
+        parts.end().map(|()| KeyHash(key))
+    };
+    read().map_err(Error::unreadable("a retry task"))
+}

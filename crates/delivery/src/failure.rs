@@ -1,0 +1,155 @@
+//! What a failed attempt means for what comes next. The function's fault says what happened; here it becomes one of three
+//! things that a policy can act on. Kept apart from failing itself, so that a target that is no function (a queue, a URL)
+//! brings its own errors and the same policy.
+
+use std::time::Duration;
+
+use aloft_call::Fault;
+
+use crate::Reason;
+
+/// Why an attempt failed, as far as the policy needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{word}: {message}")]
+pub struct Failure {
+    /// What it means for the next attempt.
+    pub effect: Effect,
+    /// The word that records and metrics show, such as `raised`.
+    pub word: String,
+    /// What happened, for the developer. Cut to [`Failure::MESSAGE`] bytes.
+    pub message: String,
+}
+
+/// What a failure means for the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The target ran and failed: one of the retries is used up.
+    Counts,
+    /// The target was not reached (throttled, going down, a broken machine): only the event's age bounds how often it is
+    /// tried again, as with Lambda's asynchronous calls.
+    Ages {
+        /// No attempt makes sense before this has passed.
+        retry_after: Duration,
+    },
+    /// No attempt can succeed until somebody changes something: it goes to the dead letter for this reason.
+    Final(Reason),
+}
+
+impl Failure {
+    /// The longest message that is kept, in bytes. Lambda's `errorMessage` and a short trace fit; a dead letter stays
+    /// small beside its event.
+    pub const MESSAGE: usize = 4_096;
+
+    /// A failure with a message that is cut to the bound.
+    pub fn new(effect: Effect, word: &str, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > Self::MESSAGE {
+            message.truncate(message.floor_char_boundary(Self::MESSAGE));
+        }
+        Self {
+            effect,
+            word: word.to_owned(),
+            message,
+        }
+    }
+}
+
+impl From<&Fault> for Failure {
+    fn from(fault: &Fault) -> Self {
+        Self::new(effect(fault), fault.word(), fault.to_string())
+    }
+}
+
+/// One exhaustive map, so that a new fault is a decision.
+fn effect(fault: &Fault) -> Effect {
+    match fault {
+        Fault::Raised(_)
+        | Fault::Init(_)
+        | Fault::Exited { .. }
+        | Fault::OutOfMemory { .. }
+        | Fault::Garbage { .. }
+        | Fault::AnswerTooLarge { .. }
+        | Fault::TimedOut { .. } => Effect::Counts,
+        Fault::Busy { retry_after, .. } => Effect::Ages {
+            retry_after: *retry_after,
+        },
+        Fault::Draining | Fault::Platform { .. } => Effect::Ages {
+            retry_after: Duration::ZERO,
+        },
+        // EventBridge does the same: an event whose target is gone is not retried.
+        Fault::NoFunction { .. } | Fault::Payload { .. } => Effect::Final(Reason::Rejected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_effect() {
+        let busy = Fault::Busy {
+            why: "full".into(),
+            retry_after: Duration::from_secs(7),
+        };
+        for (fault, effect) in [
+            (Fault::Raised(Default::default()), Effect::Counts),
+            (
+                Fault::TimedOut {
+                    after: Duration::from_secs(3),
+                },
+                Effect::Counts,
+            ),
+            (
+                Fault::Exited {
+                    how: "signal 9".into(),
+                },
+                Effect::Counts,
+            ),
+            (
+                busy,
+                Effect::Ages {
+                    retry_after: Duration::from_secs(7),
+                },
+            ),
+            (
+                Fault::Draining,
+                Effect::Ages {
+                    retry_after: Duration::ZERO,
+                },
+            ),
+            (
+                Fault::Platform {
+                    why: "no pipe".into(),
+                },
+                Effect::Ages {
+                    retry_after: Duration::ZERO,
+                },
+            ),
+            (
+                Fault::NoFunction { name: "gone".into() },
+                Effect::Final(Reason::Rejected),
+            ),
+            (
+                Fault::Payload {
+                    why: "large".into(),
+                    too_large: true,
+                },
+                Effect::Final(Reason::Rejected),
+            ),
+        ] {
+            assert_eq!(Failure::from(&fault).effect, effect, "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        let failure = Failure::new(Effect::Counts, "raised", "ä".repeat(Failure::MESSAGE));
+        assert_eq!(failure.message.len(), Failure::MESSAGE);
+        let odd = Failure::new(
+            Effect::Counts,
+            "raised",
+            format!("x{}", "ä".repeat(Failure::MESSAGE)),
+        );
+        assert_eq!(odd.message.len(), Failure::MESSAGE - 1);
+    }
+}

@@ -1,0 +1,105 @@
+//! What deliveries count. Labels are bounded: rules that are defined, and the closed set of reasons. Both shapes (a rule's cursor
+//! and its retries) count into the same numbers, so that `delivered` is every delivery once.
+
+use aloft_observe::Metrics as Registry;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use crate::Reason;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRule {
+    rule: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    rule: String,
+    reason: &'static str,
+}
+
+/// What deliveries count, of all rules.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    delivered: Family<ByRule, Counter>,
+    failed: Family<ByRule, Counter>,
+    retries: Family<ByRule, Counter>,
+    dead: Family<ByReason, Counter>,
+}
+
+impl Metrics {
+    /// Declares the metrics.
+    pub fn register(registry: &Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(|to| {
+            to.register(
+                "delivery_delivered",
+                "Events that a rule's target took",
+                metrics.delivered.clone(),
+            );
+            to.register(
+                "delivery_failed_attempts",
+                "Attempts that failed, by rule",
+                metrics.failed.clone(),
+            );
+            to.register(
+                "delivery_retries",
+                "Attempts that were put off to a later time",
+                metrics.retries.clone(),
+            );
+            to.register(
+                "delivery_dead_letters",
+                "Events that were given up, by rule and reason",
+                metrics.dead.clone(),
+            );
+        });
+        metrics
+    }
+
+    /// The handles of one rule, looked up once.
+    pub fn of(&self, rule: &str) -> RuleMetrics {
+        let by_rule = ByRule {
+            rule: rule.to_owned(),
+        };
+        RuleMetrics {
+            delivered: self.delivered.get_or_create_owned(&by_rule),
+            failed: self.failed.get_or_create_owned(&by_rule),
+            retries: self.retries.get_or_create_owned(&by_rule),
+            dead: self.dead.clone(),
+            rule: rule.to_owned(),
+        }
+    }
+}
+
+/// The handles of one rule.
+#[derive(Debug, Clone)]
+pub struct RuleMetrics {
+    /// Events that the target took.
+    pub delivered: Counter,
+    /// Attempts that failed.
+    pub failed: Counter,
+    /// Attempts that were put off.
+    pub retries: Counter,
+    dead: Family<ByReason, Counter>,
+    rule: String,
+}
+
+impl RuleMetrics {
+    /// Counts events that were given up.
+    pub fn died(&self, reason: Reason, events: u64) {
+        self.dead_of(reason).inc_by(events);
+    }
+
+    /// How many events were given up for this reason.
+    pub fn dead(&self, reason: Reason) -> u64 {
+        self.dead_of(reason).get()
+    }
+
+    fn dead_of(&self, reason: Reason) -> Counter {
+        self.dead.get_or_create_owned(&ByReason {
+            rule: self.rule.clone(),
+            reason: reason.word(),
+        })
+    }
+}

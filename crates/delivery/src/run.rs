@@ -1,0 +1,410 @@
+//! The task shape: works a rule's lane of retries. A task stands for a key's backlog; each round delivers the backlog's first
+//! parcel and commits what the policy decides together with the end of the task:
+//!
+//! | decision | commit |
+//! |---|---|
+//! | done | settle, take the parcel out, enqueue the backlog's next |
+//! | retry | settle, put the parcel back with its failure, enqueue for later |
+//! | dead | settle, take the parcel out, put the dead letter, enqueue the backlog's next |
+//!
+//! When it is told to stop it claims nothing more, waits a bounded time for what is in flight, and releases the rest. A round
+//! of a dead process is not settled, so its claim lapses or is due again at the next start: delivery is at least once.
+//! It waits on the lane's wake and the next due time; when nothing waits there is only the 30 s poll.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Backoff, Chance, Clock, Stop, Timestamp};
+use aloft_call::Event;
+use aloft_store::{Batch, BatchId, Claim, Outcome, Store, Token};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::backlog::{Backlogs, Head, decode_key};
+use crate::letter::{Content, Letter};
+use crate::target::ATTEMPT_BOUND;
+use crate::{
+    DeadLetters, Decision, Effect, Error, Failure, KeyHash, Parcel, Policy, Reason, RuleId, RuleMetrics,
+    Space, Target, decide,
+};
+
+/// How long a claim holds: an attempt's bound and some time for the commit.
+const CLAIMED: Duration = Duration::from_secs(ATTEMPT_BOUND.as_secs() + 60);
+/// The poll that stands behind the wakes.
+const POLL: Duration = Duration::from_secs(30);
+/// The shortest wait, so that a due time in this very millisecond makes no busy loop.
+const SHORTEST: Duration = Duration::from_millis(5);
+/// How often a commit is tried again when the backlog changed meanwhile or the store failed.
+const TRIES: u32 = 10;
+/// Between tries of a store that fails.
+pub const STORE_BACKOFF: Backoff = Backoff {
+    base: Duration::from_millis(50),
+    ceiling: Duration::from_secs(10),
+};
+
+/// Makes an event of what is stored of it. The source of the events knows how.
+pub trait Unpack: Send + Sync + 'static {
+    /// The event of a parcel. An error is a failure that nothing mends by itself.
+    fn unpack(&self, parcel: &Parcel) -> Result<Event, Failure>;
+}
+
+/// Where the parcels of a rule go.
+#[derive(Clone)]
+pub struct Route {
+    /// The rule's number.
+    pub rule: RuleId,
+    /// The rule's name, for dead letters and logs.
+    pub name: Arc<str>,
+    /// The bounds.
+    pub policy: Policy,
+    /// How parcels become events.
+    pub unpack: Arc<dyn Unpack>,
+    /// The target. `None` when the rule is gone: what waits then ends in the dead letter.
+    pub target: Option<Arc<dyn Target>>,
+}
+
+/// What every runner and reader stands on.
+#[derive(Clone)]
+pub struct Ground {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Where deliveries lie in it.
+    pub space: Space,
+    /// Time. tokio's timers do the waiting.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub chance: Arc<dyn Chance>,
+}
+
+impl Ground {
+    /// The dead letters.
+    pub fn letters(&self) -> DeadLetters {
+        DeadLetters::new(
+            self.store.clone(),
+            self.space,
+            self.clock.clone(),
+            self.chance.clone(),
+        )
+    }
+
+    /// An empty batch with a new id.
+    pub fn batch(&self) -> Batch {
+        Batch::new(BatchId::draw(&*self.chance))
+    }
+
+    /// Waits before the next try of a store that failed `failed` times; returns at once when `stop` is asked for.
+    pub async fn pause(&self, failed: u32, stop: &Stop) {
+        let delay = STORE_BACKOFF.delay(failed, &*self.chance).max(SHORTEST);
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = stop.asked() => {}
+        }
+    }
+}
+
+/// Works the retries of one rule.
+pub struct Runner {
+    ground: Ground,
+    route: Route,
+    concurrency: usize,
+    drain: Duration,
+    metrics: RuleMetrics,
+    letters: DeadLetters,
+    backlogs: Backlogs,
+}
+
+/// What a round came to.
+enum End {
+    /// The backlog is gone: nothing to do.
+    Orphan,
+    Done(KeyHash),
+    Retry {
+        head: Head,
+        parcel: Parcel,
+        at: Timestamp,
+    },
+    Dead {
+        key: KeyHash,
+        letter: Letter,
+        tried: bool,
+    },
+}
+
+impl Runner {
+    /// A runner that makes at most `concurrency` attempts at a time, and at its end waits at most `drain` for them.
+    pub fn new(
+        ground: Ground,
+        route: Route,
+        concurrency: usize,
+        drain: Duration,
+        metrics: RuleMetrics,
+    ) -> Self {
+        let (letters, backlogs) = (ground.letters(), Backlogs::new(route.rule));
+        Self {
+            ground,
+            route,
+            concurrency: concurrency.max(1),
+            drain,
+            metrics,
+            letters,
+            backlogs,
+        }
+    }
+
+    /// Runs until `stop` is asked for; the runner of a rule that is gone also ends when its lane is empty. Returns whether the lane was
+    /// empty then.
+    pub async fn run(self, stop: Stop) -> bool {
+        let store = self.ground.store.clone();
+        let lane = self.route.rule.lane();
+        let mut waiter = store.wake().lane(lane);
+        let mut in_flight = FuturesUnordered::new();
+        let mut held = HashSet::new();
+        let mut failed = 0;
+        while !stop.is_asked() {
+            let free = self.concurrency - in_flight.len();
+            let looked = async {
+                let claims = if free > 0 {
+                    store.receive(lane, free, CLAIMED).await?
+                } else {
+                    Vec::new()
+                };
+                let next = if claims.len() < free {
+                    store.next_due(lane).await?
+                } else {
+                    None
+                };
+                Ok::<_, aloft_store::Error>((claims, next))
+            };
+            let (claims, next) = match looked.await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    failed += 1;
+                    tracing::warn!(rule = %self.route.name, %error, "the retries of a rule could not be read; trying again");
+                    self.ground.pause(failed, &stop).await;
+                    continue;
+                }
+            };
+            failed = 0;
+            let is_full = claims.len() == free;
+            held.extend(claims.iter().map(|claim| claim.token.clone()));
+            in_flight.extend(claims.into_iter().map(|claim| self.round(claim, &stop)));
+            if self.route.target.is_none() && in_flight.is_empty() && next.is_none() {
+                return true;
+            }
+            let wait = next.map_or(POLL, |at| at.since(self.ground.clock.now()).clamp(SHORTEST, POLL));
+            // Each branch only waits: the rounds live in `in_flight`, wakes are kept by the waiter.
+            tokio::select! {
+                () = stop.asked() => {}
+                Some(token) = in_flight.next(), if !in_flight.is_empty() => {
+                    held.remove(&token);
+                }
+                () = waiter.wait(), if !is_full => {}
+                () = tokio::time::sleep(wait), if !is_full => {}
+            }
+        }
+        let drained = async {
+            while let Some(token) = in_flight.next().await {
+                held.remove(&token);
+            }
+        };
+        if tokio::time::timeout(self.drain, drained).await.is_err() {
+            tracing::warn!(rule = %self.route.name, left = held.len(), "retries did not end in time; they will be made again");
+        }
+        drop(in_flight);
+        for token in held {
+            self.release(token).await;
+        }
+        false
+    }
+
+    /// One task from claim to settlement. It never fails: what cannot be settled is due again later.
+    async fn round(&self, claim: Claim, stop: &Stop) -> Token {
+        match self.attempt(&claim).await {
+            Ok(end) => self.settle(&claim, &end, stop).await,
+            Err(error) => {
+                tracing::warn!(rule = %self.route.name, %error, "a retry could not be made; it will be made again");
+                self.ground.pause(1, stop).await;
+                self.release(claim.token.clone()).await;
+            }
+        }
+        claim.token
+    }
+
+    async fn settle(&self, claim: &Claim, end: &End, stop: &Stop) {
+        for tried in 1..=TRIES {
+            let outcome = match self.batch_of(claim, end).await {
+                Ok(batch) => self.ground.store.commit(batch).await.map_err(Error::from),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(Outcome::Committed(_)) => return self.count(end),
+                // The backlog changed since it was read: read it again.
+                Ok(Outcome::Conflict(_)) => {}
+                Ok(Outcome::Lost(_) | Outcome::Fenced(_)) => {
+                    tracing::warn!(rule = %self.route.name, "a retry took longer than its claim; it will be made again");
+                    return;
+                }
+                // Should the commit have happened all the same, the next try finds the token lost.
+                Err(error) => {
+                    tracing::warn!(rule = %self.route.name, %error, "a retry could not be settled");
+                    self.ground.pause(tried, stop).await;
+                }
+            }
+        }
+        tracing::warn!(rule = %self.route.name, "a retry could not be settled at all; it will be made again");
+        self.release(claim.token.clone()).await;
+    }
+
+    /// Gives a claim back. If that fails too, the claim lapses by itself.
+    async fn release(&self, token: Token) {
+        if let Err(error) = self.ground.store.release(token).await {
+            tracing::debug!(rule = %self.route.name, %error, "a claim could not be released");
+        }
+    }
+
+    async fn attempt(&self, claim: &Claim) -> Result<End, Error> {
+        let Ok(key) = decode_key(&claim.task.body) else {
+            tracing::error!(rule = %self.route.name, task = claim.task.id.0, "a retry task cannot be read; it is dropped");
+            return Ok(End::Orphan);
+        };
+        let snapshot = self.ground.store.snapshot().await?;
+        let Some((head, row)) = self.backlogs.open(&*snapshot, key).await? else {
+            return Ok(End::Orphan);
+        };
+        // Strangers' code may run for minutes; no snapshot is held meanwhile.
+        drop(snapshot);
+        let parcel = match Parcel::decode(&row) {
+            Ok(parcel) => parcel,
+            Err(error) => {
+                tracing::error!(rule = %self.route.name, %error, "a parcel cannot be read; it goes to the dead letter as it is");
+                return Ok(End::Dead {
+                    key,
+                    letter: self.raw(row),
+                    tried: false,
+                });
+            }
+        };
+        Ok(self.deliver(claim, key, head, parcel).await)
+    }
+
+    async fn deliver(&self, claim: &Claim, key: KeyHash, head: Head, mut parcel: Parcel) -> End {
+        // The store counts every claim that lapsed and every unclean restart into the task's attempts.
+        let crashed = claim.task.attempts.saturating_sub(parcel.attempts.tried);
+        parcel.attempts.crashed = parcel.attempts.crashed.saturating_add(crashed);
+        let (born, now) = (parcel.born, self.ground.clock.now());
+        let Some(target) = &self.route.target else {
+            return self.dead(key, Reason::RuleRemoved, parcel, false);
+        };
+        if let Some(reason) = self.route.policy.gives_up(parcel.attempts, born, now) {
+            return self.dead(key, reason, parcel, false);
+        }
+        let attempt = parcel.attempts.tried.saturating_add(1);
+        let result = match self.route.unpack.unpack(&parcel) {
+            Ok(event) => attempt_once(&**target, &event, attempt).await,
+            Err(failure) => Err(failure),
+        };
+        let now = self.ground.clock.now();
+        let decision = decide(
+            &self.route.policy,
+            parcel.attempts,
+            born,
+            result.as_ref().err(),
+            now,
+            &*self.ground.chance,
+        );
+        match (decision, result) {
+            (Decision::Retry { at, attempts }, Err(failure)) => End::Retry {
+                head,
+                parcel: parcel.failed(attempts, &failure, now),
+                at,
+            },
+            (Decision::DeadLetter { reason, attempts }, Err(failure)) => {
+                self.dead(key, reason, parcel.failed(attempts, &failure, now), true)
+            }
+            (Decision::Done, _) | (_, Ok(())) => End::Done(key),
+        }
+    }
+
+    fn dead(&self, key: KeyHash, reason: Reason, parcel: Parcel, tried: bool) -> End {
+        let now = self.ground.clock.now();
+        End::Dead {
+            key,
+            letter: Letter::one(self.route.rule, &self.route.name, reason, now, parcel),
+            tried,
+        }
+    }
+
+    fn raw(&self, row: Bytes) -> Letter {
+        let parcel = Parcel::new("", KeyHash(0), Timestamp::default(), Bytes::new());
+        let now = self.ground.clock.now();
+        let letter = Letter::one(self.route.rule, &self.route.name, Reason::Unreadable, now, parcel);
+        Letter {
+            content: Content::Raw(row),
+            ..letter
+        }
+    }
+
+    async fn batch_of(&self, claim: &Claim, end: &End) -> Result<Batch, Error> {
+        let batch = self.ground.batch().settle(claim.token.clone());
+        let (key, letter) = match end {
+            End::Orphan => return Ok(batch),
+            End::Retry { head, parcel, at } => {
+                return self.backlogs.retry(batch, (head, parcel), (&claim.task, *at));
+            }
+            End::Done(key) => (*key, None),
+            End::Dead { key, letter, .. } => (*key, Some(letter)),
+        };
+        let batch = match letter {
+            Some(letter) => self.letters.put(batch, letter)?,
+            None => batch,
+        };
+        let snapshot = self.ground.store.snapshot().await?;
+        self.backlogs
+            .advance(
+                batch,
+                &*snapshot,
+                key,
+                self.ground.clock.now(),
+                &*self.ground.chance,
+            )
+            .await
+    }
+
+    fn count(&self, end: &End) {
+        match end {
+            End::Orphan => {}
+            End::Done(_) => {
+                self.metrics.delivered.inc();
+            }
+            End::Retry { .. } => {
+                self.metrics.failed.inc();
+                self.metrics.retries.inc();
+            }
+            End::Dead { letter, tried, .. } => {
+                self.metrics.failed.inc_by(u64::from(*tried));
+                self.metrics.died(letter.reason, letter.events());
+                tracing::warn!(rule = %self.route.name, reason = %letter.reason, "a delivery was given up; `aloft deliveries ls` shows it");
+            }
+        }
+    }
+}
+
+/// One attempt, bounded. A target that panics has failed, and nothing else has.
+pub async fn attempt_once(target: &dyn Target, event: &Event, attempt: u32) -> Result<(), Failure> {
+    let delivered = AssertUnwindSafe(target.deliver(event, attempt)).catch_unwind();
+    match tokio::time::timeout(ATTEMPT_BOUND, delivered).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Failure::new(
+            Effect::Counts,
+            "panicked",
+            "the platform panicked while it delivered; the log has the place",
+        )),
+        Err(_) => {
+            let message = format!("the target did not answer within {} s", ATTEMPT_BOUND.as_secs());
+            Err(Failure::new(Effect::Counts, "timed_out", message))
+        }
+    }
+}

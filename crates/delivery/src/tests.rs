@@ -1,0 +1,569 @@
+//! Retries and dead letters end to end, over the memory engine, with a scripted target and tokio's paused time: a test
+//! waits for conditions, and time passes only while everything waits.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aloft_base::{Clock, SeededChance, Stop, SystemClock, Timestamp};
+use aloft_call::Event;
+use aloft_store::layout::Id;
+use aloft_store::{Lane, Memory, Store};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::*;
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const RULE: RuleId = RuleId(Id::from_u64(2_000));
+const SPACE: Space = Space(Id::from_u64(2_001));
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A clock that goes with tokio's, so that paused time moves both.
+struct TokioClock(tokio::time::Instant);
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        START + self.0.elapsed()
+    }
+
+    fn instant(&self) -> Instant {
+        SystemClock.instant()
+    }
+}
+
+/// What the target is told to do with an event's next attempts; then it takes the event.
+#[derive(Clone)]
+enum Step {
+    Fail(Effect),
+    Hang,
+}
+
+/// One attempt: the event's id, the attempt's number, and when.
+type Seen = (String, u32, Timestamp);
+
+struct Script {
+    clock: Arc<dyn Clock>,
+    steps: Mutex<HashMap<String, VecDeque<Step>>>,
+    seen: watch::Sender<Vec<Seen>>,
+}
+
+#[async_trait]
+impl Target for Script {
+    async fn deliver(&self, event: &Event, attempt: u32) -> Result<(), Failure> {
+        let id = event.event.id().to_owned();
+        self.seen
+            .send_modify(|seen| seen.push((id.clone(), attempt, self.clock.now())));
+        let step = self
+            .steps
+            .lock()
+            .unwrap()
+            .get_mut(&id)
+            .and_then(VecDeque::pop_front);
+        match step {
+            None => Ok(()),
+            Some(Step::Fail(effect)) => Err(Failure::new(effect, "raised", format!("no {id}"))),
+            Some(Step::Hang) => std::future::pending().await,
+        }
+    }
+}
+
+struct AsEvent;
+
+impl Unpack for AsEvent {
+    fn unpack(&self, parcel: &Parcel) -> Result<Event, Failure> {
+        let event = aloft_event::Event::new(&parcel.event, "/tables/orders", "aloft.table.insert").map_err(
+            |error| Failure::new(Effect::Final(Reason::Unreadable), "unreadable", error.to_string()),
+        )?;
+        Ok(Event { event, change: None })
+    }
+}
+
+struct Kit {
+    store: Arc<Memory>,
+    ground: Ground,
+    script: Arc<Script>,
+    metrics: RuleMetrics,
+    policy: Policy,
+}
+
+impl Kit {
+    fn new(retries: u32) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock(tokio::time::Instant::now()));
+        let store = Arc::new(Memory::new(clock.clone()));
+        let chance = Arc::new(SeededChance::new(9));
+        let ground = Ground {
+            store: store.clone(),
+            space: SPACE,
+            clock: clock.clone(),
+            chance,
+        };
+        let script = Arc::new(Script {
+            clock,
+            steps: Mutex::default(),
+            seen: watch::Sender::default(),
+        });
+        let metrics = Metrics::default().of("receipt");
+        Self {
+            store,
+            ground,
+            script,
+            metrics,
+            policy: Policy::new(retries, HOUR),
+        }
+    }
+
+    fn script(&self, event: &str, steps: impl IntoIterator<Item = Step>) {
+        self.script
+            .steps
+            .lock()
+            .unwrap()
+            .insert(event.to_owned(), steps.into_iter().collect());
+    }
+
+    async fn park(&self, parcels: &[(&str, &str)]) -> Vec<Parcel> {
+        let due = self.ground.clock.now();
+        let parked: Vec<Parked> = parcels
+            .iter()
+            .map(|(event, key)| Parked {
+                parcel: Parcel::new(
+                    *event,
+                    KeyHash::of(key.as_bytes()),
+                    due,
+                    Bytes::from_static(b"body"),
+                ),
+                due,
+            })
+            .collect();
+        let snapshot = self.store.snapshot().await.unwrap();
+        let batch = self.ground.batch();
+        let (batch, overflow) = Backlogs::new(RULE)
+            .park(batch, &*snapshot, &parked, &*self.ground.chance)
+            .await
+            .unwrap();
+        assert!(self.store.commit(batch).await.unwrap().is_committed());
+        overflow
+    }
+
+    fn runner(&self, has_target: bool) -> Runner {
+        let route = Route {
+            rule: RULE,
+            name: "receipt".into(),
+            policy: self.policy,
+            unpack: Arc::new(AsEvent),
+            target: has_target.then(|| self.script.clone() as Arc<dyn Target>),
+        };
+        Runner::new(
+            self.ground.clone(),
+            route,
+            8,
+            Duration::from_secs(2),
+            self.metrics.clone(),
+        )
+    }
+
+    /// Runs the runner until the condition holds, then stops it.
+    async fn run_until(&self, mut is_met: impl AsyncFnMut(&Self) -> bool) {
+        let stop = Stop::new();
+        let until = async {
+            while !is_met(self).await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            stop.ask();
+        };
+        let bounded = tokio::time::timeout(3 * HOUR, async {
+            tokio::join!(self.runner(true).run(stop.clone()), until)
+        });
+        bounded.await.expect("the condition was never met");
+    }
+
+    async fn run_until_empty(&self) {
+        self.run_until(async |kit| kit.store.next_due(RULE.lane()).await.unwrap().is_none())
+            .await;
+        let snapshot = self.store.snapshot().await.unwrap();
+        assert!(
+            !Backlogs::new(RULE).any(&*snapshot).await.unwrap(),
+            "an empty lane, but a backlog"
+        );
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.script.seen.borrow().clone()
+    }
+
+    fn order(&self) -> Vec<String> {
+        self.seen().into_iter().map(|(event, ..)| event).collect()
+    }
+
+    async fn letters(&self) -> Vec<Listed> {
+        self.ground.letters().list(None, 100).await.unwrap().0
+    }
+}
+
+fn fail(times: usize) -> Vec<Step> {
+    vec![Step::Fail(Effect::Counts); times]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_delivery_is_made_again_until_it_succeeds() {
+    let kit = Kit::new(5);
+    kit.script("e1", fail(2));
+    kit.park(&[("e1", "a")]).await;
+    kit.run_until_empty().await;
+    let seen = kit.seen();
+    assert_eq!(
+        seen.iter()
+            .map(|(id, attempt, _)| (id.as_str(), *attempt))
+            .collect::<Vec<_>>(),
+        [("e1", 1), ("e1", 2), ("e1", 3)]
+    );
+    assert!(seen[1].2.since(seen[0].2) <= Duration::from_millis(1_010));
+    assert_eq!(
+        (
+            kit.metrics.delivered.get(),
+            kit.metrics.failed.get(),
+            kit.metrics.retries.get()
+        ),
+        (1, 2, 2)
+    );
+    assert!(kit.letters().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_keeps_its_order_past_failures_and_other_keys_go_on() {
+    let kit = Kit::new(5);
+    kit.script("a1", fail(3));
+    kit.script("a2", fail(1));
+    kit.park(&[("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("b2", "b")])
+        .await;
+    kit.run_until_empty().await;
+    let of = |key: char| {
+        kit.order()
+            .into_iter()
+            .filter(|event| event.starts_with(key))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of('a'), ["a1", "a1", "a1", "a1", "a2", "a2", "a3"]);
+    assert_eq!(of('b'), ["b1", "b2"]);
+    let at = |event: &str| kit.order().iter().rposition(|seen| seen == event).unwrap();
+    assert!(at("b2") < at("a1"), "b waited for a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_joins_a_backlog_at_work_is_delivered_after_it() {
+    let kit = Kit::new(50);
+    kit.script("a1", fail(9));
+    kit.park(&[("a1", "a")]).await;
+    let mut joined = 1;
+    kit.run_until(async |kit| {
+        if joined < 20 {
+            joined += 1;
+            kit.park(&[(&format!("a{joined}"), "a")]).await;
+        }
+        joined == 20 && kit.store.next_due(RULE.lane()).await.unwrap().is_none()
+    })
+    .await;
+    let mut order = kit.order();
+    order.dedup();
+    assert_eq!(order, (1..=20).map(|n| format!("a{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exhausted_delivery_is_a_dead_letter_and_the_next_goes_on() {
+    let kit = Kit::new(2);
+    kit.script("a1", fail(9));
+    kit.park(&[("a1", "a"), ("a2", "a")]).await;
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a1", "a1", "a1", "a2"]);
+    let letters = kit.letters().await;
+    let [Listed { id, letter }] = letters.as_slice() else {
+        panic!("{letters:?}")
+    };
+    assert_eq!(
+        (letter.rule, letter.name.as_str(), letter.reason),
+        (RULE, "receipt", Reason::Exhausted)
+    );
+    let Content::One(parcel) = &letter.content else {
+        panic!("{letter:?}")
+    };
+    assert_eq!(
+        (parcel.event.as_str(), parcel.body.as_ref()),
+        ("a1", &b"body"[..])
+    );
+    assert_eq!(
+        parcel.attempts,
+        Attempts {
+            failed: 3,
+            tried: 3,
+            crashed: 0
+        }
+    );
+    let (failures, seen) = (letter.failures().unwrap(), kit.seen());
+    assert_eq!(
+        (failures.word.as_str(), failures.message.as_str()),
+        ("raised", "no a1")
+    );
+    assert_eq!((failures.first, failures.last), (seen[0].2, seen[2].2));
+    assert_eq!(kit.ground.letters().show(*id).await.unwrap(), *letter);
+    assert_eq!(
+        (
+            kit.metrics.dead(Reason::Exhausted),
+            kit.metrics.failed.get(),
+            kit.metrics.retries.get()
+        ),
+        (1, 3, 2)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_delivery_uses_up_no_retry_but_ends_with_its_age() {
+    let mut kit = Kit::new(0);
+    kit.policy.maximum_age = Duration::from_secs(600);
+    let busy = Step::Fail(Effect::Ages {
+        retry_after: Duration::from_secs(5),
+    });
+    kit.script("a1", vec![busy.clone(); 10]);
+    kit.script("b1", vec![busy; 10_000]);
+    kit.park(&[("a1", "a"), ("b1", "b")]).await;
+    kit.run_until_empty().await;
+    assert_eq!(kit.metrics.delivered.get(), 1);
+    assert_eq!(kit.metrics.dead(Reason::Expired), 1);
+    for pair in kit
+        .seen()
+        .iter()
+        .filter(|seen| seen.0 == "a1")
+        .collect::<Vec<_>>()
+        .windows(2)
+    {
+        assert!(pair[1].2.since(pair[0].2) >= Duration::from_secs(5));
+    }
+    let last = kit.seen().iter().rfind(|seen| seen.0 == "b1").unwrap().2;
+    assert!(
+        last <= START + Duration::from_secs(600),
+        "an attempt after the maximum age: {last}"
+    );
+    assert!(last >= START + Duration::from_secs(590), "given up early: {last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_attempt_can_mend_is_dead_at_once() {
+    let kit = Kit::new(5);
+    kit.script("a1", [Step::Fail(Effect::Final(Reason::Loop))]);
+    kit.park(&[("a1", "a"), ("bad\nid", "a"), ("a3", "a")]).await;
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a1", "a3"]);
+    // Both died in one millisecond, so that either may be listed first.
+    let mut reasons: Vec<_> = kit
+        .letters()
+        .await
+        .iter()
+        .map(|listed| listed.letter.reason.word())
+        .collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["loop", "unreadable"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_removed_rule_ends_in_the_dead_letter() {
+    let kit = Kit::new(5);
+    kit.park(&[("a1", "a"), ("a2", "a"), ("b1", "b")]).await;
+    let ended = tokio::time::timeout(HOUR, kit.runner(false).run(Stop::new()))
+        .await
+        .unwrap();
+    assert!(ended, "the lane was not empty");
+    assert!(kit.order().is_empty());
+    assert_eq!(kit.metrics.dead(Reason::RuleRemoved), 3);
+    let id = kit.letters().await[0].id;
+    let refused = kit.ground.letters().retry(id, |_| false).await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::NoRule { rule, .. } if rule == "receipt"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_retried_once_or_dropped() {
+    let kit = Kit::new(0);
+    kit.script("a1", fail(1));
+    kit.script("b1", fail(1));
+    kit.park(&[("a1", "a"), ("b1", "b")]).await;
+    kit.run_until_empty().await;
+    let letters = kit.ground.letters();
+    let listed = kit.letters().await;
+    assert_eq!(listed.len(), 2);
+    tokio::time::sleep(2 * HOUR).await;
+    letters.retry(listed[0].id, |rule| rule == RULE).await.unwrap();
+    assert!(
+        matches!(
+            letters.retry(listed[0].id, |_| true).await,
+            Err(Error::NoLetter(_))
+        ),
+        "retried twice"
+    );
+    letters.drop(listed[1].id).await.unwrap();
+    assert!(matches!(
+        letters.drop(listed[1].id).await,
+        Err(Error::NoLetter(_))
+    ));
+    kit.run_until_empty().await;
+    assert_eq!(kit.order().len(), 3, "the age of a retried letter counts anew");
+    assert_eq!((kit.metrics.delivered.get(), kit.letters().await.len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn letters_are_listed_in_pages_and_a_range_is_counted_not_retried() {
+    let kit = Kit::new(0);
+    let letters = kit.ground.letters();
+    for n in 0..5u64 {
+        let range = Range {
+            log: aloft_store::LogId(7),
+            shard: aloft_store::Shard(0),
+            from: aloft_store::Position::new(n, 0),
+            to: aloft_store::Position::new(n, 9),
+            events: (n > 0).then_some(n),
+        };
+        let at = START + Duration::from_secs(n);
+        let letter = Letter::range(RULE, "receipt", Reason::Expired, at, range);
+        let batch = letters.put(kit.ground.batch(), &letter).unwrap();
+        assert!(kit.store.commit(batch).await.unwrap().is_committed());
+    }
+    let (first, more) = letters.list(None, 3).await.unwrap();
+    assert!(more);
+    let (rest, more) = letters.list(Some(first[2].id), 3).await.unwrap();
+    assert!(!more);
+    let events: Vec<u64> = first
+        .iter()
+        .chain(&rest)
+        .map(|listed| listed.letter.events())
+        .collect();
+    assert_eq!(events, [4, 3, 2, 1, 0]);
+    assert!(matches!(
+        letters.retry(first[0].id, |_| true).await,
+        Err(Error::NothingToRetry(_))
+    ));
+    assert_eq!(first[0].id.to_string().parse::<LetterId>().unwrap(), first[0].id);
+    for bad in ["", "x", "+0000000000000000000000000000001", &"0".repeat(33)] {
+        assert!(
+            matches!(bad.parse::<LetterId>(), Err(Error::NoLetter(_))),
+            "{bad}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_s_backlog_has_a_bound() {
+    let kit = Kit::new(0);
+    let names: Vec<String> = (0..Backlogs::LENGTH + 2).map(|n| format!("a{n}")).collect();
+    let mut parcels: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "a")).collect();
+    parcels.push(("b0", "b"));
+    let overflow = kit.park(&parcels).await;
+    assert_eq!(
+        overflow
+            .iter()
+            .map(|parcel| parcel.event.as_str())
+            .collect::<Vec<_>>(),
+        ["a1000", "a1001"]
+    );
+    assert_eq!(kit.park(&[("a1002", "a")]).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_one_commit() {
+    let kit = Kit::new(5);
+    kit.script("e1", fail(2));
+    kit.park(&[("e1", "a"), ("e2", "a")]).await;
+    let before = kit
+        .store
+        .counters()
+        .commits
+        .load(std::sync::atomic::Ordering::SeqCst);
+    kit.run_until_empty().await;
+    assert_eq!(kit.seen().len(), 4);
+    assert_eq!(
+        kit.store
+            .counters()
+            .commits
+            .load(std::sync::atomic::Ordering::SeqCst)
+            - before,
+        4
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_gives_unfinished_attempts_back() {
+    let kit = Kit::new(0);
+    kit.script("a1", [Step::Hang]);
+    kit.park(&[("a1", "a")]).await;
+    let before = tokio::time::Instant::now();
+    kit.run_until(async |kit| !kit.seen().is_empty()).await;
+    assert!(
+        before.elapsed() < Duration::from_secs(5),
+        "the drain is not bounded"
+    );
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a1", "a1"]);
+    assert!(
+        before.elapsed() < Duration::from_secs(10),
+        "the claim was not released"
+    );
+    assert!(kit.letters().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_never_answers_counts_as_a_failure() {
+    let kit = Kit::new(1);
+    kit.script("a1", [Step::Hang, Step::Hang]);
+    kit.park(&[("a1", "a")]).await;
+    kit.run_until_empty().await;
+    assert_eq!(kit.metrics.dead(Reason::Exhausted), 1);
+    assert_eq!(
+        kit.letters().await[0].letter.failures().unwrap().word,
+        "timed_out"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_kills_the_platform_ends_in_the_dead_letter() {
+    let mut kit = Kit::new(100);
+    let deadly = 2 * Policy::CRASHES as usize;
+    kit.script("a1", vec![Step::Hang; deadly]);
+    kit.park(&[("a1", "a")]).await;
+    let mut crashes = 0;
+    while kit.letters().await.is_empty() {
+        let seen = kit.seen().len();
+        let runner = kit.runner(true);
+        let stop = Stop::new();
+        let died = async {
+            while kit.seen().len() == seen && kit.letters().await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // The process dies in the middle of the attempt: the runner is dropped where it stands.
+        tokio::select! {
+            _ = runner.run(stop.clone()) => panic!("it ended by itself"),
+            () = died => {}
+        }
+        kit.store = Arc::new(kit.store.crash().unwrap());
+        kit.ground.store = kit.store.clone();
+        crashes += 1;
+        assert!(crashes <= deadly, "it was never given up");
+    }
+    assert_eq!(kit.letters().await[0].letter.reason, Reason::Crashed);
+    assert_eq!(kit.seen().len() as u32, Policy::CRASHES + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parcel_that_cannot_be_read_is_kept_as_it_is_and_the_next_goes_on() {
+    let kit = Kit::new(5);
+    kit.park(&[("a1", "a"), ("a2", "a")]).await;
+    let row = RULE.row(KeyHash::of(b"a"), 0).unwrap();
+    let spoilt = kit.ground.batch().put(row, "spoilt");
+    assert!(kit.store.commit(spoilt).await.unwrap().is_committed());
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a2"]);
+    let letters = kit.letters().await;
+    assert_eq!(letters[0].letter.reason, Reason::Unreadable);
+    assert_eq!(letters[0].letter.content, Content::Raw("spoilt".into()));
+    assert_eq!(RULE.lane(), Lane(2_000));
+}
