@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::process::{self, cargo, say};
 use crate::{lint, paths, tools};
 
-const EVERYTHING: &[&str] = &["--workspace", "--bins", "--tests", "--examples"];
+/// One build for all: what `cargo test` needs (libraries too: doc tests link them) and the program itself.
+pub(crate) const EVERYTHING: &[&str] = &["--workspace", "--lib", "--bins", "--tests", "--examples"];
 
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let started = Instant::now();

@@ -27,7 +27,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games";
 pub(crate) fn run() -> Result<()> {
     let started = Instant::now();
     let tools = tools::fetch()?;
-    let built = test::build(&["--workspace", "--bins", "--tests", "--examples"])?;
+    let built = test::build(test::EVERYTHING)?;
     let (suite, aloft) = (built.test("it")?, built.binary("aloft")?);
     let root = std::fs::metadata("/proc/self")
         .context("cannot read /proc/self")?
