@@ -76,7 +76,7 @@ impl Update {
         let mut new = item.clone();
         // In the order of the paths, so that appends to one list come in the order of their indices.
         let mut assigned = assigned;
-        assigned.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assigned.sort_by_key(|(path, _)| *path);
         for (path, value) in assigned {
             set(&mut new, path, value)?;
         }
