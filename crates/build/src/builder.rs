@@ -11,7 +11,7 @@ use aloft_function::{Code, Interpreter};
 use aloft_observe::{Build, Feed, Notice};
 use tokio::sync::oneshot;
 
-use crate::artifact::{Content, hash_of};
+use crate::artifact::{Content, hash_of, open_to_all};
 use crate::{Error, python};
 
 /// What is to be built.
@@ -138,6 +138,8 @@ impl Builder {
 
     /// Moves what is whole to its place. Somebody else may have been first; then theirs is as good.
     async fn finish(&self, new: &Path, place: &Path) -> Result<(), Error> {
+        let folder = new.to_owned();
+        self.blocking(move || open_to_all(&folder)).await?;
         if let Err(error) = tokio::fs::rename(new, place).await {
             let _ = tokio::fs::remove_dir_all(new).await;
             if !place.is_dir() {

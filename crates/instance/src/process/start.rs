@@ -1,6 +1,7 @@
 //! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
 
 use std::convert::Infallible;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,8 +72,12 @@ impl ProcessRuntime {
         tasks: Tasks,
         feed: Feed,
     ) -> std::io::Result<Self> {
+        let bootstrap = config.folder.join("bootstrap.py");
         std::fs::create_dir_all(&config.folder)?;
-        std::fs::write(config.folder.join("bootstrap.py"), BOOTSTRAP)?;
+        std::fs::write(&bootstrap, BOOTSTRAP)?;
+        // Sandboxes run under another user, whatever the umask of this one.
+        std::fs::set_permissions(&config.folder, std::fs::Permissions::from_mode(0o755))?;
+        std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o644))?;
         Ok(Self {
             config,
             spawner,
