@@ -11,6 +11,27 @@
 //! commit replaces. A write that changes nothing makes no record. Reads are of the newest committed state, a page of a query
 //! or scan of one moment. 64 writers of one row on one node all succeed, in turn.
 //!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # use std::sync::Arc;
+//! use aloft_base::{Region, SystemChance, SystemClock, Tenant};
+//! use aloft_item::Item;
+//! use aloft_store::{Memory, layout::Namespace};
+//! use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
+//!
+//! let clock = Arc::new(SystemClock);
+//! let tables = Tables::open(Arc::new(Memory::new(clock.clone())), clock, Arc::new(SystemChance)).await?;
+//! let namespace = Namespace { tenant: Tenant::local(), region: Region::local() };
+//! let schema = Schema { hash: KeyAttribute { name: "id".into(), kind: KeyKind::S }, range: None };
+//! let orders = tables.ensure(&namespace, &"orders".parse().unwrap(), &schema).await?;
+//!
+//! let row = Item::from([("id", "a".into()), ("status", "new".into())]);
+//! orders.put(row.clone(), None).await?;
+//! assert_eq!(orders.get(&Item::from([("id", "a".into())])).await?, Some(row));
+//! # Ok::<(), aloft_table::Error>(())
+//! # }).unwrap();
+//! ```
+//!
 //! # Limits
 //! Items 400 KiB, partition keys 2,048 bytes, sort keys 1,024 bytes; a page is 1 MiB; an expression 4 KiB, 300 operators,
 //! 100 levels. A write that others beat 64 times is [`Error::Contended`].

@@ -3,11 +3,11 @@
 use aloft_base::{TableName, Timestamp};
 use aloft_codec::{Reader, Writer};
 use aloft_item::{Change, Item, Kind};
-use aloft_store::Record;
+use aloft_store::{Position, Record, Shard};
 use bytes::Bytes;
 
-use crate::Error;
 use crate::coding::{read_item, write_item};
+use crate::{Error, Table};
 
 const FORMAT: u8 = 1;
 
@@ -32,6 +32,29 @@ pub(crate) fn write(
         writer = writer.bytes(5, new);
     }
     writer.finish()
+}
+
+/// The bytes of records that one step of forgetting reads.
+const TRIM_BYTES: usize = 4 << 20;
+
+impl Table {
+    /// Forgets changes made before `before`: one step, which looks at up to `limit` records. Says whether another step would
+    /// find work now. A rule that had not read them learns it from the store, as [`aloft_store::Error::Trimmed`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_changes(&self, before: Timestamp, limit: usize) -> Result<bool, Error> {
+        let store = &self.tables.0.store;
+        let records = store
+            .read_log(self.log(), Shard(0), Position::START, limit, TRIM_BYTES)
+            .await?;
+        let old = records.iter().take_while(|record| record.at < before);
+        let Some(last) = old.last() else {
+            return Ok(false);
+        };
+        store.trim_log(self.log(), Shard(0), last.position).await?;
+        Ok(records.last().is_some_and(|record| record.at < before))
+    }
 }
 
 /// Reads a record of a table's log.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Clock, Policy, Region, SeededChance, Stop, SystemClock, TableName, Tasks, Tenant};
+use aloft_base::{
+    Clock, ManualClock, Policy, Region, SeededChance, Stop, SystemClock, TableName, Tasks, Tenant,
+};
 use aloft_item::{Item, Kind, Number, Value, parse_item};
 use aloft_store::layout::Namespace;
 use aloft_store::{LogId, Memory, Position, Shard, Store};
@@ -252,6 +254,43 @@ async fn every_write_that_changes_something_makes_one_record() {
             .all(|change| change.keys == key && change.table == name_of("orders"))
     );
     assert!(changes.is_sorted_by(|a, b| a.sequence < b.sequence));
+}
+
+#[tokio::test]
+async fn old_changes_are_forgotten_step_by_step() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let store = Arc::new(Memory::new(clock.clone()));
+    let tables = Tables::open(store.clone(), clock.clone(), Arc::new(SeededChance::new(1)))
+        .await
+        .unwrap();
+    let namespace = Namespace {
+        tenant: Tenant::local(),
+        region: Region::local(),
+    };
+    let table = tables
+        .ensure(&namespace, &name_of("orders"), &schema(None))
+        .await
+        .unwrap();
+    for n in 0..5 {
+        table
+            .put(item(json!({"id": {"S": n.to_string()}})), None)
+            .await
+            .unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    let before = clock.now() - Duration::from_secs(1);
+    assert!(table.forget_changes(before, 3).await.unwrap());
+    assert!(!table.forget_changes(before, 3).await.unwrap());
+    assert!(!table.forget_changes(before, 3).await.unwrap());
+    let left = store
+        .read_log(table.log(), Shard(0), Position::START, 10, 1 << 20)
+        .await
+        .unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(
+        decode_change(&left[0]).unwrap().keys,
+        item(json!({"id": {"S": "4"}}))
+    );
 }
 
 #[tokio::test]
