@@ -45,7 +45,8 @@ pub use snapshots::{
 };
 pub use work::{
     a_claim_lapses_and_counts, a_lane_of_many_tasks_is_emptied_in_order, a_retry_is_one_commit,
-    restarts_lose_tokens_and_count, tasks_come_when_due, tokens_are_good_once,
+    claims_have_a_bound, many_lanes_lose_nothing, restarts_lose_tokens_and_count, tasks_come_when_due,
+    tokens_are_good_once,
 };
 
 use crate::{Batch, BatchId, Key, Lane, Store, TaskId};
@@ -78,10 +79,12 @@ macro_rules! suite {
             a_trimmed_log_says_so,
             a_wake_is_never_lost,
             bounds_are_refused_and_nothing_changes,
+            claims_have_a_bound,
             concurrent_decisions_are_serializable,
             expectations_hold_or_conflict,
             fences_hold,
             many_batches_on_one_key_see_each_other,
+            many_lanes_lose_nothing,
             names_have_ids_that_are_never_used_again,
             random_operations_match_maps,
             restarts_lose_tokens_and_count,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aloft_base::Clock;
 
 use super::{Subject, batch, commit, key, task};
-use crate::{Claim, Enqueue, Lane, Lease, Outcome, TaskId};
+use crate::{Claim, Enqueue, Error, Lane, Lease, MAX_CLAIMS, Outcome, TaskId};
 
 const LANE: Lane = Lane(3);
 const SECOND: Duration = Duration::from_secs(1);
@@ -250,8 +250,102 @@ pub async fn a_lane_of_many_tasks_is_emptied_in_order(subject: &mut dyn Subject)
     assert_eq!(receive(subject, 1).await, []);
     let ordered: Vec<u128> = seen.iter().copied().filter(|id| *id < MANY.into()).collect();
     assert_eq!(ordered, (0..u128::from(MANY)).collect::<Vec<_>>());
+    // One that lies before all that was settled is found again after a restart, and nothing else is.
+    commit(&store, batch().enqueue(at(2 * MANY, now - 200 * SECOND))).await;
     drop(store);
     subject.restart(false).await;
-    assert_eq!(receive(subject, 1).await, [], "what was settled stays settled");
+    let left = receive(subject, 10).await;
+    assert_eq!(ids(&left), [2 * u128::from(MANY)]);
+    commit(&subject.store(), batch().settle(left[0].token.clone())).await;
     assert_eq!(subject.store().next_due(LANE).await.unwrap(), None);
+}
+
+/// There may be many lanes; what is remembered of the idle ones is bounded, and none loses a task by being forgotten.
+pub async fn many_lanes_lose_nothing(subject: &mut dyn Subject) {
+    const LANES: u64 = 6_000;
+    let store = subject.store();
+    let due = subject.clock().now();
+    for round in 0..2u64 {
+        for chunk in 0..LANES / 1_000 {
+            let claimed = |lane| Enqueue {
+                due: due - round as u32 * SECOND,
+                claimed: Some(SECOND),
+                ..task(subject, Lane(lane), lane)
+            };
+            let lanes = chunk * 1_000..(chunk + 1) * 1_000;
+            let tokens = commit(
+                &store,
+                lanes.fold(batch(), |batch, lane| batch.enqueue(claimed(lane))),
+            )
+            .await
+            .tokens;
+            commit(
+                &store,
+                tokens
+                    .into_iter()
+                    .fold(batch(), |batch, token| batch.settle(token)),
+            )
+            .await;
+        }
+    }
+    for lane in (0..LANES).step_by(500) {
+        assert_eq!(store.receive(Lane(lane), 1, SECOND).await.unwrap(), []);
+        let early = Enqueue {
+            due: due - 9 * SECOND,
+            ..task(subject, Lane(lane), lane + LANES)
+        };
+        commit(&store, batch().enqueue(early)).await;
+    }
+    drop(store);
+    subject.restart(true).await;
+    for lane in 0..LANES {
+        let claims = subject.store().receive(Lane(lane), 9, SECOND).await.unwrap();
+        let expected: &[u128] = if lane % 500 == 0 {
+            &[u128::from(lane + LANES)]
+        } else {
+            &[]
+        };
+        assert_eq!(ids(&claims), expected, "lane {lane}");
+    }
+}
+
+/// So many tasks may be claimed and no more: an enqueuer that wants a claim is told, a receiver waits for room.
+pub async fn claims_have_a_bound(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let claimed = |number| Enqueue {
+        claimed: Some(10 * SECOND),
+        ..task(subject, LANE, number)
+    };
+    let mut tokens = Vec::new();
+    while tokens.len() < MAX_CLAIMS {
+        let count = (MAX_CLAIMS - tokens.len()).min(crate::MAX_OPERATIONS) as u64;
+        let enqueue = (0..count).fold(batch(), |batch, number| batch.enqueue(claimed(number)));
+        tokens.extend(commit(&store, enqueue).await.tokens);
+    }
+    let more = batch().enqueue(claimed(1)).put(key("more"), "");
+    let refused = store.commit(more.clone()).await;
+    assert!(
+        matches!(refused, Err(Error::TooManyClaims(MAX_CLAIMS))),
+        "{refused:?}"
+    );
+    assert_eq!(store.get(&key("more")).await.unwrap(), None);
+    commit(&store, batch().enqueue(task(subject, Lane(9), 7))).await;
+    assert_eq!(store.receive(Lane(9), 5, SECOND).await.unwrap(), []);
+    commit(&store, batch().settle(tokens.remove(0))).await;
+    assert_eq!(store.receive(Lane(9), 5, SECOND).await.unwrap().len(), 1);
+    assert!(store.commit(more.clone()).await.is_err());
+    // Lapsed claims count on until they are settled, because how often they lapsed is remembered.
+    subject.clock().advance(10 * SECOND);
+    let again = receive(subject, 5).await;
+    assert_eq!(
+        again.iter().map(|claim| claim.task.attempts).collect::<Vec<_>>(),
+        [1; 5]
+    );
+    let refused = store.commit(more.clone()).await;
+    assert!(
+        matches!(refused, Err(Error::TooManyClaims(MAX_CLAIMS))),
+        "{refused:?}"
+    );
+    commit(&store, batch().settle(again[0].token.clone())).await;
+    commit(&store, more).await;
 }
