@@ -1,1 +1,42 @@
-//! The AWS wire: SigV4 and the protocols, one module per service.
+//! The AWS wire: what an unmodified SDK, the AWS CLI or an infrastructure tool speaks, on port 4566 and inside sandboxes.
+//!
+//! [`Aws`] answers for DynamoDB (`CreateTable DescribeTable ListTables DeleteTable PutItem GetItem UpdateItem DeleteItem Query
+//! Scan`). It makes two sorts of [`Handler`](aloft_http::Handler):
+//!
+//! - [`Aws::edge`] for a port that anybody may reach. [`Trust`] says who is believed: on loopback whoever signs with any key,
+//!   elsewhere whoever signs with a known one; then every signature is verified (SigV4, clocks within 15 minutes).
+//! - [`Aws::inside`] for the listener inside a sandbox. There the caller is known by the place, and whatever signature a
+//!   request carries is not looked at.
+//!
+//! What a caller may do is asked of `aloft-access`, once per request, before anything is looked up.
+//!
+//! # Promises
+//! Codes, texts and shapes of errors are DynamoDB's. A parameter of DynamoDB's model that is not built yet is refused by its
+//! name, never accepted and ignored; so is an operation, and another service in the shape that its clients read. A failure
+//! of ours shows a request id, under which the log tells the rest. A write is answered when it is durable.
+//!
+//! # Limits
+//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), JSON nested 128 deep. The body of a stranger is not read.
+//!
+//! # What it never does
+//! It knows no keys on disk and no expressions: `aloft-table` does. It holds no secret longer than the node that gave it, and
+//! never logs one.
+//!
+//! # Crates
+//! `hmac` and `sha2` are RustCrypto's. `crc32fast` counts the checksum that DynamoDB's SDKs compare; `httpdate` reads the one
+//! form of `Date` that botocore may sign.
+
+mod answer;
+mod aws;
+mod dynamodb;
+mod error;
+mod foreign;
+mod input;
+mod metrics;
+mod sigv4;
+#[cfg(test)]
+mod tests;
+
+pub use aws::{Aws, MAX_BODY_BYTES, Parts, Trust};
+use error::Error;
+pub use sigv4::Keys;

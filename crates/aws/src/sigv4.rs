@@ -1,0 +1,17 @@
+//! Signature Version 4: what a client claims, and whether it holds the secret that it claims to hold.
+//!
+//! Written here because the kept crate, `aws-sigv4`, signs and does not verify, and brings the SDK's runtime with it. Rules:
+//! "Create a signed AWS API request", IAM User Guide. The order of the checks and their words are those of DynamoDB.
+//!
+//! Only the `Authorization` header counts. Signatures in the query string (presigned URLs) are refused: no service behind this
+//! endpoint hands them out yet.
+
+mod canonical;
+mod claim;
+mod date;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub(crate) use claim::Claim;
+pub use verify::Keys;
