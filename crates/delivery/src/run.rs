@@ -58,12 +58,19 @@ pub struct Route {
     pub rule: RuleId,
     /// The rule's name, for dead letters and logs.
     pub name: Arc<str>,
+    /// The destination. `None` when the rule is gone: what waits for it then ends in the dead letter.
+    pub to: Option<Destination>,
+}
+
+/// A target, how its parcels become events, and the bounds.
+#[derive(Clone)]
+pub struct Destination {
     /// The bounds.
     pub policy: Policy,
     /// How parcels become events.
     pub unpack: Arc<dyn Unpack>,
-    /// The target. `None` when the rule is gone: what waits then ends in the dead letter.
-    pub target: Option<Arc<dyn Target>>,
+    /// The target.
+    pub target: Arc<dyn Target>,
 }
 
 /// What every runner and reader stands on.
@@ -191,7 +198,7 @@ impl Runner {
             let is_full = claims.len() == free;
             held.extend(claims.iter().map(|claim| claim.token.clone()));
             in_flight.extend(claims.into_iter().map(|claim| self.round(claim, &stop)));
-            if self.route.target.is_none() && in_flight.is_empty() && next.is_none() {
+            if self.route.to.is_none() && in_flight.is_empty() && next.is_none() {
                 return true;
             }
             let wait = next.map_or(POLL, |at| at.since(self.ground.clock.now()).clamp(SHORTEST, POLL));
@@ -295,20 +302,20 @@ impl Runner {
         let crashed = claim.task.attempts.saturating_sub(parcel.attempts.tried);
         parcel.attempts.crashed = parcel.attempts.crashed.saturating_add(crashed);
         let (born, now) = (parcel.born, self.ground.clock.now());
-        let Some(target) = &self.route.target else {
+        let Some(to) = &self.route.to else {
             return self.dead(key, Reason::RuleRemoved, parcel, false);
         };
-        if let Some(reason) = self.route.policy.gives_up(parcel.attempts, born, now) {
+        if let Some(reason) = to.policy.gives_up(parcel.attempts, born, now) {
             return self.dead(key, reason, parcel, false);
         }
         let attempt = parcel.attempts.tried.saturating_add(1);
-        let result = match self.route.unpack.unpack(&parcel) {
-            Ok(event) => attempt_once(&**target, &event, attempt).await,
+        let result = match to.unpack.unpack(&parcel) {
+            Ok(event) => attempt_once(&*to.target, &event, attempt).await,
             Err(failure) => Err(failure),
         };
         let now = self.ground.clock.now();
         let decision = decide(
-            &self.route.policy,
+            &to.policy,
             parcel.attempts,
             born,
             result.as_ref().err(),

@@ -147,12 +147,15 @@ impl Kit {
     }
 
     fn runner(&self, has_target: bool) -> Runner {
+        let destination = || Destination {
+            policy: self.policy,
+            unpack: Arc::new(AsEvent),
+            target: self.script.clone(),
+        };
         let route = Route {
             rule: RULE,
             name: "receipt".into(),
-            policy: self.policy,
-            unpack: Arc::new(AsEvent),
-            target: has_target.then(|| self.script.clone() as Arc<dyn Target>),
+            to: has_target.then(destination),
         };
         Runner::new(
             self.ground.clone(),

@@ -1,0 +1,67 @@
+//! What rules count. Labels are bounded: rules that are defined.
+
+use aloft_delivery::RuleMetrics;
+use aloft_observe::Metrics as Registry;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRule {
+    rule: String,
+}
+
+/// What rules count, and what their deliveries do.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    deliveries: aloft_delivery::Metrics,
+    matched: Family<ByRule, Counter>,
+    behind: Family<ByRule, Gauge>,
+    lag_ms: Family<ByRule, Gauge>,
+    trimmed: Counter,
+}
+
+impl Metrics {
+    /// Declares the metrics, and those of deliveries.
+    pub fn register(registry: &Registry) -> Self {
+        let metrics = Self {
+            deliveries: aloft_delivery::Metrics::register(registry),
+            ..Self::default()
+        };
+        registry.register(|to| {
+            to.register("rule_matched", "Events that a rule's pattern wants", metrics.matched.clone());
+            let behind = "Records that a rule has read and not put behind its cursor; at most 256, more wait in the log";
+            to.register("rule_behind_records", behind, metrics.behind.clone());
+            let lag = "Age in milliseconds of the oldest record that a rule has read and not put behind its cursor";
+            to.register("rule_lag_milliseconds", lag, metrics.lag_ms.clone());
+            to.register("rule_log_trimmed_records", "Records that no rule needs and that were removed", metrics.trimmed.clone());
+        });
+        metrics
+    }
+
+    pub(crate) fn of(&self, rule: &str) -> Counts {
+        let by_rule = ByRule {
+            rule: rule.to_owned(),
+        };
+        Counts {
+            deliveries: self.deliveries.of(rule),
+            matched: self.matched.get_or_create_owned(&by_rule),
+            behind: self.behind.get_or_create_owned(&by_rule),
+            lag_ms: self.lag_ms.get_or_create_owned(&by_rule),
+        }
+    }
+
+    pub(crate) fn trimmed(&self, records: u64) {
+        self.trimmed.inc_by(records);
+    }
+}
+
+/// The handles of one rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Counts {
+    pub(crate) deliveries: RuleMetrics,
+    pub(crate) matched: Counter,
+    pub(crate) behind: Gauge,
+    pub(crate) lag_ms: Gauge,
+}

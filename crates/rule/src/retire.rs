@@ -1,0 +1,137 @@
+//! The end of rules that are gone, and what the trimmer asks of the others.
+//!
+//! A rule that is gone keeps its name bound until its lane is empty: what waited for it ends in the dead letter, one task
+//! at a time as they become due, also across restarts. Only then is the name unbound and are its rows reclaimed.
+
+use std::convert::Infallible;
+
+use aloft_base::{Chance, Policy, Tasks};
+use aloft_delivery::{Route, RuleId};
+use aloft_store::layout::{self, Id, Name};
+use aloft_store::{Batch, BatchId, LogId, Position, Shard, Store};
+use async_trait::async_trait;
+
+use crate::Error;
+use crate::cursor::{self, Cursor};
+use crate::run::{KIND, Rules, Running};
+use crate::trim::Cursors;
+
+/// How often a name is bound or unbound again when somebody else changed names meanwhile.
+const TRIES: usize = 16;
+/// Names of one page.
+const PAGE: usize = 1_000;
+
+impl Rules {
+    /// Begins the end of every rule that is bound and does not run.
+    pub(crate) async fn retire_others(&self, running: &mut Running) -> Result<(), Error> {
+        let parts = &self.inner().parts;
+        let mut after: Option<String> = None;
+        loop {
+            let page = layout::list(&*parts.store, &parts.namespace, KIND, after.as_deref(), PAGE).await?;
+            let (names, more) = page;
+            for (name, id) in &names {
+                let is_retiring = running
+                    .retiring
+                    .get(name)
+                    .is_some_and(|tasks| tasks.running() > 0);
+                if !running.rules.contains_key(name) && !is_retiring {
+                    self.retire(running, name, RuleId(*id)).await?;
+                }
+            }
+            match names.into_iter().next_back() {
+                Some((last, _)) if more => after = Some(last),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn retire(&self, running: &mut Running, name: &str, id: RuleId) -> Result<(), Error> {
+        let parts = &self.inner().parts;
+        cursor::remove(&*parts.store, id, None, &*parts.chance).await?;
+        let tasks = Tasks::new(self.inner().tasks.stop().child());
+        let runner = self.runner(Route {
+            rule: id,
+            name: name.into(),
+            to: None,
+        });
+        let (rules, stop, owned) = (self.clone(), tasks.stop().clone(), name.to_owned());
+        tasks.start("rule that is gone", Policy::Alone, async move {
+            if runner.run(stop.clone()).await {
+                tokio::select! {
+                    // Whoever applies rules may stop this while it waits for them.
+                    () = stop.asked() => {}
+                    unbound = rules.unbind(&owned, id) => unbound?,
+                }
+            }
+            Ok::<(), Error>(())
+        });
+        running.retiring.insert(name.to_owned(), tasks);
+        Ok(())
+    }
+
+    async fn unbind(&self, name: &str, id: RuleId) -> Result<(), Error> {
+        let parts = &self.inner().parts;
+        let name = Name {
+            namespace: &parts.namespace,
+            kind: KIND,
+            name,
+        };
+        let running = self.inner().running.lock().await;
+        if running.rules.contains_key(name.name) {
+            return Ok(());
+        }
+        for _ in 0..TRIES {
+            let binding = layout::resolve(&*parts.store, name).await?;
+            let Some(binding) = binding.filter(|binding| binding.id == id.0) else {
+                return Ok(());
+            };
+            let batch = Batch::new(BatchId::draw(&*parts.chance));
+            let batch = layout::unbind(name, binding, 0, parts.clock.now(), batch)?;
+            if parts.store.commit(batch).await?.is_committed() {
+                tracing::info!(
+                    rule = name.name,
+                    "nothing waits for the rule any more that was removed"
+                );
+                return Ok(());
+            }
+        }
+        Err(Error::Contended(name.name.to_owned()))
+    }
+}
+
+#[async_trait]
+impl Cursors for Rules {
+    async fn last(&self, log: LogId, shard: Shard) -> Result<Position, Error> {
+        let running = self.inner().running.lock().await;
+        if !running.is_applied {
+            // Which rules there are is not known yet: they may need everything.
+            return Ok(Position::START);
+        }
+        let mut last = Position::END;
+        for one in running.rules.values().filter(|one| one.rule.source.log() == log) {
+            let cursor =
+                Cursor::load(&*self.inner().parts.store, one.id, &one.rule.name, (log, shard)).await?;
+            last = last.min(cursor.map_or(Position::START, |cursor| cursor.position));
+        }
+        Ok(last)
+    }
+}
+
+/// The number of a name, bound now if it was not.
+pub(crate) async fn number(store: &dyn Store, name: Name<'_>, chance: &dyn Chance) -> Result<Id, Error> {
+    for _ in 0..TRIES {
+        if let Some(binding) = layout::resolve(store, name).await? {
+            return Ok(binding.id);
+        }
+        let Some((id, batch)) = layout::bind(store, name, Batch::new(BatchId::draw(chance))).await? else {
+            continue;
+        };
+        if store.commit(batch).await?.is_committed() {
+            return Ok(id);
+        }
+    }
+    Err(Error::Contended(name.name.to_owned()))
+}
+
+/// A task that cannot fail.
+pub(crate) type Never = Result<(), Infallible>;

@@ -1,0 +1,327 @@
+//! The rules of a namespace, as they run: each a reader per shard of its log and a runner of its retries, replaceable while
+//! they run.
+//!
+//! [`Rules::apply`] makes the given rules the ones that run. What did not change is not touched. A changed rule is stopped
+//! (bounded) and started anew from its cursor. A rule that is gone loses its cursors, so that it pins no log, and its runner
+//! ends what waits for it in the dead letter; then its name is unbound and its rows are reclaimed.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Chance, Clock, Policy, Stop, Tasks};
+use aloft_call::{Caller, Invoke, Principal};
+use aloft_delivery::{
+    DeadLetters, Destination, FunctionTarget, Ground, Letter, LetterId, Route, RuleId, Runner, Space, Target,
+    Unpack,
+};
+use aloft_store::layout::{Name, Namespace};
+use aloft_store::{Shard, Store};
+use tokio::sync::Mutex;
+
+use crate::cursor;
+use crate::read::Reader;
+use crate::retire::{Never, number};
+use crate::rule::Unpacker;
+use crate::trim::{Logs, Trimmer};
+use crate::{Error, Metrics, Rule};
+
+/// The kind of rules' names in the store's layout.
+pub(crate) const KIND: &str = "rule";
+const LETTERS: &str = "dead letters";
+
+/// How rules run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How many events one rule delivers at a time from its log, and as many again of its retries. Default 16; at least 1. The
+    /// controller admits and queues beyond that, so a larger number only fills its queue.
+    pub concurrency: usize,
+    /// How long a rule that stops waits for what is in flight. Default 5 s.
+    pub drain: Duration,
+    /// How long records stay that no rule needs any more. Default 10 minutes: long enough to look at one, short enough that a
+    /// busy table's log stays small.
+    pub retention: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            drain: Duration::from_secs(5),
+            retention: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What rules stand on.
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub chance: Arc<dyn Chance>,
+    /// Whose rules they are.
+    pub namespace: Namespace,
+    /// What runs functions.
+    pub invoke: Arc<dyn Invoke>,
+    /// Which logs there are.
+    pub logs: Arc<dyn Logs>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How rules run.
+    pub config: Config,
+}
+
+/// The rules of a namespace. Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub struct Rules(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    ground: Ground,
+    pub(crate) tasks: Tasks,
+    pub(crate) running: Mutex<Running>,
+}
+
+#[derive(Default)]
+pub(crate) struct Running {
+    /// Whether rules were applied at all.
+    pub(crate) is_applied: bool,
+    pub(crate) rules: BTreeMap<String, One>,
+    pub(crate) retiring: BTreeMap<String, Tasks>,
+}
+
+/// One rule that runs.
+pub(crate) struct One {
+    pub(crate) id: RuleId,
+    pub(crate) rule: Arc<Rule>,
+    tasks: Tasks,
+}
+
+impl Rules {
+    /// Opens the rules of a namespace; none runs before [`apply`](Self::apply). All end when `stop` is asked for.
+    pub async fn open(parts: Parts, stop: Stop) -> Result<Self, Error> {
+        let name = Name {
+            namespace: &parts.namespace,
+            kind: LETTERS,
+            name: "rules",
+        };
+        let space = Space(number(&*parts.store, name, &*parts.chance).await?);
+        let (store, clock, chance) = (parts.store.clone(), parts.clock.clone(), parts.chance.clone());
+        let ground = Ground {
+            store,
+            space,
+            clock,
+            chance,
+        };
+        let tasks = Tasks::new(stop);
+        let rules = Self(Arc::new(Inner {
+            parts,
+            ground,
+            tasks,
+            running: Mutex::default(),
+        }));
+        rules.start_trimmer();
+        Ok(rules)
+    }
+
+    /// Makes `rules` the ones that run. When it returns, each sees all that is written from then on: call it before the tables can be
+    /// written to. Applying the same again changes nothing.
+    pub async fn apply(&self, rules: Vec<Rule>) -> Result<(), Error> {
+        let mut names = HashSet::new();
+        if let Some(twice) = rules.iter().find(|rule| !names.insert(rule.name.clone())) {
+            return Err(Error::Duplicate(twice.name.clone()));
+        }
+        let mut running = self.0.running.lock().await;
+        let mut ready = Vec::new();
+        for rule in rules {
+            ready.push((self.ensure(&rule).await?, rule));
+        }
+        let gone: Vec<String> = running
+            .rules
+            .keys()
+            .filter(|name| !names.contains(*name))
+            .cloned()
+            .collect();
+        for name in gone {
+            if let Some(one) = running.rules.remove(&name) {
+                one.tasks.drain(self.drain_bound()).await;
+            }
+        }
+        for (id, rule) in ready {
+            self.start(&mut running, id, rule).await;
+        }
+        running.is_applied = true;
+        self.retire_others(&mut running).await
+    }
+
+    /// Stops all rules and waits for them, at most `bound`. Returns whether all ended in time.
+    pub async fn drain(&self, bound: Duration) -> bool {
+        self.0.tasks.stop().ask();
+        let running = self.0.running.lock().await;
+        let all = running
+            .rules
+            .values()
+            .map(|one| &one.tasks)
+            .chain(running.retiring.values());
+        let ended = futures_util::future::join_all(all.map(|tasks| tasks.drain(bound))).await;
+        self.0.tasks.drain(bound).await && ended.into_iter().all(|ended| ended)
+    }
+
+    /// The dead letters of the namespace.
+    pub fn letters(&self) -> DeadLetters {
+        self.0.ground.letters()
+    }
+
+    /// The event of a dead letter, made again from what is stored. `None` when it holds none, or its rule is gone.
+    pub async fn event(&self, letter: &Letter) -> Option<aloft_call::Event> {
+        let aloft_delivery::Content::One(parcel) = &letter.content else {
+            return None;
+        };
+        let running = self.0.running.lock().await;
+        let one = running.rules.values().find(|one| one.id == letter.rule)?;
+        Unpacker(one.rule.source.clone()).unpack(parcel).ok()
+    }
+
+    /// Delivers a dead letter's event anew, with all retries before it.
+    pub async fn retry(&self, id: LetterId) -> Result<(), Error> {
+        let running = self.0.running.lock().await;
+        let is_known = |rule| running.rules.values().any(|one| one.id == rule);
+        Ok(self.letters().retry(id, is_known).await?)
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// How long a rule that is replaced may take to end: its own drain, and some time for the last commit.
+    fn drain_bound(&self) -> Duration {
+        self.0.parts.config.drain + Duration::from_secs(5)
+    }
+
+    fn start_trimmer(&self) {
+        let parts = &self.0.parts;
+        let trimmer = Trimmer {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            logs: parts.logs.clone(),
+            cursors: Arc::new(self.clone()),
+            retention: parts.config.retention,
+            metrics: parts.metrics.clone(),
+        };
+        let stop = self.0.tasks.stop().clone();
+        self.0.tasks.start("log trimmer", Policy::Alone, async move {
+            trimmer.run(stop).await;
+            Never::Ok(())
+        });
+    }
+
+    /// Binds the rule's name and makes its cursors.
+    async fn ensure(&self, rule: &Rule) -> Result<RuleId, Error> {
+        let Inner { parts, .. } = &*self.0;
+        let name = Name {
+            namespace: &parts.namespace,
+            kind: KIND,
+            name: &rule.name,
+        };
+        let id = RuleId(number(&*parts.store, name, &*parts.chance).await?);
+        let log = (rule.source.log(), rule.source.shards());
+        cursor::ensure(&*parts.store, id, &rule.name, log, &*parts.chance).await?;
+        Ok(id)
+    }
+
+    async fn start(&self, running: &mut Running, id: RuleId, rule: Rule) {
+        if let Some(one) = running.rules.get(&rule.name) {
+            if one.id == id && one.rule.is_same(&rule) {
+                return;
+            }
+            one.tasks.drain(self.drain_bound()).await;
+        }
+        if let Some(tasks) = running.retiring.remove(&rule.name) {
+            tasks.drain(self.drain_bound()).await;
+        }
+        let rule = Arc::new(rule);
+        let tasks = Tasks::new(self.0.tasks.stop().child());
+        let target = self.target(&rule);
+        for shard in (0..rule.source.shards()).map(Shard) {
+            self.start_reader(&tasks, id, &rule, shard, target.clone());
+        }
+        self.start_runner(&tasks, id, &rule, target);
+        running.rules.insert(rule.name.clone(), One { id, rule, tasks });
+    }
+
+    fn target(&self, rule: &Rule) -> Arc<dyn Target> {
+        let Inner { parts, .. } = &*self.0;
+        let caller = Caller {
+            tenant: parts.namespace.tenant.clone(),
+            region: parts.namespace.region.clone(),
+            principal: Principal::Owner {
+                key: format!("rule/{}", rule.name).into(),
+            },
+        };
+        let (clock, chance) = (parts.clock.clone(), parts.chance.clone());
+        Arc::new(FunctionTarget::new(
+            parts.invoke.clone(),
+            rule.function.clone(),
+            caller,
+            clock,
+            chance,
+        ))
+    }
+
+    fn start_reader(
+        &self,
+        tasks: &Tasks,
+        id: RuleId,
+        rule: &Arc<Rule>,
+        shard: Shard,
+        target: Arc<dyn Target>,
+    ) {
+        let Inner { parts, ground, .. } = &*self.0;
+        let reader = Reader {
+            ground: ground.clone(),
+            rule: rule.clone(),
+            id,
+            shard,
+            target,
+            concurrency: parts.config.concurrency.max(1),
+            drain: parts.config.drain,
+            counts: parts.metrics.of(&rule.name),
+        };
+        let stop = tasks.stop().clone();
+        tasks.start("rule reader", Policy::Alone, async move {
+            reader.run(stop).await;
+            Never::Ok(())
+        });
+    }
+
+    fn start_runner(&self, tasks: &Tasks, id: RuleId, rule: &Arc<Rule>, target: Arc<dyn Target>) {
+        let route = Route {
+            rule: id,
+            name: rule.name.as_str().into(),
+            to: Some(Destination {
+                policy: rule.policy,
+                unpack: Arc::new(Unpacker(rule.source.clone())),
+                target,
+            }),
+        };
+        let (runner, stop) = (self.runner(route), tasks.stop().clone());
+        tasks.start("rule retries", Policy::Alone, async move {
+            runner.run(stop).await;
+            Never::Ok(())
+        });
+    }
+
+    pub(crate) fn runner(&self, route: Route) -> Runner {
+        let Inner { parts, ground, .. } = &*self.0;
+        let metrics = parts.metrics.of(&route.name).deliveries;
+        Runner::new(
+            ground.clone(),
+            route,
+            parts.config.concurrency,
+            parts.config.drain,
+            metrics,
+        )
+    }
+}

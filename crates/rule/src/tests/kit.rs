@@ -1,0 +1,413 @@
+//! A platform of one log, one scripted function and a store that can be told to fail.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aloft_base::{
+    Clock, FunctionName, InvocationId, Region, SeededChance, Stop, SystemClock, Tenant, Timestamp,
+};
+use aloft_call::{Answer, Call, Event, Fault, FunctionError, Invoke, Outcome as CallOutcome, Payload, Usage};
+use aloft_delivery::{Listed, Policy};
+use aloft_event::Pattern;
+use aloft_store::layout::Namespace;
+use aloft_store::*;
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::{Config, Logs, Metrics, Parts, Rule, Rules, Source};
+
+pub(super) const LOG: LogId = LogId(5_000);
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A clock that goes with tokio's, so that paused time moves both.
+pub(super) struct TokioClock(tokio::time::Instant);
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        START + self.0.elapsed()
+    }
+
+    fn instant(&self) -> Instant {
+        SystemClock.instant()
+    }
+}
+
+/// Records are text: an id, and optionally a depth after a `/`. Some ids are trouble.
+pub(super) struct Lines(pub(super) LogId);
+
+impl Source for Lines {
+    fn log(&self) -> LogId {
+        self.0
+    }
+
+    fn shards(&self) -> u16 {
+        1
+    }
+
+    fn event(&self, record: &Record) -> Result<Event, String> {
+        let text = std::str::from_utf8(&record.value).map_err(|error| error.to_string())?;
+        let (id, depth) = text.split_once('/').unwrap_or((text, ""));
+        match id {
+            "bad" => return Err("it is bad".to_owned()),
+            "panic" => panic!("as the test says"),
+            _ => {}
+        }
+        let kind = if id.starts_with("skip") { "no" } else { "yes" };
+        let event = aloft_event::Event::new(id, "/tables/lines", kind).map_err(|error| error.to_string())?;
+        let event = match depth.parse() {
+            Ok(depth) => event
+                .with_lineage(InvocationId::from_u128(7), depth)
+                .map_err(|error| error.to_string())?,
+            Err(_) => event,
+        };
+        Ok(Event { event, change: None })
+    }
+}
+
+#[async_trait]
+impl Logs for Lines {
+    async fn logs(&self) -> Result<Vec<(LogId, u16)>, String> {
+        Ok(vec![(self.0, 1)])
+    }
+}
+
+#[derive(Clone)]
+pub(super) enum Step {
+    Raise,
+    Hang,
+    Take(Duration),
+}
+
+/// A function that does what its script says with an event's next attempts; then it takes the event.
+#[derive(Default)]
+pub(super) struct Script {
+    steps: Mutex<HashMap<String, VecDeque<Step>>>,
+    pub(super) begun: watch::Sender<Vec<String>>,
+    pub(super) taken: watch::Sender<Vec<String>>,
+    running: Mutex<HashMap<String, usize>>,
+    pub(super) most: Mutex<usize>,
+    pub(super) functions: Mutex<Vec<FunctionName>>,
+}
+
+impl Script {
+    pub(super) fn set(&self, id: &str, steps: impl IntoIterator<Item = Step>) {
+        self.steps
+            .lock()
+            .unwrap()
+            .insert(id.to_owned(), steps.into_iter().collect());
+    }
+
+    pub(super) fn taken(&self) -> Vec<String> {
+        self.taken.borrow().clone()
+    }
+
+    pub(super) fn begun(&self) -> Vec<String> {
+        self.begun.borrow().clone()
+    }
+}
+
+/// Notes that a call runs, until it ends or is dropped.
+struct Running<'a>(&'a Script, String);
+
+impl<'a> Running<'a> {
+    fn new(script: &'a Script, id: &str) -> Self {
+        let mut running = script.running.lock().unwrap();
+        *running.entry(id.to_owned()).or_default() += 1;
+        let mut most = script.most.lock().unwrap();
+        *most = (*most).max(running.values().sum());
+        Self(script, id.to_owned())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.running.lock().unwrap().get_mut(&self.1).unwrap() -= 1;
+    }
+}
+
+#[async_trait]
+impl Invoke for Script {
+    async fn invoke(&self, function: &FunctionName, call: Call) -> CallOutcome {
+        let Payload::Event(event) = &call.payload else {
+            panic!("no event: {call:?}")
+        };
+        let id = event.event.id().to_owned();
+        self.functions.lock().unwrap().push(function.clone());
+        self.begun.send_modify(|begun| begun.push(id.clone()));
+        let running = Running::new(self, &id);
+        let step = self
+            .steps
+            .lock()
+            .unwrap()
+            .get_mut(&id)
+            .and_then(VecDeque::pop_front);
+        let result = match step {
+            Some(Step::Raise) => {
+                let kind = "ValueError".to_owned();
+                Err(Fault::Raised(FunctionError {
+                    kind,
+                    message: format!("no {id}"),
+                    trace: vec![],
+                }))
+            }
+            Some(Step::Hang) => std::future::pending().await,
+            Some(Step::Take(duration)) => {
+                tokio::time::sleep(duration).await;
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        drop(running);
+        if result.is_ok() {
+            self.taken.send_modify(|taken| taken.push(id));
+        }
+        CallOutcome {
+            id: call.id,
+            result: result.map(|()| Answer::Bytes("null".into())),
+            usage: Usage::default(),
+        }
+    }
+}
+
+/// The memory engine behind a switch: while it is off, everything fails.
+pub(super) struct Switch {
+    pub(super) memory: Memory,
+    pub(super) is_off: AtomicBool,
+}
+
+impl Switch {
+    fn on(&self) -> Result<&Memory, Error> {
+        if self.is_off.load(Ordering::SeqCst) {
+            return Err(Error::Io {
+                what: "the test's switch".into(),
+                reason: "it is off".into(),
+            });
+        }
+        Ok(&self.memory)
+    }
+}
+
+#[async_trait]
+impl Store for Switch {
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, Error> {
+        self.on()?.snapshot().await
+    }
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
+        self.on()?.get(key).await
+    }
+    async fn commit(&self, batch: Batch) -> Result<Outcome, Error> {
+        self.on()?.commit(batch).await
+    }
+    async fn read_log(
+        &self,
+        log: LogId,
+        shard: Shard,
+        after: Position,
+        records: usize,
+        bytes: usize,
+    ) -> Result<Vec<Record>, Error> {
+        self.on()?.read_log(log, shard, after, records, bytes).await
+    }
+    async fn trim_log(&self, log: LogId, shard: Shard, through: Position) -> Result<(), Error> {
+        self.on()?.trim_log(log, shard, through).await
+    }
+    async fn receive(&self, lane: Lane, max: usize, visible_for: Duration) -> Result<Vec<Claim>, Error> {
+        self.on()?.receive(lane, max, visible_for).await
+    }
+    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
+        self.on()?.next_due(lane).await
+    }
+    async fn extend(&self, token: &Token, visible_for: Duration) -> Result<Lease, Error> {
+        self.on()?.extend(token, visible_for).await
+    }
+    async fn release(&self, token: Token) -> Result<Lease, Error> {
+        self.on()?.release(token).await
+    }
+    async fn take_over(&self, partition: Partition) -> Result<Epoch, Error> {
+        self.on()?.take_over(partition).await
+    }
+    fn wake(&self) -> &Wake {
+        self.memory.wake()
+    }
+}
+
+pub(super) struct Kit {
+    pub(super) store: Arc<Switch>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) chance: Arc<SeededChance>,
+    pub(super) script: Arc<Script>,
+    pub(super) metrics: Metrics,
+    pub(super) rules: Rules,
+    pub(super) config: Config,
+}
+
+impl Kit {
+    /// A platform on which the rule runs, with this many retries.
+    pub(super) async fn new(retries: u32) -> Self {
+        let kit = Self::without_rules().await;
+        kit.rules.apply(vec![rule("receipt", retries)]).await.unwrap();
+        kit
+    }
+
+    pub(super) async fn without_rules() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock(tokio::time::Instant::now()));
+        let memory = Memory::new(clock.clone());
+        let store = Arc::new(Switch {
+            memory,
+            is_off: AtomicBool::new(false),
+        });
+        let chance = Arc::new(SeededChance::new(11));
+        let (script, metrics) = (Arc::new(Script::default()), Metrics::default());
+        let config = Config {
+            drain: Duration::from_secs(2),
+            ..Config::default()
+        };
+        let rules = open(&store, &clock, &chance, &script, &metrics, &config).await;
+        Self {
+            store,
+            clock,
+            chance,
+            script,
+            metrics,
+            rules,
+            config,
+        }
+    }
+
+    /// Another platform over the same store, as if on another machine.
+    pub(super) async fn twin(&self) -> Rules {
+        open(
+            &self.store,
+            &self.clock,
+            &self.chance,
+            &self.script,
+            &self.metrics,
+            &self.config,
+        )
+        .await
+    }
+
+    /// `kill -9` and a new start, with these rules.
+    pub(super) async fn crash(&mut self, rules: Vec<Rule>) {
+        // The former platform's store accepts nothing more; what runs there is like a process that died.
+        let memory = self.store.memory.crash().unwrap();
+        self.store.is_off.store(true, Ordering::SeqCst);
+        assert!(self.rules.drain(Duration::from_secs(60)).await);
+        self.store = Arc::new(Switch {
+            memory,
+            is_off: AtomicBool::new(false),
+        });
+        self.rules = self.twin().await;
+        self.rules.apply(rules).await.unwrap();
+    }
+
+    /// Writes records: key and value.
+    pub(super) async fn write(&self, records: &[(&str, &str)]) {
+        for (key, value) in records {
+            let batch = Batch::new(BatchId::draw(&*self.chance));
+            let batch = batch.append(LOG, Shard(0), key.to_string(), value.to_string());
+            assert!(self.store.memory.commit(batch).await.unwrap().is_committed());
+        }
+    }
+
+    /// Waits until the condition holds.
+    pub(super) async fn until(&self, mut is_met: impl AsyncFnMut(&Self) -> bool) {
+        for _ in 0..2_000_000 {
+            if is_met(self).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never; taken: {:?}", self.script.taken());
+    }
+
+    pub(super) async fn until_taken(&self, count: usize) -> Vec<String> {
+        self.until(async |kit| kit.script.taken().len() >= count).await;
+        self.script.taken()
+    }
+
+    /// Waits until the cursor is behind everything that was written.
+    pub(super) async fn until_settled(&self) {
+        self.until(async |kit| {
+            kit.metrics.of("receipt").behind.get() == 0 && kit.unread("receipt").await == 0
+        })
+        .await;
+    }
+
+    /// How many records lie behind the rule's cursor.
+    pub(super) async fn unread(&self, rule: &str) -> usize {
+        let position = self.position(rule).await.expect("no cursor");
+        let records = self
+            .store
+            .memory
+            .read_log(LOG, Shard(0), position, usize::MAX, usize::MAX)
+            .await;
+        records.map_or(0, |records| records.len())
+    }
+
+    pub(super) async fn position(&self, rule: &str) -> Option<Position> {
+        let name = layout::Name {
+            namespace: &namespace(),
+            kind: "rule",
+            name: rule,
+        };
+        let id = layout::resolve(&self.store.memory, name).await.unwrap()?.id;
+        let cursor = crate::cursor::Cursor::load(
+            &self.store.memory,
+            aloft_delivery::RuleId(id),
+            rule,
+            (LOG, Shard(0)),
+        );
+        cursor.await.unwrap().map(|cursor| cursor.position)
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.store.memory.counters().commits.load(Ordering::SeqCst)
+    }
+
+    pub(super) async fn letters(&self) -> Vec<Listed> {
+        self.rules.letters().list(None, 100).await.unwrap().0
+    }
+}
+
+async fn open(
+    store: &Arc<Switch>,
+    clock: &Arc<dyn Clock>,
+    chance: &Arc<SeededChance>,
+    script: &Arc<Script>,
+    metrics: &Metrics,
+    config: &Config,
+) -> Rules {
+    let parts = Parts {
+        store: store.clone(),
+        clock: clock.clone(),
+        chance: chance.clone(),
+        namespace: namespace(),
+        invoke: script.clone(),
+        logs: Arc::new(Lines(LOG)),
+        metrics: metrics.clone(),
+        config: config.clone(),
+    };
+    Rules::open(parts, Stop::new()).await.unwrap()
+}
+
+pub(super) fn namespace() -> Namespace {
+    Namespace {
+        tenant: Tenant::local(),
+        region: Region::local(),
+    }
+}
+
+pub(super) fn rule(name: &str, retries: u32) -> Rule {
+    Rule {
+        name: name.to_owned(),
+        source: Arc::new(Lines(LOG)),
+        pattern: Pattern::compile(&json!({"type": ["yes"]})).unwrap(),
+        function: "receipt".parse().unwrap(),
+        policy: Policy::new(retries, HOUR),
+    }
+}

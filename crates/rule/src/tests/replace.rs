@@ -1,0 +1,137 @@
+//! Rules that come, change and go while they run, and the logs that they no longer need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_delivery::Reason;
+use aloft_store::{LogId, Position, Shard, Store};
+
+use super::kit::*;
+
+async fn kept(kit: &Kit) -> usize {
+    kit.store
+        .read_log(LOG, Shard(0), Position::START, 1_000, usize::MAX)
+        .await
+        .unwrap()
+        .len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn applying_the_same_again_disturbs_nothing() {
+    let kit = Kit::new(2).await;
+    kit.script.set("slow", [Step::Take(Duration::from_secs(60))]);
+    kit.write(&[("a", "slow")]).await;
+    kit.until(async |kit| !kit.script.begun().is_empty()).await;
+    let before = kit.commits();
+    kit.rules.apply(vec![rule("receipt", 2)]).await.unwrap();
+    assert_eq!(kit.commits(), before);
+    kit.until_taken(1).await;
+    assert_eq!(kit.script.begun(), ["slow"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_rule_goes_on_from_its_cursor() {
+    let kit = Kit::new(2).await;
+    kit.write(&[("a", "e1")]).await;
+    kit.until_settled().await;
+    let mut changed = rule("receipt", 2);
+    changed.function = "other".parse().unwrap();
+    kit.rules.apply(vec![changed]).await.unwrap();
+    kit.write(&[("a", "e2")]).await;
+    kit.until_settled().await;
+    let functions: Vec<String> = kit
+        .script
+        .functions
+        .lock()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(functions, ["receipt", "other"]);
+    assert_eq!(kit.script.taken(), ["e1", "e2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_rule_leaves_nothing_behind() {
+    let mut kit = Kit::new(100).await;
+    kit.script.set("a1", vec![Step::Raise; 100]);
+    kit.write(&[("a", "a1"), ("a", "a2")]).await;
+    kit.until(async |kit| kit.script.begun().len() > 3).await;
+    kit.rules.apply(vec![]).await.unwrap();
+    assert_eq!(kit.position("receipt").await, None, "its cursor pins the log");
+    // Its end is not forgotten by a crash.
+    kit.crash(vec![]).await;
+    kit.until(async |kit| kit.letters().await.len() == 2).await;
+    assert!(
+        kit.letters()
+            .await
+            .iter()
+            .all(|listed| listed.letter.reason == Reason::RuleRemoved)
+    );
+    let name = aloft_store::layout::Name {
+        namespace: &namespace(),
+        kind: "rule",
+        name: "receipt",
+    };
+    kit.until(async |kit| {
+        aloft_store::layout::resolve(&*kit.store, name)
+            .await
+            .unwrap()
+            .is_none()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_comes_back_sees_only_what_is_written_then() {
+    let kit = Kit::new(2).await;
+    kit.rules.apply(vec![]).await.unwrap();
+    kit.write(&[("a", "between")]).await;
+    kit.rules.apply(vec![rule("receipt", 2)]).await.unwrap();
+    kit.write(&[("a", "after")]).await;
+    kit.until_settled().await;
+    assert_eq!(kit.script.taken(), ["after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_rule_is_a_new_one_and_another_log_is_another_cursor() {
+    let kit = Kit::new(2).await;
+    kit.rules.apply(vec![rule("renamed", 2)]).await.unwrap();
+    assert_eq!(kit.position("receipt").await, None);
+    assert!(kit.position("renamed").await.is_some());
+    let mut moved = rule("renamed", 2);
+    moved.source = Arc::new(Lines(LogId(6_000)));
+    kit.rules.apply(vec![moved]).await.unwrap();
+    assert_eq!(kit.position("renamed").await, None, "the old log is still pinned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_keeps_what_a_rule_needs_and_forgets_the_rest() {
+    let mut kit = Kit::new(2).await;
+    kit.write(&[("a", "e1"), ("a", "e2")]).await;
+    kit.until_settled().await;
+    assert_eq!(kept(&kit).await, 2);
+    tokio::time::sleep(kit.config.retention / 2).await;
+    kit.script.set("slow", [Step::Take(HOUR)]);
+    kit.write(&[("a", "slow"), ("b", "e3")]).await;
+    kit.until(async |kit| kept(kit).await == 2).await;
+    tokio::time::sleep(HOUR / 6).await;
+    assert_eq!(kept(&kit).await, 2, "a cursor that stands pins its log");
+    kit.crash(vec![rule("receipt", 2)]).await;
+    kit.until_settled().await;
+    kit.until(async |kit| kept(kit).await == 0).await;
+    assert!(kit.letters().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_without_rules_does_not_grow_for_ever_but_only_once_the_rules_are_known() {
+    let kit = Kit::without_rules().await;
+    kit.write(&[("a", "e1"); 50]).await;
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(kept(&kit).await, 50, "nobody said yet that there are no rules");
+    kit.rules.apply(vec![]).await.unwrap();
+    kit.until(async |kit| kept(kit).await == 0).await;
+    kit.write(&[("a", "young")]).await;
+    tokio::time::sleep(kit.config.retention / 2).await;
+    assert_eq!(kept(&kit).await, 1);
+}

@@ -1,0 +1,459 @@
+//! What a reader has read of the log and not yet put behind its cursor: pure, so that order and completeness are tested
+//! without a store or a target.
+//!
+//! Each record read becomes a slot, in log order. Records of one key are handed out one after the other, those of
+//! different keys at once. When a key's record is parked, its later ones are parked behind it without being tried. The cursor may
+//! move over the *settled prefix*: the slots from the front whose fate is known. Slots behind a slow one wait in the window,
+//! which is bounded, so a reader that is held up stops reading instead of growing.
+//!
+//! A plain batch (read, deliver all, commit) was rejected: an event that comes while the former one's function runs
+//! for seconds would wait for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use aloft_base::Timestamp;
+use aloft_call::Event;
+use aloft_delivery::{KeyHash, Letter, Parked};
+use aloft_store::{Position, Record};
+
+/// How many records a window holds at most.
+pub(crate) const RECORDS: usize = 256;
+/// How many bytes of records it holds before no more are read. With the failures' messages a window of parked records
+/// stays below a batch's 16 MiB.
+pub(crate) const BYTES: usize = 8 << 20;
+
+/// An event on its way to the target.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) record: Record,
+    pub(crate) event: Event,
+}
+
+/// What became of a record.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// The pattern does not want it.
+    Skipped,
+    /// The target took it.
+    Delivered,
+    /// It was too old when it was read; this many are counted in a range.
+    Expired,
+    /// It joins its key's backlog.
+    Parked(Box<Parked>),
+    /// It was given up.
+    Dead(Box<Letter>),
+}
+
+#[derive(Debug)]
+struct Slot {
+    position: Position,
+    bytes: usize,
+    key: Option<KeyHash>,
+    at: Timestamp,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(Arc<Pending>),
+    Running,
+    Settled(Fate),
+}
+
+/// What the window holds of one key.
+#[derive(Debug, Default)]
+struct Line {
+    /// Slots that wait for their turn, by number.
+    waiting: VecDeque<u64>,
+    /// Whether one is ready or running.
+    is_busy: bool,
+    /// Whether one was parked: then all that follow are.
+    is_parked: bool,
+    /// How many slots of the key the window holds.
+    slots: usize,
+}
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    /// The number of the first slot; numbers go up by one.
+    first: u64,
+    slots: VecDeque<Slot>,
+    lines: HashMap<KeyHash, Line>,
+    ready: VecDeque<u64>,
+    bytes: usize,
+}
+
+/// The settled prefix, to be put behind the cursor in one commit.
+#[derive(Debug)]
+pub(crate) struct Prefix<'a> {
+    /// How many slots.
+    pub(crate) slots: usize,
+    /// The position of the last.
+    pub(crate) through: Position,
+    pub(crate) parked: Vec<Parked>,
+    pub(crate) dead: Vec<&'a Letter>,
+    /// First and last position of what expired, and how many.
+    pub(crate) expired: Option<(Position, Position, u64)>,
+}
+
+impl Window {
+    /// Whether more may be read.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.len() < RECORDS && self.bytes < BYTES
+    }
+
+    /// How many records and bytes may be read.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        (
+            RECORDS.saturating_sub(self.slots.len()),
+            BYTES.saturating_sub(self.bytes),
+        )
+    }
+
+    /// How many records it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// When its oldest record was written.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.slots.front().map(|slot| slot.at)
+    }
+
+    /// Adds a record whose fate is known already.
+    pub(crate) fn push_settled(&mut self, record: &Record, fate: Fate) {
+        self.slots.push_back(Slot {
+            position: record.position,
+            bytes: bytes_of(record),
+            key: None,
+            at: record.at,
+            state: State::Settled(fate),
+        });
+        self.bytes += bytes_of(record);
+    }
+
+    /// Adds a stretch of the log whose records are gone.
+    pub(crate) fn push_gap(&mut self, through: Position, at: Timestamp, letter: Letter) {
+        let state = State::Settled(Fate::Dead(Box::new(letter)));
+        self.slots.push_back(Slot {
+            position: through,
+            bytes: 0,
+            key: None,
+            at,
+            state,
+        });
+    }
+
+    /// Adds a record that the rule wants. `is_parked` says that its key has a backlog in the store; `park` makes the parcel.
+    pub(crate) fn push(&mut self, pending: Pending, is_parked: bool, park: impl FnOnce(&Pending) -> Parked) {
+        let key = KeyHash::of(&pending.record.key);
+        let number = self.first + self.slots.len() as u64;
+        let (position, bytes, at) = (
+            pending.record.position,
+            bytes_of(&pending.record),
+            pending.record.at,
+        );
+        let line = self.lines.entry(key).or_default();
+        line.slots += 1;
+        line.is_parked |= is_parked;
+        let state = if line.is_parked {
+            State::Settled(Fate::Parked(Box::new(park(&pending))))
+        } else {
+            if line.is_busy {
+                line.waiting.push_back(number);
+            } else {
+                line.is_busy = true;
+                self.ready.push_back(number);
+            }
+            State::Waiting(Arc::new(pending))
+        };
+        self.slots.push_back(Slot {
+            position,
+            bytes,
+            key: Some(key),
+            at,
+            state,
+        });
+        self.bytes += bytes;
+    }
+
+    /// The next record to be delivered, with its number.
+    pub(crate) fn next(&mut self) -> Option<(u64, Arc<Pending>)> {
+        let number = self.ready.pop_front()?;
+        let slot = self.slot(number)?;
+        match std::mem::replace(&mut slot.state, State::Running) {
+            State::Waiting(pending) => Some((number, pending)),
+            other => {
+                slot.state = other;
+                None
+            }
+        }
+    }
+
+    /// Whether a record waits to be delivered now.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Notes what became of a record that [`next`](Self::next) gave. `park` makes the parcels of what follows a parked one.
+    pub(crate) fn settle(&mut self, number: u64, fate: Fate, park: impl Fn(&Pending) -> Parked) {
+        let is_parked = matches!(fate, Fate::Parked(_));
+        let Some(slot) = self.slot(number) else { return };
+        slot.state = State::Settled(fate);
+        let Some(line) = slot.key.and_then(|key| self.lines.get_mut(&key)) else {
+            return;
+        };
+        line.is_busy = false;
+        if is_parked {
+            line.is_parked = true;
+            for number in std::mem::take(&mut line.waiting) {
+                if let Some(slot) = self.slot(number)
+                    && let State::Waiting(pending) = &slot.state
+                {
+                    let parked = park(pending);
+                    slot.state = State::Settled(Fate::Parked(Box::new(parked)));
+                }
+            }
+        } else if let Some(next) = line.waiting.pop_front() {
+            line.is_busy = true;
+            self.ready.push_back(next);
+        }
+    }
+
+    /// How many slots are settled from the front, and how many of them are more than skipped.
+    pub(crate) fn settled(&self) -> (usize, usize) {
+        let settled = self.slots.iter().map_while(|slot| match &slot.state {
+            State::Settled(fate) => Some(usize::from(!matches!(fate, Fate::Skipped))),
+            State::Waiting(_) | State::Running => None,
+        });
+        settled.fold((0, 0), |(slots, work), is_work| (slots + 1, work + is_work))
+    }
+
+    /// The settled prefix; `None` when the front is not settled.
+    pub(crate) fn prefix(&self) -> Option<Prefix<'_>> {
+        let mut prefix = Prefix {
+            slots: 0,
+            through: Position::START,
+            parked: Vec::new(),
+            dead: Vec::new(),
+            expired: None,
+        };
+        for slot in &self.slots {
+            let State::Settled(fate) = &slot.state else { break };
+            prefix.slots += 1;
+            prefix.through = slot.position;
+            match fate {
+                Fate::Skipped | Fate::Delivered => {}
+                Fate::Expired => {
+                    let (from, _, events) = prefix.expired.unwrap_or((slot.position, slot.position, 0));
+                    prefix.expired = Some((from, slot.position, events + 1));
+                }
+                Fate::Parked(parked) => prefix.parked.push((**parked).clone()),
+                Fate::Dead(letter) => prefix.dead.push(letter),
+            }
+        }
+        (prefix.slots > 0).then_some(prefix)
+    }
+
+    /// Forgets slots from the front, which are behind the cursor now.
+    pub(crate) fn forget(&mut self, slots: usize) {
+        for slot in self.slots.drain(..slots.min(self.slots.len())) {
+            self.first += 1;
+            self.bytes = self.bytes.saturating_sub(slot.bytes);
+            if let Some(key) = slot.key
+                && let Some(line) = self.lines.get_mut(&key)
+            {
+                line.slots = line.slots.saturating_sub(1);
+                if line.slots == 0 {
+                    self.lines.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn slot(&mut self, number: u64) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+}
+
+fn bytes_of(record: &Record) -> usize {
+    record.key.len() + record.value.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aloft_delivery::Parcel;
+    use aloft_store::BatchId;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn pending(n: u64, key: u8) -> Pending {
+        let record = Record {
+            position: Position::new(n, 0),
+            key: Bytes::copy_from_slice(&[key]),
+            value: Bytes::from_static(b"v"),
+            batch: BatchId(1),
+            at: Timestamp::from_millis(n),
+        };
+        let event = aloft_event::Event::new(n.to_string(), "/t", "x").unwrap();
+        Pending {
+            record,
+            event: Event { event, change: None },
+        }
+    }
+
+    fn park(pending: &Pending) -> Parked {
+        let record = &pending.record;
+        let parcel = Parcel::new(
+            pending.event.event.id(),
+            KeyHash::of(&record.key),
+            record.at,
+            Bytes::new(),
+        );
+        Parked {
+            parcel,
+            due: record.at,
+        }
+    }
+
+    fn parked(pending: &Pending) -> Fate {
+        Fate::Parked(Box::new(park(pending)))
+    }
+
+    #[test]
+    fn keys_run_side_by_side_and_each_in_order() {
+        let mut window = Window::default();
+        for (n, key) in [(1, 1), (2, 1), (3, 2)] {
+            window.push(pending(n, key), false, park);
+        }
+        let (one, _) = window.next().unwrap();
+        let (three, _) = window.next().unwrap();
+        assert_eq!((one, three), (0, 2));
+        assert!(window.next().is_none(), "two of one key at once");
+        window.settle(three, Fate::Delivered, park);
+        assert!(window.prefix().is_none(), "the front is not settled");
+        window.settle(one, Fate::Delivered, park);
+        assert_eq!(window.settled(), (1, 1));
+        let (two, _) = window.next().unwrap();
+        window.settle(two, Fate::Delivered, park);
+        let prefix = window.prefix().unwrap();
+        assert_eq!((prefix.slots, prefix.through), (3, Position::new(3, 0)));
+    }
+
+    #[test]
+    fn what_follows_a_parked_record_is_parked_until_the_key_is_forgotten() {
+        let mut window = Window::default();
+        window.push(pending(1, 1), false, park);
+        window.push(pending(2, 1), false, park);
+        let (number, first) = window.next().unwrap();
+        window.settle(number, parked(&first), park);
+        window.push(pending(3, 1), false, park);
+        assert!(!window.has_ready());
+        let prefix = window.prefix().unwrap();
+        let events: Vec<_> = prefix
+            .parked
+            .iter()
+            .map(|parked| parked.parcel.event.as_str())
+            .collect();
+        assert_eq!(events, ["1", "2", "3"]);
+        window.forget(3);
+        window.push(pending(4, 1), false, park);
+        assert!(window.has_ready(), "the store knows of the backlog from here on");
+    }
+
+    #[test]
+    fn a_window_is_bounded_by_records_and_bytes() {
+        let mut window = Window::default();
+        for n in 0..RECORDS as u64 {
+            assert!(window.has_room());
+            window.push(pending(n, 0), false, park);
+        }
+        assert!(!window.has_room());
+        assert_eq!(window.room().0, 0);
+        let mut window = Window::default();
+        let mut large = pending(1, 1);
+        large.record.value = vec![0; BYTES].into();
+        window.push(large, true, park);
+        assert!(!window.has_room());
+        window.forget(1);
+        assert_eq!(window.room(), (RECORDS, BYTES));
+    }
+
+    #[test]
+    fn what_expired_is_one_range() {
+        let mut window = Window::default();
+        for n in 1..=3 {
+            window.push_settled(
+                &pending(n, 1).record,
+                if n == 2 { Fate::Skipped } else { Fate::Expired },
+            );
+        }
+        let range = window.prefix().unwrap().expired;
+        assert_eq!(range, Some((Position::new(1, 0), Position::new(3, 0), 2)));
+        assert_eq!(window.settled(), (3, 2));
+    }
+
+    proptest! {
+        /// Whatever order deliveries end in: every record is settled exactly once, in the log's order, each key's in its
+        /// order, and after a parked one of a key nothing of it is delivered.
+        #[test]
+        fn nothing_is_lost_doubled_or_reordered(
+            keys in prop::collection::vec(0u8..5, 1..120),
+            choices in prop::collection::vec((0usize..8, 0u8..10), 400),
+        ) {
+            let mut window = Window::default();
+            let mut running: Vec<(u64, Arc<Pending>)> = Vec::new();
+            let mut begun: HashMap<u8, Vec<u64>> = HashMap::new();
+            let mut parked_keys: Vec<u8> = Vec::new();
+            let mut committed = 0u64;
+            let mut pushed = 0u64;
+            let mut choices = choices.into_iter().cycle();
+            while committed < keys.len() as u64 {
+                let (pick, what) = choices.next().unwrap();
+                match what {
+                    0..4 if (pushed as usize) < keys.len() => {
+                        let key = keys[pushed as usize];
+                        window.push(pending(pushed, key), parked_keys.contains(&key), park);
+                        pushed += 1;
+                    }
+                    0..6 => if let Some((number, pending)) = window.next() {
+                        let key = pending.record.key[0];
+                        prop_assert!(running.iter().all(|(_, other)| other.record.key[0] != key), "key {key} twice at once");
+                        prop_assert!(!parked_keys.contains(&key), "key {key} was delivered past a parked record");
+                        begun.entry(key).or_default().push(number);
+                        running.push((number, pending));
+                    }
+                    6..9 => if !running.is_empty() {
+                        let (number, pending) = running.swap_remove(pick % running.len());
+                        let fate = if what == 8 && pick == 0 {
+                            parked_keys.push(pending.record.key[0]);
+                            parked(&pending)
+                        } else {
+                            Fate::Delivered
+                        };
+                        window.settle(number, fate, park);
+                    }
+                    _ => {
+                        let slots = window.prefix().map(|prefix| {
+                            let last = committed + prefix.slots as u64 - 1;
+                            (prefix.slots, prefix.through == Position::new(last, 0))
+                        });
+                        if let Some((slots, is_next)) = slots {
+                            prop_assert!(is_next);
+                            committed += slots as u64;
+                            window.forget(slots);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!((window.len(), window.bytes, window.lines.len()), (0, 0, 0));
+            for (key, numbers) in begun {
+                prop_assert!(numbers.is_sorted(), "key {key} out of order: {numbers:?}");
+            }
+        }
+    }
+}
