@@ -44,5 +44,5 @@ pub use error::Error;
 pub use metrics::Metrics;
 pub use rule::Rule;
 pub use run::{Config, Parts, Rules};
-pub use source::{Decode, Source, TableSource};
-pub use trim::Logs;
+pub use source::{Source, TableSource};
+pub use trim::{Logs, TableLogs};

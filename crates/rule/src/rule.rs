@@ -81,7 +81,7 @@ pub(crate) fn pack(record: &Record, event: Option<&Event>) -> Parcel {
 }
 
 /// The record of a parcel.
-fn record_of(body: &Bytes) -> Result<Record, aloft_codec::Error> {
+pub(crate) fn record_of(body: &Bytes) -> Result<Record, aloft_codec::Error> {
     let mut record = Record {
         position: Position::START,
         key: Bytes::new(),

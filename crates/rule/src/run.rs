@@ -22,9 +22,9 @@ use tokio::sync::Mutex;
 use crate::cursor;
 use crate::read::Reader;
 use crate::retire::{Never, number};
-use crate::rule::Unpacker;
+use crate::rule::{Unpacker, record_of};
 use crate::trim::{Logs, Trimmer};
-use crate::{Error, Metrics, Rule};
+use crate::{Error, Metrics, Rule, TableSource};
 
 /// The kind of rules' names in the store's layout.
 pub(crate) const KIND: &str = "rule";
@@ -174,14 +174,16 @@ impl Rules {
         self.0.ground.letters()
     }
 
-    /// The event of a dead letter, made again from what is stored. `None` when it holds none, or its rule is gone.
+    /// The event of a dead letter, made again from what is stored; `None` when it holds none that can be read.
     pub async fn event(&self, letter: &Letter) -> Option<aloft_call::Event> {
         let aloft_delivery::Content::One(parcel) = &letter.content else {
             return None;
         };
         let running = self.0.running.lock().await;
-        let one = running.rules.values().find(|one| one.id == letter.rule)?;
-        Unpacker(one.rule.source.clone()).unpack(parcel).ok()
+        match running.rules.values().find(|one| one.id == letter.rule) {
+            Some(one) => Unpacker(one.rule.source.clone()).unpack(parcel).ok(),
+            None => TableSource::event_of_any(&record_of(&parcel.body).ok()?).ok(),
+        }
     }
 
     /// Delivers a dead letter's event anew, with all retries before it.

@@ -8,14 +8,12 @@
 //! in a key of two parts a `/` inside a part is `%2F`, so that the parts can be told apart; numbers are written
 //! canonically, bytes as Base64. A subject longer than an attribute may be is left out: `data.keys` always holds the key.
 
-use std::fmt;
-use std::sync::Arc;
-
 use aloft_base::{TableName, Timestamp};
 use aloft_call::Event;
 use aloft_event::printable;
 use aloft_item::{Change, Item, Plain, Value};
 use aloft_store::{LogId, Record};
+use aloft_table::{Description, LOG_SHARDS, Table, decode_change};
 use serde_json::{Map, Value as Json};
 
 /// Something that emits events into a log.
@@ -30,33 +28,14 @@ pub trait Source: Send + Sync + 'static {
     fn event(&self, record: &Record) -> Result<Event, String>;
 }
 
-/// Reads a change from a record of a table's log.
-pub type Decode = dyn Fn(&Record) -> Result<Change, String> + Send + Sync;
-
 /// A table's change log as a source.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct TableSource {
-    /// The table.
-    pub table: TableName,
-    /// Its log.
-    pub log: LogId,
-    /// The log's shards.
-    pub shards: u16,
-    /// The attribute of the hash key.
-    pub hash: String,
-    /// The attribute of the range key, if the table has one.
-    pub range: Option<String>,
-    /// Reads a change.
-    pub decode: Arc<Decode>,
-}
-
-impl fmt::Debug for TableSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableSource")
-            .field("table", &self.table)
-            .field("log", &self.log)
-            .finish_non_exhaustive()
-    }
+    table: TableName,
+    log: LogId,
+    /// The attribute of the hash key; `None` when it is not known, and then events have no subject.
+    hash: Option<String>,
+    range: Option<String>,
 }
 
 impl Source for TableSource {
@@ -65,11 +44,11 @@ impl Source for TableSource {
     }
 
     fn shards(&self) -> u16 {
-        self.shards
+        LOG_SHARDS
     }
 
     fn event(&self, record: &Record) -> Result<Event, String> {
-        let change = (self.decode)(record)?;
+        let change = decode_change(record).map_err(|error| error.to_string())?;
         let event = self
             .envelope(&change, record.at)
             .map_err(|error| error.to_string())?;
@@ -81,6 +60,31 @@ impl Source for TableSource {
 }
 
 impl TableSource {
+    /// The source of a table's changes.
+    pub fn new(table: &Table) -> Self {
+        let Description { name, schema, .. } = table.description();
+        Self {
+            table: name.clone(),
+            log: table.log(),
+            hash: Some(schema.hash.name.clone()),
+            range: schema.range.as_ref().map(|range| range.name.clone()),
+        }
+    }
+
+    /// The event of a record of some table, when nothing is known of the table but the record: it may be gone.
+    pub(crate) fn event_of_any(record: &Record) -> Result<Event, String> {
+        let change = decode_change(record).map_err(|error| error.to_string())?;
+        let mut names = change.keys.0.keys();
+        let hash = names.next().filter(|_| names.next().is_none()).cloned();
+        Self {
+            table: change.table.clone(),
+            log: LogId(0),
+            hash,
+            range: None,
+        }
+        .event(record)
+    }
+
     fn envelope(&self, change: &Change, at: Timestamp) -> Result<aloft_event::Event, EventError> {
         let source = format!("/tables/{}", self.table);
         let kind = format!("aloft.table.{}", change.kind);
@@ -103,7 +107,7 @@ impl TableSource {
     }
 
     fn subject(&self, keys: &Item) -> Option<String> {
-        let hash = key_text(keys.get(&self.hash)?)?;
+        let hash = key_text(keys.get(self.hash.as_ref()?)?)?;
         let subject = match &self.range {
             None => printable(&hash).into_owned(),
             Some(range) => {
@@ -149,91 +153,111 @@ fn key_text(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use aloft_item::{Kind, parse_item};
-    use aloft_store::{BatchId, Position};
-    use bytes::Bytes;
+    use std::sync::Arc;
+
+    use aloft_base::{Region, SeededChance, SystemClock, Tenant};
+    use aloft_item::parse_item;
+    use aloft_store::layout::Namespace;
+    use aloft_store::{Memory, Position, Shard, Store};
+    use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
     use serde_json::json;
 
-    fn source(range: Option<&str>, change: Change) -> TableSource {
-        TableSource {
-            table: "orders".parse().unwrap(),
-            log: LogId(7),
-            shards: 1,
-            hash: "id".into(),
-            range: range.map(str::to_owned),
-            decode: Arc::new(move |_| Ok(change.clone())),
+    use super::*;
+
+    /// The table's source, and the record that a put of the row appends.
+    async fn put(schema: Schema, row: Json) -> (TableSource, Record) {
+        let clock = Arc::new(SystemClock);
+        let store = Arc::new(Memory::new(clock.clone()));
+        let tables = Tables::open(store.clone(), clock, Arc::new(SeededChance::new(1)))
+            .await
+            .unwrap();
+        let namespace = Namespace {
+            tenant: Tenant::local(),
+            region: Region::local(),
+        };
+        let table = tables
+            .ensure(&namespace, &"orders".parse().unwrap(), &schema)
+            .await
+            .unwrap();
+        table.put(parse_item(row).unwrap(), None).await.unwrap();
+        let records = store
+            .read_log(table.log(), Shard(0), Position::START, 2, 1 << 20)
+            .await
+            .unwrap();
+        assert_eq!(records.len(), 1);
+        (TableSource::new(&table), records[0].clone())
+    }
+
+    fn schema(hash: KeyKind, range: Option<KeyKind>) -> Schema {
+        let attribute = |name: &str, kind| KeyAttribute {
+            name: name.to_owned(),
+            kind,
+        };
+        Schema {
+            hash: attribute("id", hash),
+            range: range.map(|kind| attribute("at", kind)),
         }
     }
 
-    fn change(keys: Json) -> Change {
-        Change {
-            table: "orders".parse().unwrap(),
-            kind: Kind::Insert,
-            keys: parse_item(keys.clone()).unwrap(),
-            new: Some(parse_item(keys).unwrap()),
-            old: None,
-            at: Timestamp::from_millis(1),
-            sequence: 41,
-        }
-    }
-
-    fn record() -> Record {
-        Record {
-            position: Position::new(3, 1),
-            key: Bytes::from_static(b"k"),
-            value: Bytes::new(),
-            batch: BatchId(1),
-            at: Timestamp::from_millis(1_800_000_000_000),
-        }
-    }
-
-    #[test]
-    fn a_change_is_a_cloud_event() {
-        let source = source(None, change(json!({"id": {"S": "o-1"}})));
-        let event = source.event(&record()).unwrap();
+    #[tokio::test]
+    async fn a_change_is_a_cloud_event() {
+        let row = json!({"id": {"S": "o-1"}, "total": {"N": "19.80"}});
+        let (source, record) = put(schema(KeyKind::S, None), row).await;
+        let event = source.event(&record).unwrap();
+        let sequence = event.change.as_ref().unwrap().sequence.to_string();
         assert_eq!(
             event.event.to_value(),
             json!({
-                "specversion": "1.0", "id": "41", "source": "/tables/orders", "type": "aloft.table.insert",
-                "subject": "o-1", "time": "2027-01-15T08:00:00.000Z", "datacontenttype": "application/json",
-                "data": {"keys": {"id": "o-1"}, "new": {"id": "o-1"}}
+                "specversion": "1.0", "id": sequence, "source": "/tables/orders", "type": "aloft.table.insert",
+                "subject": "o-1", "time": record.at.to_string(), "datacontenttype": "application/json",
+                "data": {"keys": {"id": "o-1"}, "new": {"id": "o-1", "total": 19.8}}
             })
         );
-        assert!(event.change.is_some());
         assert_eq!(
-            source.event(&record()).unwrap().event,
+            source.event(&record).unwrap().event,
             event.event,
             "a repeat is the same event"
         );
+        assert_eq!(TableSource::event_of_any(&record).unwrap().event, event.event);
     }
 
-    #[test]
-    fn the_subject_is_the_key_and_its_parts_can_be_told_apart() {
-        for (keys, range, subject) in [
-            (json!({"id": {"S": "a/b"}}), None, Some("a/b")),
-            (json!({"id": {"S": "50%\n"}}), None, Some("50%25%0A")),
-            (json!({"id": {"N": "1.50"}}), None, Some("1.5")),
-            (json!({"id": {"B": "AAE="}}), None, Some("AAE=")),
+    #[tokio::test]
+    async fn the_subject_is_the_key_and_its_parts_can_be_told_apart() {
+        use KeyKind::{B, N, S};
+        for (row, hash, range, subject) in [
+            (json!({"id": {"S": "a/b"}}), S, None, "a/b"),
+            (json!({"id": {"S": "50%\n"}}), S, None, "50%25%0A"),
+            (json!({"id": {"N": "1.50"}}), N, None, "1.5"),
+            (json!({"id": {"B": "AAE="}}), B, None, "AAE="),
             (
                 json!({"id": {"S": "a/b"}, "at": {"N": "7"}}),
-                Some("at"),
-                Some("a%2Fb/7"),
+                S,
+                Some(N),
+                "a%2Fb/7",
             ),
             (
                 json!({"id": {"S": "a"}, "at": {"S": "b/c"}}),
-                Some("at"),
-                Some("a/b%2Fc"),
+                S,
+                Some(S),
+                "a/b%2Fc",
             ),
-            (json!({"other": {"S": "a"}}), None, None),
         ] {
-            let event = source(range, change(keys.clone())).event(&record()).unwrap();
-            assert_eq!(event.event.subject(), subject, "{keys}");
+            let (source, record) = put(schema(hash, range), row).await;
+            assert_eq!(source.event(&record).unwrap().event.subject(), Some(subject));
+            let of_any = TableSource::event_of_any(&record).unwrap().event;
+            assert_eq!(of_any.subject(), range.is_none().then_some(subject));
         }
-        let long = "\u{1}".repeat(aloft_event::MAX_ATTRIBUTE_BYTES);
-        let event = source(None, change(json!({"id": {"S": long}})))
-            .event(&record())
-            .unwrap();
-        assert_eq!(event.event.subject(), None);
+    }
+
+    #[tokio::test]
+    async fn a_record_of_something_else_is_refused() {
+        let (source, record) = put(schema(KeyKind::S, None), json!({"id": {"S": "a"}})).await;
+        for bad in [&b""[..], b"\x01", b"\x02", b"no change"] {
+            let record = Record {
+                value: bytes::Bytes::copy_from_slice(bad),
+                ..record.clone()
+            };
+            assert!(source.event(&record).is_err(), "{bad:?}");
+        }
     }
 }

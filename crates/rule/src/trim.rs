@@ -9,8 +9,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Clock, Stop};
+use aloft_base::{Clock, ErrorKind, Stop};
+use aloft_store::layout::Namespace;
 use aloft_store::{LogId, Position, Shard, Store};
+use aloft_table::{LOG_SHARDS, Tables};
 use async_trait::async_trait;
 
 use crate::Error;
@@ -26,6 +28,43 @@ const STEP_BYTES: usize = 1 << 20;
 pub trait Logs: Send + Sync + 'static {
     /// All logs whose records only rules read, with their numbers of shards.
     async fn logs(&self) -> Result<Vec<(LogId, u16)>, String>;
+}
+
+/// The logs of a namespace's tables.
+pub struct TableLogs {
+    /// The tables.
+    pub tables: Tables,
+    /// Whose.
+    pub namespace: Namespace,
+}
+
+/// How many names are listed at a time.
+const PAGE: usize = 1_000;
+
+#[async_trait]
+impl Logs for TableLogs {
+    async fn logs(&self) -> Result<Vec<(LogId, u16)>, String> {
+        let (mut logs, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let listed = self.tables.list(&self.namespace, after.as_deref(), PAGE).await;
+            let (names, more) = listed.map_err(|error| error.to_string())?;
+            for name in &names {
+                let name = name
+                    .parse()
+                    .map_err(|error: aloft_base::InvalidName| error.to_string())?;
+                match self.tables.log_of(&self.namespace, &name).await {
+                    Ok(log) => logs.push((log, LOG_SHARDS)),
+                    // It was deleted meanwhile.
+                    Err(error) if error.kind() == ErrorKind::Missing => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            after = names.into_iter().next_back();
+            if !more || after.is_none() {
+                return Ok(logs);
+            }
+        }
+    }
 }
 
 /// Tells how far the cursors into a shard are.

@@ -91,6 +91,8 @@ pub(super) struct Script {
     running: Mutex<HashMap<String, usize>>,
     pub(super) most: Mutex<usize>,
     pub(super) functions: Mutex<Vec<FunctionName>>,
+    /// Whether every call fails whatever the script says.
+    pub(super) fail_all: AtomicBool,
 }
 
 impl Script {
@@ -145,6 +147,11 @@ impl Invoke for Script {
             .unwrap()
             .get_mut(&id)
             .and_then(VecDeque::pop_front);
+        let step = if self.fail_all.load(Ordering::SeqCst) {
+            Some(Step::Raise)
+        } else {
+            step
+        };
         let result = match step {
             Some(Step::Raise) => {
                 let kind = "ValueError".to_owned();

@@ -5,3 +5,4 @@ mod deliver;
 mod faults;
 mod kit;
 mod replace;
+mod tables;
