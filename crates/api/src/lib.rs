@@ -1,1 +1,31 @@
-//! The platform's own API under /_aloft, health and metrics.
+//! The platform's own API, under `/_aloft/` of the services' port: what `aloft`'s commands, a monitor and a load balancer
+//! ask.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET health` | 200 as long as the process answers |
+//! | `GET ready` | 200, or 503 with the reasons why it is not |
+//! | `GET metrics` | Prometheus' text format |
+//! | `POST functions/{name}/invoke` | runs a function with the body as its payload |
+//! | `GET logs?function=&invocation=&follow=true` | the feed's lines, one JSON object a line |
+//! | `GET instances` | what runs now |
+//! | `GET deliveries`, `POST deliveries/{id}/retry`, `DELETE deliveries/{id}` | dead letters |
+//!
+//! Lists are `{"items":[…]}`; errors are `{"message","kind"}` with the kind of [`aloft_base::ErrorKind`].
+//!
+//! On loopback whoever reaches the port may ask, except web pages: a request with an `Origin`, or for a `Host` that is
+//! not this machine, is refused, because a browser would send it for any site. Elsewhere all but `health` and `ready` need
+//! the node's token, which lies in a file of the data folder that its owner alone can read.
+
+mod deliveries;
+mod error;
+mod guard;
+mod handler;
+mod instances;
+mod invoke;
+mod logs;
+mod ready;
+
+pub use guard::Guard;
+pub use handler::{Api, Parts};
+pub use ready::Readiness;

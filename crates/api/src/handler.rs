@@ -1,0 +1,120 @@
+//! Which request is which.
+
+use std::sync::Arc;
+
+use aloft_base::{Chance, ErrorKind, Region, Tenant};
+use aloft_call::Invoke;
+use aloft_controller::Controller;
+use aloft_http::{Handler, Refusal, Request, Response, full};
+use aloft_observe::{Feed, Metrics};
+use aloft_rule::Rules;
+use async_trait::async_trait;
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::json;
+
+use crate::error::{Error, json_response};
+use crate::guard::Guard;
+use crate::ready::Readiness;
+use crate::{deliveries, instances, invoke, logs};
+
+/// What the API asks and shows.
+pub struct Parts {
+    /// Who may ask.
+    pub guard: Guard,
+    /// What runs functions.
+    pub invoke: Arc<dyn Invoke>,
+    /// What holds their instances.
+    pub controller: Controller,
+    /// What runs for events, and holds what could not be delivered.
+    pub rules: Rules,
+    /// What happens.
+    pub feed: Feed,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether the node can do its work.
+    pub readiness: Arc<Readiness>,
+    /// The tenant and region for whom functions are invoked.
+    pub owner: (Tenant, Region),
+    /// For ids.
+    pub chance: Arc<dyn Chance>,
+}
+
+/// Answers `/_aloft/…`.
+pub struct Api(Parts);
+
+impl Api {
+    /// The path under which everything lies.
+    pub const PREFIX: &str = "/_aloft/";
+
+    /// An API over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(parts)
+    }
+
+    async fn route(&self, request: Request) -> Result<Response, Error> {
+        let parts = &self.0;
+        let path = request
+            .uri()
+            .path()
+            .strip_prefix(Self::PREFIX)
+            .unwrap_or_default()
+            .to_owned();
+        let segments: Vec<&str> = path.split('/').collect();
+        let method = request.method().clone();
+        match (&method, segments.as_slice()) {
+            (&Method::GET, ["health"]) => {
+                return Ok(json_response(StatusCode::OK, &json!({ "status": "ok" })));
+            }
+            (&Method::GET, ["ready"]) => return Ok(self.ready()),
+            _ => parts.guard.check(request.headers())?,
+        }
+        match (&method, segments.as_slice()) {
+            (&Method::GET, ["metrics"]) => {
+                let mut response = Response::new(full(parts.metrics.render()));
+                let kind =
+                    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                Ok(response)
+            }
+            (&Method::POST, ["functions", name, "invoke"]) => invoke::invoke(parts, name, request).await,
+            (&Method::GET, ["logs"]) => logs::logs(&parts.feed, request.uri().query().unwrap_or_default()),
+            (&Method::GET, ["instances"]) => Ok(json_response(
+                StatusCode::OK,
+                &instances::instances(&parts.controller),
+            )),
+            (&Method::GET, ["deliveries"]) => deliveries::list(&parts.rules).await,
+            (&Method::GET, ["deliveries", id]) => deliveries::show(&parts.rules, id).await,
+            (&Method::POST, ["deliveries", id, "retry"]) => deliveries::retry(&parts.rules, id).await,
+            (&Method::DELETE, ["deliveries", id]) => deliveries::drop(&parts.rules, id).await,
+            _ => Err(Error::new(
+                ErrorKind::Missing,
+                format!("there is no {method} {}{path}", Self::PREFIX),
+            )),
+        }
+    }
+
+    fn ready(&self) -> Response {
+        let reasons = self.0.readiness.reasons();
+        match reasons.is_empty() {
+            true => json_response(StatusCode::OK, &json!({ "ready": true })),
+            false => json_response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &json!({ "ready": false, "reasons": reasons }),
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Api {
+    async fn handle(&self, request: Request) -> Response {
+        self.route(request).await.unwrap_or_else(|error| error.response())
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        json_response(
+            refusal.status,
+            &json!({ "message": refusal.message, "kind": ErrorKind::Invalid }),
+        )
+    }
+}
