@@ -74,16 +74,25 @@ impl Content {
 pub(crate) fn open_to_all(folder: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
         let entry = entry.map_err(Error::io("read the folder", folder))?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(Error::io("look at", &entry.path()))?);
+        let (path, kind) = (
+            entry.path(),
+            entry.file_type().map_err(Error::io("look at", &entry.path()))?,
+        );
         if kind.is_dir() {
             open_to_all(&path)?;
         } else if kind.is_file() {
-            let mode = entry.metadata().map_err(Error::io("look at", &path))?.permissions().mode();
+            let mode = entry
+                .metadata()
+                .map_err(Error::io("look at", &path))?
+                .permissions()
+                .mode();
             let mode = if mode & 0o100 != 0 { 0o755 } else { 0o644 };
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", &path))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+                .map_err(Error::io("set the mode of", &path))?;
         }
     }
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", folder))
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+        .map_err(Error::io("set the mode of", folder))
 }
 
 /// The hash of some texts, none of which can run into the next.

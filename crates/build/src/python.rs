@@ -151,6 +151,8 @@ async fn run(
     progress: &(dyn Fn(String) + Sync),
 ) -> Result<Result<(), String>, Error> {
     let failed = |error: std::io::Error| Error::io("run", Path::new(tool))(error);
+    // In a folder of its own nothing of the system is at stake, whoever runs it.
+    command.env("PIP_ROOT_USER_ACTION", "ignore");
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

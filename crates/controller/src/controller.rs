@@ -141,11 +141,16 @@ impl Controller {
             .collect()
     }
 
+    /// Refuses new calls from now on; what runs and waits goes on.
+    pub fn refuse_new(&self) {
+        self.0.is_draining.store(true, Ordering::SeqCst);
+    }
+
     /// Refuses new calls, lets what runs and waits come to its end for at most `bound`, then stops every instance. Returns
     /// whether all ended in time.
     pub async fn drain(&self, bound: Duration) -> bool {
         let inner = &self.0;
-        inner.is_draining.store(true, Ordering::SeqCst);
+        self.refuse_new();
         let pools: Vec<Arc<Pool>> = {
             let _changing = inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
             inner.pools.load().values().cloned().collect()

@@ -1,1 +1,24 @@
-//! Wires one node over a store, a clock, chance and a network.
+//! One node: everything below, wired over one store, one clock, one source of chance and two ports.
+//!
+//! [`Node::start`] opens the store, loads the project, binds both ports and returns when requests are served;
+//! [`Node::stop`] refuses new calls, lets deliveries and calls under way end, stops the instances, closes the ports.
+//!
+//! In development the project is followed: the kernel is told to watch its files, and every request first looks whether
+//! something has changed, so that the request after an edit runs the new code, however soon it comes.
+//!
+//! This crate knows everybody and decides nothing.
+
+mod address;
+mod config;
+mod edge;
+mod error;
+mod node;
+mod project;
+mod services;
+mod upkeep;
+mod watch;
+
+pub use address::Address;
+pub use config::{Config, DATA_FOLDER};
+pub use error::Error;
+pub use node::Node;

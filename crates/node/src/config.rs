@@ -1,0 +1,33 @@
+//! What a node is told at its start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aloft_sandbox::Isolation;
+
+/// The folder beside a project's file in which its data lies.
+pub const DATA_FOLDER: &str = ".aloft";
+
+/// What a node is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The project's folder. Without a definition in it, an empty platform starts.
+    pub project: PathBuf,
+    /// Where data lies. One node at a time.
+    pub data: PathBuf,
+    /// Where installed requirements lie, which projects share.
+    pub cache: PathBuf,
+    /// Where the application is served; port 0 takes any that is free.
+    pub app: SocketAddr,
+    /// Where the services and the platform's own API are served.
+    pub api: SocketAddr,
+    /// An access key's id and secret. With it, signatures are verified; without it both addresses must be loopback.
+    pub key: Option<(String, String)>,
+    /// Which walls functions run behind.
+    pub isolation: Isolation,
+    /// Folders in which interpreters are looked for.
+    pub search: Vec<PathBuf>,
+    /// How long requests, calls and deliveries under way may take to end when the node stops. 30 s.
+    pub drain: Duration,
+}

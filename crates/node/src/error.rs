@@ -1,0 +1,104 @@
+//! What can keep a node from starting.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use aloft_base::ErrorKind;
+use aloft_definition::Problems;
+
+/// Why a node does not start or cannot be found.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The project's file has mistakes.
+    #[error("{0}")]
+    Definition(Problems),
+    /// The node would be open to others without a key.
+    #[error(
+        "{address} can be reached by others: pass --key ID:SECRET, so that only requests signed with it are served"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A port cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; another program may use it, --port and --api-port choose others"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be used.
+    #[error("cannot {doing} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The data cannot be opened.
+    #[error(transparent)]
+    Store(#[from] aloft_store::Error),
+    /// A table of the definition cannot be had.
+    #[error(transparent)]
+    Table(#[from] aloft_table::Error),
+    /// A rule of the definition cannot be had.
+    #[error(transparent)]
+    Rule(#[from] aloft_rule::Error),
+    /// A function cannot be built.
+    #[error("function \"{function}\" cannot be built: {source}")]
+    Build {
+        /// The function.
+        function: String,
+        /// Why not.
+        #[source]
+        source: aloft_build::Error,
+    },
+    /// A function's runtime is not on this machine.
+    #[error("function \"{function}\": {source}")]
+    Runtime {
+        /// The function.
+        function: String,
+        /// Which.
+        #[source]
+        source: aloft_instance::process::NoInterpreter,
+    },
+    /// Deliveries cannot be set up.
+    #[error(transparent)]
+    Delivery(#[from] aloft_delivery::Error),
+    /// No node runs on this data.
+    #[error("no node runs on {data}: start one with `aloft dev`", data = data.display())]
+    NoNode {
+        /// The data folder.
+        data: PathBuf,
+    },
+}
+
+impl Error {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Definition(problems) => problems.kind(),
+            Self::Open { .. } | Self::Runtime { .. } => ErrorKind::Invalid,
+            Self::Bind { .. } | Self::Io { .. } => ErrorKind::Internal,
+            Self::NoNode { .. } => ErrorKind::Unavailable,
+            Self::Store(error) => error.kind(),
+            Self::Table(error) => error.kind(),
+            Self::Rule(error) => error.kind(),
+            Self::Delivery(error) => error.kind(),
+            Self::Build { source, .. } => source.kind(),
+        }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}

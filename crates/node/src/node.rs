@@ -1,0 +1,307 @@
+//! Starting and stopping.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_api::{Api, Guard, Readiness};
+use aloft_aws::{Aws, Trust};
+use aloft_base::{Chance, Clock, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
+use aloft_build::Builder;
+use aloft_controller::Controller;
+use aloft_function::Catalogue;
+use aloft_gateway::Gateway;
+use aloft_http::Limits;
+use aloft_instance::process::ProcessRuntime;
+use aloft_observe::{Feed, Metrics};
+use aloft_rule::Rules;
+use aloft_sandbox::Spawner;
+use aloft_store::Store;
+use aloft_store::layout::Namespace;
+use aloft_store_embedded::Embedded;
+use aloft_table::Tables;
+use tokio::net::TcpListener;
+
+use crate::edge::{Application, Services};
+use crate::project::{Parts, Project};
+use crate::services::Inside;
+use crate::upkeep::{self, TableLogs};
+use crate::{Address, Config, Error};
+
+/// The bound of a request to the services: DynamoDB's 16 MiB, and room for its envelope.
+const SERVICES_BODY: usize = 17 << 20;
+
+/// A running node.
+pub struct Node {
+    config: Config,
+    address: Address,
+    project: Arc<Project>,
+    /// What serves requests; stopped first.
+    edge: Tasks,
+    controller: Controller,
+    rules: Rules,
+    /// What the rest does; stopped last.
+    tasks: Tasks,
+    readiness: Arc<Readiness>,
+}
+
+impl Node {
+    /// Starts a node. Builds are told to the feed meanwhile; when this returns, both ports are served.
+    pub async fn start(config: Config, spawner: Spawner, tasks: Tasks, feed: Feed) -> Result<Self, Error> {
+        for address in [config.app, config.api] {
+            if config.key.is_none() && !address.ip().is_loopback() {
+                return Err(Error::Open { address });
+            }
+        }
+        let time = Time {
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+        };
+        std::fs::create_dir_all(&config.data).map_err(Error::io("make the data folder", &config.data))?;
+        let store = Embedded::open(
+            &config.data.join("store"),
+            &aloft_store_embedded::Config::default(),
+            time.clock.clone(),
+        )?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        // Ports are taken before work is done, so that a taken one is told at once.
+        let (app, api) = (bind(config.app).await?, bind(config.api).await?);
+        let namespace = Namespace {
+            tenant: Tenant::local(),
+            region: Region::local(),
+        };
+        let metrics = Metrics::new();
+
+        let tables = Tables::open(store.clone(), time.clock.clone(), time.chance.clone()).await?;
+        let aws = Aws::new(aloft_aws::Parts {
+            tables: tables.clone(),
+            region: namespace.region.clone(),
+            clock: time.clock.clone(),
+            chance: time.chance.clone(),
+            metrics: metrics.clone(),
+        });
+        let catalogue = Arc::new(Catalogue::new());
+        let runtime = runtime(&config, spawner, &aws, &time, &tasks, &feed)?;
+        let controller = Controller::new(
+            aloft_controller::Config::default(),
+            catalogue.clone(),
+            Arc::new(runtime),
+            time.clock.clone(),
+            tasks.clone(),
+            feed.clone(),
+            &metrics,
+        );
+        let invoke = Arc::new(controller.clone());
+        let gateway_config = aloft_gateway::Config::dev();
+        let gateway = Gateway::new(
+            gateway_config,
+            invoke.clone(),
+            time.clock.clone(),
+            time.chance.clone(),
+            &metrics,
+        );
+        let gateway = Arc::new(gateway);
+        let rules = aloft_rule::Parts {
+            store: store.clone(),
+            clock: time.clock.clone(),
+            chance: time.chance.clone(),
+            namespace: namespace.clone(),
+            invoke: invoke.clone(),
+            logs: Arc::new(TableLogs {
+                tables: tables.clone(),
+                namespace: namespace.clone(),
+            }),
+            metrics: aloft_rule::Metrics::register(&metrics),
+            config: aloft_rule::Config::default(),
+        };
+        let rules = Rules::open(rules, tasks.stop().clone()).await?;
+        let builder = Builder::new(
+            &config.data,
+            &config.cache,
+            time.clock.clone(),
+            time.chance.clone(),
+            tasks.clone(),
+            feed.clone(),
+        );
+        let parts = Parts {
+            namespace: namespace.clone(),
+            clock: time.clock.clone(),
+            feed: feed.clone(),
+            builder: builder.clone(),
+            catalogue,
+            controller: controller.clone(),
+            gateway: gateway.clone(),
+            tables,
+            rules: rules.clone(),
+        };
+        let project = Arc::new(Project::new(
+            config.project.clone(),
+            config.search.clone(),
+            parts,
+        )?);
+        project.load().await?;
+        builder
+            .sweep(project.used())
+            .await
+            .map_err(|source| Error::Build {
+                function: "of a former version".into(),
+                source,
+            })?;
+
+        let readiness = Arc::new(Readiness::default());
+        let address = Address {
+            app: format!("http://{}", local(&app, config.app)),
+            api: format!("http://{}", local(&api, config.api)),
+            token: format!("{:032x}", time.chance.next_u128()),
+            pid: std::process::id(),
+        };
+        let guard = match &config.key {
+            None => Guard::Loopback,
+            Some(_) => Guard::Token(address.token.clone()),
+        };
+        let trust = match &config.key {
+            None => Trust::Loopback,
+            Some((id, secret)) => Trust::Keys([(id.clone(), secret.clone())].into_iter().collect()),
+        };
+        let platform = Api::new(aloft_api::Parts {
+            guard,
+            invoke,
+            controller: controller.clone(),
+            rules: rules.clone(),
+            feed,
+            metrics,
+            readiness: readiness.clone(),
+            owner: (namespace.tenant, namespace.region),
+            chance: time.chance.clone(),
+        });
+        let edge = Tasks::new(Stop::new());
+        let services = Services {
+            api: platform,
+            aws: aws.edge(trust),
+        };
+        let application = Application {
+            gateway,
+            project: project.clone(),
+        };
+        let drain = config.drain;
+        aloft_http::serve(
+            api,
+            Limits {
+                body_bytes: SERVICES_BODY,
+                drain,
+                ..Limits::default()
+            },
+            Arc::new(services),
+            &edge,
+        );
+        aloft_http::serve(
+            app,
+            Limits {
+                drain,
+                ..Limits::default()
+            },
+            Arc::new(application),
+            &edge,
+        );
+        upkeep::start(store, time.clock.clone(), time.chance.clone(), &tasks);
+        let stop = tasks.stop().clone();
+        let followed = project.clone();
+        tasks.start("follow the project's files", Policy::Alone, async move {
+            tokio::select! {
+                // Both are safe to cancel: a reload that is cut off by the stop is not needed any more.
+                () = followed.follow() => {}
+                () = stop.asked() => {}
+            }
+            Ok::<(), Infallible>(())
+        });
+        address.write(&config.data)?;
+        Ok(Self {
+            config,
+            address,
+            project,
+            edge,
+            controller,
+            rules,
+            tasks,
+            readiness,
+        })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The folder of its data.
+    pub fn data(&self) -> &Path {
+        &self.config.data
+    }
+
+    /// The application's routes, as written in its definition.
+    pub fn routes(&self) -> Vec<String> {
+        self.project.routes()
+    }
+
+    /// Stops: new calls are refused, deliveries and calls under way come to their end within the bound, then instances are
+    /// stopped, the ports are closed, and everything else.
+    pub async fn stop(self) {
+        let drain = self.config.drain;
+        self.readiness.hinder("node", "it is shutting down");
+        // Whoever still comes is answered that it is going down, until the last call has ended.
+        self.controller.refuse_new();
+        self.rules.drain(drain).await;
+        self.controller.drain(drain).await;
+        self.edge.drain(drain).await;
+        self.tasks.drain(Duration::from_secs(5)).await;
+        if let Err(error) = Address::remove(&self.config.data) {
+            tracing::warn!(%error, "the address file is left behind");
+        }
+    }
+}
+
+/// Time and chance, as everything below gets them.
+struct Time {
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+}
+
+fn runtime(
+    config: &Config,
+    spawner: Spawner,
+    aws: &Aws,
+    time: &Time,
+    tasks: &Tasks,
+    feed: &Feed,
+) -> Result<ProcessRuntime, Error> {
+    let settings = aloft_instance::process::Config {
+        isolation: config.isolation,
+        folder: config.data.join("runtime"),
+        tenant: Tenant::local(),
+        region: Region::local(),
+    };
+    let inside = Arc::new(Inside::new(aws.clone(), time.clock.clone(), &*time.chance));
+    let (clock, chance) = (time.clock.clone(), time.chance.clone());
+    ProcessRuntime::new(
+        settings,
+        spawner,
+        inside,
+        clock,
+        chance,
+        tasks.clone(),
+        feed.clone(),
+    )
+    .map_err(Error::io("write the runtime to", &config.data))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Bind { address, source })
+}
+
+/// The address that was bound, with the port that was taken.
+fn local(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}

@@ -1,0 +1,264 @@
+//! A project: its definition, turned into what runs, and turned again whenever its files change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aloft_base::{Clock, FunctionName};
+use aloft_build::{Builder, Source};
+use aloft_call::{Access, Grants};
+use aloft_controller::Controller;
+use aloft_definition::{Definition, Function, Runtime};
+use aloft_delivery::Policy;
+use aloft_function::{Catalogue, Queue, Version};
+use aloft_gateway::{App, Gateway};
+use aloft_instance::process::Pythons;
+use aloft_observe::{Feed, Notice, Reload};
+use aloft_rule::{Rule, Rules, TableSource};
+use aloft_store::layout::Namespace;
+use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
+use tokio::sync::OnceCell;
+
+use crate::Error;
+use crate::watch::Watch;
+
+/// What a project is turned into.
+pub(crate) struct Parts {
+    pub(crate) namespace: Namespace,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) feed: Feed,
+    pub(crate) builder: Builder,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) controller: Controller,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) tables: Tables,
+    pub(crate) rules: Rules,
+}
+
+/// A project that is followed.
+pub(crate) struct Project {
+    root: PathBuf,
+    search: Vec<PathBuf>,
+    parts: Parts,
+    pythons: OnceCell<Pythons>,
+    watch: Watch,
+    routes: Mutex<Vec<String>>,
+    changed: Mutex<Vec<String>>,
+    /// Whether something has changed that does not run yet; set in the same moment in which the change is seen.
+    is_stale: AtomicBool,
+    /// Held while the project is turned; one at a time.
+    turning: tokio::sync::Mutex<()>,
+}
+
+impl Project {
+    pub(crate) fn new(root: PathBuf, search: Vec<PathBuf>, parts: Parts) -> Result<Self, Error> {
+        Ok(Self {
+            watch: Watch::new(&root)?,
+            root,
+            search,
+            parts,
+            pythons: OnceCell::new(),
+            routes: Mutex::default(),
+            changed: Mutex::default(),
+            is_stale: AtomicBool::new(false),
+            turning: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Turns the project into what runs. On an error nothing has changed but tables that are new.
+    pub(crate) async fn load(&self) -> Result<(), Error> {
+        let _turning = self.turning.lock().await;
+        self.turn().await
+    }
+
+    /// Makes sure that what runs is what the files say. Costs one system call when nothing has changed.
+    pub(crate) async fn freshen(&self) {
+        if !self.look() {
+            return;
+        }
+        let _turning = self.turning.lock().await;
+        loop {
+            let changed = {
+                let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+                if changed.is_empty() {
+                    self.is_stale.store(false, Ordering::SeqCst);
+                    return;
+                }
+                std::mem::take(&mut *changed)
+            };
+            let error = self.turn().await.err().map(|error| error.to_string());
+            let at = self.parts.clock.now();
+            self.parts.feed.publish(Notice::Reload(Reload {
+                at,
+                ok: error.is_none(),
+                changed,
+                error,
+            }));
+            self.look();
+        }
+    }
+
+    /// Freshens whenever the kernel says that there is something to look at.
+    pub(crate) async fn follow(&self) {
+        loop {
+            self.watch.stirred().await;
+            self.freshen().await;
+        }
+    }
+
+    /// What is served, for people.
+    pub(crate) fn routes(&self) -> Vec<String> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Folders that current versions run from.
+    pub(crate) fn used(&self) -> Vec<PathBuf> {
+        self.parts
+            .catalogue
+            .all()
+            .iter()
+            .map(|version| version.code.task.clone())
+            .collect()
+    }
+
+    fn look(&self) -> bool {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.extend(self.watch.changed(&self.root));
+        if !changed.is_empty() {
+            self.is_stale.store(true, Ordering::SeqCst);
+        }
+        self.is_stale.load(Ordering::SeqCst)
+    }
+
+    async fn turn(&self) -> Result<(), Error> {
+        let definition = self.definition()?;
+        // Watched first, so that what changes during the build is seen after it.
+        let folders: BTreeSet<PathBuf> = definition
+            .functions
+            .values()
+            .map(|f| self.root.join(&f.source))
+            .collect();
+        self.watch.follow(&self.root, &folders);
+        let mut versions = Vec::new();
+        for (name, function) in &definition.functions {
+            versions.push(self.version(name, function).await?);
+        }
+        let parts = &self.parts;
+        for (name, table) in &definition.tables {
+            parts
+                .tables
+                .ensure(&parts.namespace, name, &schema(table))
+                .await?;
+        }
+        // Rules before routes: what the first request writes is already seen.
+        parts.rules.apply(self.rules(&definition).await?).await?;
+        parts.catalogue.replace(versions);
+        parts.controller.retire_replaced();
+        let routes = definition.routes.iter().map(|route| route.pattern.to_string());
+        let files = definition
+            .files
+            .iter()
+            .map(|files| format!("/{} (files)", files.prefix.join("/")));
+        *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes.chain(files).collect();
+        let app = App {
+            root: self.root.clone(),
+            routes: definition.routes,
+            files: definition.files,
+        };
+        parts.gateway.replace(app);
+        Ok(())
+    }
+
+    fn definition(&self) -> Result<Definition, Error> {
+        if self.root.join(aloft_definition::FILE).exists() {
+            return Definition::read(&self.root).map_err(Error::Definition);
+        }
+        Ok(Definition::empty("empty"))
+    }
+
+    async fn rules(&self, definition: &Definition) -> Result<Vec<Rule>, Error> {
+        let mut rules = Vec::new();
+        for (name, rule) in &definition.rules {
+            let aloft_definition::Source::Table(table) = &rule.on;
+            let table = self.parts.tables.table(&self.parts.namespace, table).await?;
+            rules.push(Rule {
+                name: name.to_string(),
+                source: Arc::new(TableSource::new(&table)),
+                pattern: rule.pattern.clone(),
+                function: rule.run.clone(),
+                policy: Policy::new(rule.retries, rule.maximum_age),
+            });
+        }
+        Ok(rules)
+    }
+
+    async fn version(&self, name: &FunctionName, function: &Function) -> Result<Version, Error> {
+        let Runtime::Python3 { minor } = function.runtime;
+        let pythons = self.pythons.get_or_init(|| Pythons::find(&self.search)).await;
+        let interpreter = pythons
+            .get(minor)
+            .map_err(|source| Error::Runtime {
+                function: name.to_string(),
+                source,
+            })?
+            .clone();
+        let folder = self.root.join(&function.source);
+        let requirements = function.requirements.as_ref().map(|list| folder.join(list));
+        let built = self
+            .parts
+            .builder
+            .build(&Source { folder, requirements }, &interpreter)
+            .await;
+        let (code, hash) = built.map_err(|source| Error::Build {
+            function: name.to_string(),
+            source,
+        })?;
+        let tables = function
+            .access
+            .iter()
+            .map(|(table, access)| (table.clone(), grant(*access)));
+        Ok(Version {
+            function: name.clone(),
+            id: hash.chars().take(16).collect::<String>().into(),
+            interpreter,
+            handler: function.handler.to_string(),
+            code,
+            memory: function.memory,
+            timeout: function.timeout,
+            idle: function.idle,
+            concurrency: usize::try_from(function.concurrency).unwrap_or(usize::MAX),
+            queue: Queue {
+                length: usize::try_from(function.queue.length).unwrap_or(usize::MAX),
+                wait: function.queue.wait,
+            },
+            environment: function.environment.clone(),
+            grants: Arc::new(Grants {
+                tables: BTreeMap::from_iter(tables),
+            }),
+        })
+    }
+}
+
+fn schema(table: &aloft_definition::Table) -> Schema {
+    let attribute = |key: &aloft_definition::KeySchema| KeyAttribute {
+        name: key.name.clone(),
+        kind: match key.kind {
+            aloft_definition::KeyKind::Text => KeyKind::S,
+            aloft_definition::KeyKind::Number => KeyKind::N,
+            aloft_definition::KeyKind::Bytes => KeyKind::B,
+        },
+    };
+    Schema {
+        hash: attribute(&table.hash),
+        range: table.range.as_ref().map(attribute),
+    }
+}
+
+/// The definition and the call are on one floor and do not know each other.
+fn grant(access: aloft_definition::Access) -> Access {
+    match access {
+        aloft_definition::Access::Read => Access::Read,
+        aloft_definition::Access::Write => Access::Write,
+    }
+}
