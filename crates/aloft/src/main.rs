@@ -1,3 +1,7 @@
-//! The binary: parse, build, announce, run, drain.
+//! The binary: what must be done before anything else, then the command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    // The spawner of sandboxes is this same program, run again: it must be single-threaded.
+    aloft_sandbox::spawner_if_asked();
+    std::process::ExitCode::from(aloft_cli::run().number())
+}

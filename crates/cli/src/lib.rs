@@ -1,1 +1,50 @@
-//! Commands, output and progress; talks HTTP to a node.
+//! The commands of `aloft`: what a person or a script types, and what they see.
+//!
+//! Data goes to standard output, everything else to standard error; `--json` makes the data machine-readable (lists are
+//! `{"items":[…]}`, streams are one object a line). Exit codes are in [`ExitCode`]. Commands that need a node talk HTTP to
+//! one; `dev` runs one in this process, and `check` and `doctor` need none.
+//!
+//! This crate and the binary alone read the environment.
+
+mod args;
+mod check;
+mod connect;
+mod deliveries;
+mod dev;
+mod doctor;
+mod exit;
+mod invoke;
+mod logs;
+mod print;
+mod ps;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+pub use crate::exit::ExitCode;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let is_help = !error.use_stderr();
+            // Nothing is left to do when the terminal is gone.
+            let _ = error.print();
+            return if is_help { ExitCode::Done } else { ExitCode::Usage };
+        }
+    };
+    let result = match arguments.command {
+        Command::Dev(dev) => dev::run(dev),
+        Command::Check(check) => check::run(&check),
+        Command::Invoke(invoke) => invoke::run(&invoke),
+        Command::Logs(logs) => logs::run(&logs),
+        Command::Ps(ps) => ps::run(&ps),
+        Command::Deliveries(deliveries) => deliveries::run(&deliveries),
+        Command::Doctor(doctor) => doctor::run(&doctor),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("aloft: {error:#}");
+        ExitCode::of(&error)
+    })
+}

@@ -1,0 +1,179 @@
+//! What can be typed. The help texts are the reference.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use aloft_base::{FunctionName, InvocationId};
+use clap::{Args, Parser, Subcommand};
+
+/// A whole serverless platform in one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aloft",
+    version,
+    after_help = "Examples:\n  aloft dev examples/orders          run a project on this machine\n  aloft invoke create -e event.json  run one function\n  aloft logs -f                      see what functions print\n\nExit codes: 0 done, 1 failed, 2 bad usage or definition, 3 the function answered an error,\n4 not found, 5 node unreachable, 6 refused, 130 interrupted."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a project on this machine, with reload
+    Dev(Dev),
+    /// Check a project's aloft.toml without running anything
+    Check(Check),
+    /// Run a function once and print what it answers
+    Invoke(Invoke),
+    /// Print what functions wrote and what became of their calls
+    Logs(Logs),
+    /// List the instances that are loaded
+    Ps(Ps),
+    /// List, retry or drop events that could not be delivered
+    Deliveries(Deliveries),
+    /// Show each wall of the sandbox on this machine, and what to do about one that is missing
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The application is served on --port, the services on the AWS wire and the platform's own API on --api-port.\nWithout an aloft.toml in DIR an empty platform starts. Ctrl-C stops it; what was acknowledged stays.\n\nExamples:\n  aloft dev\n  aloft dev examples/orders --port 0 --api-port 0 --json\n  aloft dev --bind 0.0.0.0 --key AKIDEXAMPLE:a-long-secret"
+)]
+pub(crate) struct Dev {
+    /// The project's folder
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Where data lies; the default is .aloft beside aloft.toml
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// The application's port; 0 takes any that is free
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// The services' port; 0 takes any that is free
+    #[arg(long, default_value_t = 4566)]
+    pub(crate) api_port: u16,
+    /// The address to listen on; other than loopback only with --key
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) bind: IpAddr,
+    /// An access key; with it, signatures of requests to the services are verified
+    #[arg(long, value_name = "ID:SECRET")]
+    pub(crate) key: Option<String>,
+    /// Run functions without a sandbox, as plain processes of your own user: they can read and write your files and
+    /// reach your network
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
+    /// Print one JSON object a line: first {"ready":true,…}, then every event
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  aloft check examples/orders --json")]
+pub(crate) struct Check {
+    /// The project's folder
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Print {"ok","problems":[{"file","line","column","message","expected","nearest"}]}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which node to talk to.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The node's URL; else $ALOFT_URL, else the node that runs on --data, else http://127.0.0.1:4566
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// The data folder of a node on this machine
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  aloft invoke create -e event.json\n  echo '{\"id\":\"1\"}' | aloft invoke read -e - --json"
+)]
+pub(crate) struct Invoke {
+    /// The function
+    pub(crate) function: FunctionName,
+    /// A file with the payload as JSON, or - for standard input; without it the payload is null
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) event: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  aloft logs\n  aloft logs -f create\n  aloft logs --invocation 5c0f6e1e-4c2f-4f0a-9f5e-0f5f3f6c7d8e"
+)]
+pub(crate) struct Logs {
+    /// Only this function's
+    pub(crate) function: Option<FunctionName>,
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only this call's
+    #[arg(long, value_name = "ID")]
+    pub(crate) invocation: Option<InvocationId>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  aloft ps")]
+pub(crate) struct Ps {
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  aloft deliveries ls\n  aloft deliveries retry ID\n  aloft deliveries drop ID"
+)]
+pub(crate) struct Deliveries {
+    #[command(subcommand)]
+    pub(crate) action: DeliveriesAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeliveriesAction {
+    /// List the dead letters, the newest first
+    Ls {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show one dead letter with its event
+    Show {
+        /// The letter's id
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Deliver one anew
+    Retry {
+        /// The letter's id
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Forget one
+    Drop {
+        /// The letter's id
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  aloft doctor --json")]
+pub(crate) struct Doctor {
+    /// Print {"items":[{"wall","ok","detail","fix"}]}
+    #[arg(long)]
+    pub(crate) json: bool,
+}

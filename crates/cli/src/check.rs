@@ -1,0 +1,32 @@
+//! `aloft check`.
+
+use aloft_definition::Definition;
+use serde_json::json;
+
+use crate::args::Check;
+use crate::exit::ExitCode;
+
+pub(crate) fn run(check: &Check) -> anyhow::Result<ExitCode> {
+    let problems = match Definition::read(&check.dir) {
+        Ok(definition) => {
+            if check.json {
+                println!("{}", json!({ "ok": true, "problems": [] }));
+            } else {
+                let (functions, routes) = (definition.functions.len(), definition.routes.len());
+                let (tables, rules) = (definition.tables.len(), definition.rules.len());
+                let name = &definition.project.name;
+                println!(
+                    "{name} is right: {functions} functions, {routes} routes, {tables} tables, {rules} rules"
+                );
+            }
+            return Ok(ExitCode::Done);
+        }
+        Err(problems) => problems,
+    };
+    if check.json {
+        println!("{}", json!({ "ok": false, "problems": problems.0 }));
+    } else {
+        eprintln!("{problems}");
+    }
+    Ok(ExitCode::Usage)
+}

@@ -1,0 +1,75 @@
+//! `aloft deliveries`.
+
+use http::Method;
+use serde_json::Value;
+
+use crate::args::{Deliveries, DeliveriesAction, Target};
+use crate::connect::{Node, block_on};
+use crate::exit::ExitCode;
+
+pub(crate) fn run(deliveries: &Deliveries) -> anyhow::Result<ExitCode> {
+    match &deliveries.action {
+        DeliveriesAction::Ls { target } => {
+            let answer = ask(target, Method::GET, "deliveries")?;
+            if target.json {
+                println!("{answer}");
+            } else {
+                list(&answer);
+            }
+        }
+        DeliveriesAction::Show { id, target } => println!("{:#}", ask(target, Method::GET, &path(id)?)?),
+        DeliveriesAction::Retry { id, target } => {
+            let answer = ask(target, Method::POST, &format!("{}/retry", path(id)?))?;
+            done(target, &answer, &format!("{id} is delivered anew"));
+        }
+        DeliveriesAction::Drop { id, target } => {
+            let answer = ask(target, Method::DELETE, &path(id)?)?;
+            done(target, &answer, &format!("{id} is forgotten"));
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+fn ask(target: &Target, method: Method, path: &str) -> anyhow::Result<Value> {
+    block_on(async { Node::find(target)?.ask(method, path, Vec::new()).await })
+}
+
+fn path(id: &str) -> anyhow::Result<String> {
+    let is_plain = !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    anyhow::ensure!(
+        is_plain,
+        "\"{id}\" is not a dead letter's id; `aloft deliveries ls` shows them"
+    );
+    Ok(format!("deliveries/{id}"))
+}
+
+fn done(target: &Target, answer: &Value, sentence: &str) {
+    if target.json {
+        println!("{answer}");
+    } else {
+        println!("{sentence}");
+    }
+}
+
+fn list(answer: &Value) {
+    println!("{:34} {:24} {:16} {:24} REASON", "ID", "AT", "RULE", "EVENT");
+    for item in answer
+        .get("items")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
+        println!(
+            "{:34} {:24} {:16} {:24} {}",
+            text("id"),
+            text("at"),
+            text("rule"),
+            text("event"),
+            text("reason")
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! `aloft logs`.
+
+use std::io::Write;
+
+use aloft_observe::Notice;
+use http::Method;
+use http_body_util::BodyExt;
+
+use crate::args::Logs;
+use crate::connect::{Node, block_on};
+use crate::exit::ExitCode;
+use crate::print::human;
+
+pub(crate) fn run(logs: &Logs) -> anyhow::Result<ExitCode> {
+    let mut path = format!("logs?follow={}", logs.follow);
+    if let Some(function) = &logs.function {
+        path.push_str(&format!("&function={function}"));
+    }
+    if let Some(invocation) = &logs.invocation {
+        path.push_str(&format!("&invocation={invocation}"));
+    }
+    block_on(async {
+        let response = Node::find(&logs.target)?
+            .send(Method::GET, &path, Vec::new())
+            .await?;
+        let mut body = response.into_body();
+        let mut partial = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            partial.extend_from_slice(&data);
+            while let Some(end) = partial.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = partial.drain(..=end).collect();
+                // Whoever reads may have heard enough, as `head` does.
+                if show(&line, logs.target.json).is_err() {
+                    return Ok(ExitCode::Done);
+                }
+            }
+        }
+        Ok(ExitCode::Done)
+    })
+}
+
+fn show(line: &[u8], is_json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match serde_json::from_slice::<Notice>(line) {
+        Ok(notice) if !is_json => writeln!(out, "{}", human(&notice)),
+        _ => out.write_all(line),
+    }
+}
