@@ -1,0 +1,220 @@
+//! The handlers on loopback over the store in memory, asked byte for byte as a client asks.
+
+mod doors;
+mod items;
+mod many;
+mod model;
+mod protocol;
+mod tables;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{ManualClock, Region, SeededChance, Stop, SystemClock, Tasks, Tenant, Timestamp};
+use aloft_call::{Access, Caller, Grants, Principal};
+use aloft_http::{Client, Limits, Patience, Request, collect, full, serve};
+use aloft_observe::Metrics;
+use aloft_store::Memory;
+use aloft_table::Tables;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value as Json, json};
+use tokio::net::TcpListener;
+
+use crate::{Aws, MAX_BODY_BYTES, Parts, Trust};
+
+/// When botocore's vector was signed.
+const NOW: Timestamp = Timestamp::from_millis(1_440_938_160_000);
+const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810#";
+const SERVICE: &str = "com.amazon.coral.service#";
+const VALIDATION: &str = "com.amazon.coral.validate#ValidationException";
+
+/// A wire that listens, and a client of it.
+struct Wire {
+    aws: Aws,
+    metrics: Metrics,
+    client: Client,
+    tasks: Tasks,
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
+            .to_str()
+            .unwrap()
+    }
+}
+
+/// Any key's signature over nothing, for `region`.
+fn claim(region: &str, service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=any/20150830/{region}/{service}/aws4_request, SignedHeaders=host, Signature=00"
+    )
+}
+
+/// A wire behind the door for everybody.
+async fn start(trust: Trust) -> Wire {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let chance = Arc::new(SeededChance::new(7));
+    let metrics = Metrics::new();
+    let tables = Tables::open(
+        Arc::new(Memory::new(Arc::new(SystemClock))),
+        clock.clone(),
+        chance.clone(),
+    )
+    .await
+    .unwrap();
+    let aws = Aws::new(Parts {
+        tables,
+        region: Region::local(),
+        clock,
+        chance,
+        metrics: metrics.clone(),
+    });
+    let tasks = Tasks::new(Stop::new());
+    let client = listen(&aws, aws.edge(trust), &tasks).await;
+    Wire {
+        aws,
+        metrics,
+        client,
+        tasks,
+    }
+}
+
+async fn listen(_aws: &Aws, handler: Arc<dyn aloft_http::Handler>, tasks: &Tasks) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    serve(
+        listener,
+        Limits {
+            body_bytes: MAX_BODY_BYTES,
+            ..Limits::default()
+        },
+        handler,
+        tasks,
+    );
+    Client::new(address, Patience::default(), tasks)
+}
+
+/// A wire with the table `orders` of key `id` (text), and `lines` of keys `order` (text) and `at` (number).
+async fn start_with_tables() -> Wire {
+    let wire = start(Trust::Loopback).await;
+    wire.done("CreateTable", create("orders", &[("id", "S")])).await;
+    wire.done("CreateTable", create("lines", &[("order", "S"), ("at", "N")]))
+        .await;
+    wire
+}
+
+/// The input that creates a table.
+fn create(name: &str, keys: &[(&str, &str)]) -> Json {
+    let schema: Vec<Json> = keys
+        .iter()
+        .zip(["HASH", "RANGE"])
+        .map(|((name, _), role)| json!({"AttributeName": name, "KeyType": role}))
+        .collect();
+    let definitions: Vec<Json> = keys
+        .iter()
+        .map(|(name, kind)| json!({"AttributeName": name, "AttributeType": kind}))
+        .collect();
+    json!({
+        "TableName": name, "KeySchema": schema, "AttributeDefinitions": definitions, "BillingMode": "PAY_PER_REQUEST"
+    })
+}
+
+impl Wire {
+    /// A function's door to the same wire.
+    async fn inside(&self, grants: &[(&str, Access)]) -> Client {
+        let tables = grants
+            .iter()
+            .map(|(name, access)| (name.parse().unwrap(), *access))
+            .collect();
+        let principal = Principal::Function {
+            name: "create".parse().unwrap(),
+            grants: Arc::new(Grants { tables }),
+        };
+        let caller = Caller {
+            tenant: Tenant::local(),
+            region: "eu-central-1".parse().unwrap(),
+            principal,
+        };
+        listen(&self.aws, self.aws.inside(caller), &self.tasks).await
+    }
+
+    async fn ask(&self, operation: &str, input: &Json) -> Answer {
+        ask(&self.client, operation, input.to_string().into_bytes()).await
+    }
+
+    /// Asks for what must be done.
+    async fn done(&self, operation: &str, input: Json) -> Json {
+        let answer = self.ask(operation, &input).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "{operation} {input}: {}",
+            answer.text()
+        );
+        answer.json()
+    }
+
+    /// Asks for what must be refused with this code, and returns the text.
+    async fn refused(&self, operation: &str, input: Json, code: &str) -> String {
+        let answer = self.ask(operation, &input).await;
+        let body = answer.json();
+        assert_eq!(
+            (answer.status, &body["__type"]),
+            (StatusCode::BAD_REQUEST, &json!(code)),
+            "{operation} {input}: {body}"
+        );
+        let text = body.get("message").or_else(|| body.get("Message"));
+        text.unwrap_or_else(|| panic!("no message in {body}"))
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Asks for what must be refused with a `ValidationException` and this text.
+    async fn invalid(&self, operation: &str, input: Json, text: &str) {
+        let shown = input.to_string();
+        assert_eq!(
+            self.refused(operation, input, VALIDATION).await,
+            text,
+            "{operation} {shown}"
+        );
+    }
+}
+
+async fn ask(client: &Client, operation: &str, body: Vec<u8>) -> Answer {
+    let request = http::Request::post("/")
+        .header("authorization", claim("us-east-1", "dynamodb"))
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"));
+    send(client, request.body(full(body)).unwrap()).await
+}
+
+async fn send(client: &Client, request: Request) -> Answer {
+    let sent = tokio::time::timeout(Duration::from_secs(20), client.send(request));
+    let (head, body) = sent.await.expect("an answer").unwrap().into_parts();
+    let body = collect(body, 64 << 20).await.unwrap().to_vec();
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        body,
+    }
+}
