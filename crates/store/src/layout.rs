@@ -240,8 +240,9 @@ pub async fn reclaim(
     let mut ripe = None;
     for entry in waiting.entries {
         let since = Timestamp::from_millis(read_number(&entry.key, &entry.value, 1)?);
-        if ripe.is_none() && now.since(since) >= GRACE {
+        if now.since(since) >= GRACE {
             ripe = Some(entry);
+            break;
         }
     }
     let Some(entry) = ripe else {

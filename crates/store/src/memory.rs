@@ -127,7 +127,7 @@ impl Store for Memory {
 
 /// The map. Clones are the same map.
 #[derive(Clone, Default)]
-struct Map(Arc<Mutex<Versions>>);
+pub(crate) struct Map(Arc<Mutex<Versions>>);
 
 #[derive(Default)]
 struct Versions {
@@ -141,7 +141,7 @@ struct Versions {
     dead: bool,
 }
 
-struct MapView {
+pub(crate) struct MapView {
     map: Map,
     at: u64,
 }
@@ -160,6 +160,12 @@ impl Map {
             views,
             dead,
         })))
+    }
+
+    /// How many points in time are being viewed.
+    #[cfg(test)]
+    pub(crate) fn views(&self) -> usize {
+        self.versions().views.len()
     }
 
     fn versions(&self) -> MutexGuard<'_, Versions> {

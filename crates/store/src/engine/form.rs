@@ -61,11 +61,12 @@ impl Place {
         index: u64::MAX,
     };
 
-    /// The place just before.
+    /// The place just before; the first has none, and no task lies there.
     pub(crate) fn before(self) -> Self {
         match (self.index, self.commit) {
+            (0, 0) if self.due == Self::FIRST.due => Self::FIRST,
             (0, 0) => Self {
-                due: Timestamp::from_millis(self.due.as_millis().saturating_sub(1)),
+                due: Timestamp::from_millis(self.due.as_millis() - 1),
                 ..Self::LAST
             },
             (0, commit) => Self {

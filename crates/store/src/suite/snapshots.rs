@@ -41,6 +41,13 @@ pub async fn a_snapshot_stays_as_it_is(subject: &mut dyn Subject) {
     assert_eq!(snapshot.get(&key("b")).await.unwrap().unwrap().value, "1");
     assert_eq!(later.get(&key("b")).await.unwrap(), None);
     assert_eq!(later.get(&key("a")).await.unwrap().unwrap().value, "2");
+
+    // What only the older one needed may go; what the later one needs stays.
+    drop(snapshot);
+    commit(&store, batch().put(key("a"), "3").put(key("c"), "3")).await;
+    commit(&store, batch().delete(key("a"))).await;
+    let page = later.scan(&all, forward, many).await.unwrap();
+    assert_eq!(seen(page), ["a2", "c1", "d2"]);
 }
 
 /// A snapshot that is too old fails clearly; a new one reads on.
