@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aloft_base::{Clock, SeededChance, Stop, SystemClock, Timestamp};
 use aloft_call::Event;
 use aloft_store::layout::Id;
-use aloft_store::{Lane, Memory, Store};
+use aloft_store::{Lane, Memory, Outcome, Store};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -569,4 +569,32 @@ async fn a_parcel_that_cannot_be_read_is_kept_as_it_is_and_the_next_goes_on() {
     assert_eq!(letters[0].letter.reason, Reason::Unreadable);
     assert_eq!(letters[0].letter.content, Content::Raw("spoilt".into()));
     assert_eq!(RULE.lane(), Lane(2_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_backlog_that_ended_meanwhile_is_told_so() {
+    let kit = Kit::new(5);
+    kit.park(&[("a1", "a")]).await;
+    let parcel = Parcel::new("a2", KeyHash::of(b"a"), START, Bytes::new());
+    let parked = [Parked { parcel, due: START }];
+    let join = async || {
+        let snapshot = kit.store.snapshot().await.unwrap();
+        let (batch, chance) = (kit.ground.batch(), &*kit.ground.chance);
+        Backlogs::new(RULE)
+            .park(batch, &*snapshot, &parked, chance)
+            .await
+            .unwrap()
+            .0
+    };
+    let (late, twice) = (join().await, join().await);
+    kit.run_until_empty().await;
+    let head = RULE.head(KeyHash::of(b"a")).unwrap();
+    assert_eq!(
+        kit.store.commit(late).await.unwrap(),
+        Outcome::Conflict(head.clone())
+    );
+    assert!(kit.store.commit(join().await).await.unwrap().is_committed());
+    assert_eq!(kit.store.commit(twice).await.unwrap(), Outcome::Conflict(head));
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a1", "a2"]);
 }
