@@ -11,7 +11,7 @@ use aloft_table::Tables;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::ORIGIN;
-use http::{Method, request};
+use http::request;
 
 use crate::answer::{RequestId, failure, success};
 use crate::dynamodb::{self, Context, Operation};
@@ -228,9 +228,4 @@ async fn read(body: Body) -> Result<Bytes, Error> {
     collect(body, MAX_BODY_BYTES)
         .await
         .map_err(|error| Error::Refused(Refusal::from(&error)))
-}
-
-/// All operations are sent by POST.
-pub(crate) fn is_post(head: &request::Parts) -> bool {
-    head.method == Method::POST
 }

@@ -19,11 +19,10 @@ use aloft_base::TableName;
 use aloft_call::Caller;
 use aloft_store::layout::Namespace;
 use aloft_table::{Table, Tables};
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderValue, Method};
 
 use crate::Error;
-use crate::aws::is_post;
 use crate::input::Members;
 
 /// The service's name in a signature's scope.
@@ -83,7 +82,7 @@ pub(crate) fn target(head: &Parts) -> Result<Operation, Error> {
         .headers
         .get("x-amz-target")
         .map_or("", |value| HeaderValue::to_str(value).unwrap_or("?"));
-    if !is_post(head) {
+    if head.method != Method::POST {
         return Err(Error::UnknownOperation(format!(
             "operations are sent by POST, this is a {}",
             head.method

@@ -82,19 +82,14 @@ fn is_presigned(query: &str) -> bool {
 
 fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
-    let first = given.next();
-    if given.next().is_some() {
-        return Err(Error::IncompleteSignature(
-            "the request has more than one Authorization header".into(),
-        ));
-    }
-    let text = |value: &'_ http::HeaderValue| value.to_str().is_ok();
-    match first {
-        Some(value) if !text(value) => Err(Error::IncompleteSignature(
-            "the Authorization header holds characters that are not ASCII".into(),
-        )),
-        Some(value) => Ok(value.to_str().ok().map(str::trim)),
-        None => Ok(None),
+    let (Some(value), more) = (given.next(), given.next()) else {
+        return Ok(None);
+    };
+    let refuse = |message: &str| Err(Error::IncompleteSignature(message.to_owned()));
+    match (value.to_str(), more) {
+        (_, Some(_)) => refuse("the request has more than one Authorization header"),
+        (Err(_), None) => refuse("the Authorization header holds characters that are not ASCII"),
+        (Ok(text), None) => Ok(Some(text.trim())),
     }
 }
 

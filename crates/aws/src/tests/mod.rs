@@ -89,7 +89,7 @@ async fn start(trust: Trust) -> Wire {
         metrics: metrics.clone(),
     });
     let tasks = Tasks::new(Stop::new());
-    let client = listen(&aws, aws.edge(trust), &tasks).await;
+    let client = listen(aws.edge(trust), &tasks).await;
     Wire {
         aws,
         metrics,
@@ -98,7 +98,7 @@ async fn start(trust: Trust) -> Wire {
     }
 }
 
-async fn listen(_aws: &Aws, handler: Arc<dyn aloft_http::Handler>, tasks: &Tasks) -> Client {
+async fn listen(handler: Arc<dyn aloft_http::Handler>, tasks: &Tasks) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     serve(
@@ -154,7 +154,7 @@ impl Wire {
             region: "eu-central-1".parse().unwrap(),
             principal,
         };
-        listen(&self.aws, self.aws.inside(caller), &self.tasks).await
+        listen(self.aws.inside(caller), &self.tasks).await
     }
 
     async fn ask(&self, operation: &str, input: &Json) -> Answer {
