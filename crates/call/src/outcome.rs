@@ -49,7 +49,9 @@ pub enum Fault {
         how: String,
     },
     /// The process used more memory than the function may.
-    #[error("the function used more than its {limit_mb} MB of memory and was ended; raise `memory` in its definition if it needs more")]
+    #[error(
+        "the function used more than its {limit_mb} MB of memory and was ended; raise `memory` in its definition if it needs more"
+    )]
     OutOfMemory {
         /// The limit in mebibytes.
         limit_mb: u64,
@@ -106,7 +108,9 @@ impl Fault {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoFunction { .. } => ErrorKind::Missing,
-            Self::Raised(_) | Self::Init(_) | Self::Exited { .. } | Self::OutOfMemory { .. } => ErrorKind::Function,
+            Self::Raised(_) | Self::Init(_) | Self::Exited { .. } | Self::OutOfMemory { .. } => {
+                ErrorKind::Function
+            }
             Self::Garbage { .. } | Self::AnswerTooLarge { .. } => ErrorKind::Function,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::Busy { .. } => ErrorKind::Throttled,
@@ -139,7 +143,11 @@ impl Fault {
     pub fn error(&self) -> FunctionError {
         match self {
             Self::Raised(error) | Self::Init(error) => error.clone(),
-            other => FunctionError { kind: other.word().to_owned(), message: other.to_string(), trace: Vec::new() },
+            other => FunctionError {
+                kind: other.word().to_owned(),
+                message: other.to_string(),
+                trace: Vec::new(),
+            },
         }
     }
 }

@@ -90,12 +90,19 @@ pub struct Trace {
 impl Trace {
     /// Begins a trace.
     pub fn begin(chance: &dyn Chance) -> Self {
-        Self { trace: chance.next_u128() | 1, span: chance.next_u64() | 1, sampled: true }
+        Self {
+            trace: chance.next_u128() | 1,
+            span: chance.next_u64() | 1,
+            sampled: true,
+        }
     }
 
     /// A new span of the same trace.
     pub fn child(self, chance: &dyn Chance) -> Self {
-        Self { span: chance.next_u64() | 1, ..self }
+        Self {
+            span: chance.next_u64() | 1,
+            ..self
+        }
     }
 
     /// Reads a `traceparent` header; `None` when it is not valid, as the specification asks (section 3.2.2).
@@ -103,7 +110,10 @@ impl Trace {
         let mut parts = header.trim().split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let is_hex = |text: &str, length: usize| {
-            text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            text.len() == length
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         let is_valid = is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
         // Version 00 has exactly four fields; later ones may add more.
@@ -113,18 +123,31 @@ impl Trace {
         let trace = u128::from_str_radix(trace, 16).ok().filter(|id| *id != 0)?;
         let span = u64::from_str_radix(span, 16).ok().filter(|id| *id != 0)?;
         let flags = u8::from_str_radix(flags, 16).ok()?;
-        Some(Self { trace, span, sampled: flags & 1 == 1 })
+        Some(Self {
+            trace,
+            span,
+            sampled: flags & 1 == 1,
+        })
     }
 
     /// As a `traceparent` header.
     pub fn traceparent(self) -> String {
-        format!("00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
+        format!(
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace,
+            self.span,
+            u8::from(self.sampled)
+        )
     }
 
     /// As X-Ray's header, which Lambda runtimes expect.
     pub fn xray(self) -> String {
         let (epoch, unique) = (self.trace >> 96, self.trace & ((1 << 96) - 1));
-        format!("Root=1-{epoch:08x}-{unique:024x};Parent={:016x};Sampled={}", self.span, u8::from(self.sampled))
+        format!(
+            "Root=1-{epoch:08x}-{unique:024x};Parent={:016x};Sampled={}",
+            self.span,
+            u8::from(self.sampled)
+        )
     }
 }
 
@@ -144,7 +167,10 @@ mod tests {
         let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let trace = Trace::parse(text).unwrap();
         assert_eq!(trace.traceparent(), text);
-        assert_eq!(trace.xray(), "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1");
+        assert_eq!(
+            trace.xray(),
+            "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
+        );
         for bad in [
             "",
             "00-0-0-0",
