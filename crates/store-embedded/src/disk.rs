@@ -143,8 +143,9 @@ fn wrap(what: impl Into<String>) -> impl FnOnce(fjall::Error) -> Error {
         what,
         reason: match error {
             fjall::Error::Io(error) => error.to_string(),
+            // Of what failed in its background fjall keeps the cause to itself.
             fjall::Error::Poisoned => {
-                "the tree's background work failed before; the log tells why".to_owned()
+                "the tree's background work failed before, as on a full or failing disk".to_owned()
             }
             fjall::Error::Locked => "another process has it open".to_owned(),
             other => format!("{other:?}"),

@@ -26,7 +26,7 @@
 //!
 //! # What engines share
 //! [`engine`] is the contract over any ordered map with snapshots and atomic durable writes. [`Memory`] puts it over a map in
-//! memory, for tests and the simulation; `store-embedded` over a directory. [`suite`] is what each of them must pass.
+//! memory, for tests and the simulation; `store-embedded` over a directory. [`mod@suite`] is what each of them must pass.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
