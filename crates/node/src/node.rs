@@ -16,7 +16,7 @@ use aloft_gateway::Gateway;
 use aloft_http::Limits;
 use aloft_instance::process::ProcessRuntime;
 use aloft_observe::{Feed, Metrics};
-use aloft_rule::Rules;
+use aloft_rule::{Rules, TableLogs};
 use aloft_sandbox::Spawner;
 use aloft_store::Store;
 use aloft_store::layout::Namespace;
@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use crate::edge::{Application, Services};
 use crate::project::{Parts, Project};
 use crate::services::Inside;
-use crate::upkeep::{self, TableLogs};
+use crate::upkeep;
 use crate::{Address, Config, Error};
 
 /// The bound of a request to the services: DynamoDB's 16 MiB, and room for its envelope.
