@@ -3,13 +3,14 @@
 use std::io::Read;
 use std::path::Path;
 
+use aloft_base::ErrorKind;
 use anyhow::Context;
 use http::Method;
 use serde_json::Value;
 
 use crate::args::Invoke;
 use crate::connect::{Node, block_on};
-use crate::exit::ExitCode;
+use crate::exit::{ExitCode, Refused};
 
 /// Lambda's bound for a synchronous call.
 const PAYLOAD_LIMIT: u64 = 6 << 20;
@@ -20,10 +21,9 @@ pub(crate) fn run(invoke: &Invoke) -> anyhow::Result<ExitCode> {
         Some(path) if path == Path::new("-") => read(std::io::stdin().lock(), "standard input")?,
         Some(path) => {
             let name = path.display().to_string();
-            read(
-                std::fs::File::open(path).with_context(|| format!("cannot open {name}"))?,
-                &name,
-            )?
+            let file = std::fs::File::open(path)
+                .map_err(|error| unusable(format!("cannot open {name}: {error}")))?;
+            read(file, &name)?
         }
     };
     let path = format!("functions/{}/invoke", invoke.function);
@@ -47,16 +47,26 @@ pub(crate) fn run(invoke: &Invoke) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// An argument that cannot be used.
+fn unusable(message: String) -> anyhow::Error {
+    Refused {
+        kind: ErrorKind::Invalid,
+        message,
+    }
+    .into()
+}
+
 fn read(source: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source
         .take(PAYLOAD_LIMIT + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read {name}"))?;
-    anyhow::ensure!(
-        bytes.len() as u64 <= PAYLOAD_LIMIT,
-        "{name} is larger than the limit of 6 MB for a payload"
-    );
+    if bytes.len() as u64 > PAYLOAD_LIMIT {
+        return Err(unusable(format!(
+            "{name} is larger than the limit of 6 MB for a payload"
+        )));
+    }
     Ok(bytes)
 }
 

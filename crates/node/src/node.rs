@@ -116,7 +116,7 @@ impl Node {
             metrics: aloft_rule::Metrics::register(&metrics),
             config: aloft_rule::Config::default(),
         };
-        let rules = Rules::open(rules, tasks.stop().clone()).await?;
+        let rules = Rules::open(rules, tasks.stop().child()).await?;
         let builder = Builder::new(
             &config.data,
             &config.cache,

@@ -153,7 +153,7 @@ def change_if(name, value):
     return lambda: client.update_item(
         TableName="things",
         Key=key("u", 1),
-        UpdateExpression="SET other = :n",
+        UpdateExpression="SET another = :n",
         ConditionExpression=f"n = {name}",
         ExpressionAttributeValues={name: {"N": value}},
     )

@@ -61,30 +61,32 @@ fn check_says_where_and_what_and_what_was_meant() {
     // What is broken, on which line, and a word that the complaint must hold.
     let broken = [
         ("runtime = \"python3\"", "runtme = \"python3\"", 4, "runtime"),
-        ("[tables.notes]", "[table.notes]", 12, "tables"),
-        ("hash = \"id:S\"", "hash = \"id:X\"", 13, "S"),
+        ("[tables.notes]", "[table.notes]", 13, "tables"),
+        ("hash = \"id:S\"", "hash = \"id:X\"", 14, "S"),
         (
             "\"GET /hello\" = \"hello\"",
             "\"GET /hello\" = \"helo\"",
-            11,
+            12,
             "hello",
         ),
-        ("retries = 1", "retries = \"one\"", 17, "retries"),
-        ("on = \"table:notes\"", "on = \"table:nots\"", 15, "notes"),
+        ("retries = 1", "retries = \"one\"", 18, "retries"),
+        ("on = \"table:notes\"", "on = \"table:nots\"", 16, "notes"),
     ];
     for (from, to, line, word) in broken {
         project.write("aloft.toml", &DEFINITION.replacen(from, to, 1));
         let finished = exits(aloft(&project.folder(), &["check", "--json"]), 2);
         let answer = finished.json();
         assert_eq!(answer["ok"], false, "{to}: {answer}");
-        let problem = &answer["problems"][0];
+        // A misspelt key is also a missing one, which is told at the head of its table.
+        let problems = answer["problems"].as_array().unwrap();
+        let problem = problems.iter().find(|problem| problem["line"] == line);
+        let problem = problem.unwrap_or_else(|| panic!("{to}: nothing on line {line}: {answer}"));
         assert!(
             problem["file"]
                 .as_str()
                 .is_some_and(|file| file.ends_with("aloft.toml")),
             "{to}: {answer}"
         );
-        assert_eq!(problem["line"], line, "{to}: {answer}");
         assert!(
             problem["column"].as_u64().is_some_and(|column| column >= 1),
             "{to}: {answer}"
@@ -110,7 +112,7 @@ fn check_says_where_and_what_and_what_was_meant() {
         nearest.len() >= 2,
         "every mistake is told, not the first one only: {answer}"
     );
-    assert_eq!(*nearest[0], "runtime", "{answer}");
+    assert!(nearest.iter().any(|nearest| *nearest == "runtime"), "{answer}");
 
     project.write("aloft.toml", "[project\nname = 1");
     let answer = exits(aloft(&project.folder(), &["check", "--json"]), 2).json();

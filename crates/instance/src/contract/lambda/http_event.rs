@@ -175,8 +175,11 @@ fn clf_time(now: Timestamp) -> String {
 pub(crate) fn decode(answer: Bytes) -> Result<Response<Body>, Fault> {
     let value: Value =
         serde_json::from_slice(&answer).map_err(|error| garbage(format!("it is not JSON ({error})")))?;
-    let Value::Object(mut fields) = value else {
-        return Ok(plain(answer));
+    let mut fields = match value {
+        Value::Object(fields) => fields,
+        // A string is the body as it is, without its quotes.
+        Value::String(text) => return Ok(plain(text.into())),
+        _ => return Ok(plain(answer)),
     };
     let Some(status) = fields.remove("statusCode") else {
         return Ok(plain(answer));
