@@ -31,6 +31,8 @@ pub(crate) fn run(name: Option<&str>) -> Result<()> {
         say(&format!("bench {bench}"));
         let mut command = cargo();
         command.args(["bench", "--workspace", "--bench", bench]);
+        // Some take minutes of both cores, and run only when they are asked for by name.
+        command.env("ALOFT_BENCH_NAMED", name.unwrap_or_default());
         process::run(test::environment(&mut command, &kit, &built.binary("aloft")?))
             .with_context(|| format!("benchmark `{bench}` failed"))?;
     }

@@ -51,8 +51,8 @@ const DEV_EDGES: &[(&str, &str)] = &[];
 const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["aloft-cli", "aloft"]),
     ("fjall", &["aloft-store-embedded"]),
-    ("hyper", &["aloft-http"]),
-    ("hyper-util", &["aloft-http"]),
+    ("hyper", &["aloft-http", "bench"]),
+    ("hyper-util", &["aloft-http", "bench"]),
     ("ureq", &["it"]),
     ("cargo_metadata", &["xtask"]),
     ("wasmtime", &["aloft-instance"]),
