@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aloft_base::{Stop, Tasks};
 use aloft_node::{Config, Node};
-use aloft_observe::{Feed, Notice, Subscription};
+use aloft_observe::{Feed, Missed, Notice, Subscription};
 use aloft_sandbox::{Isolation, Spawner};
 use anyhow::Context;
 use serde_json::json;
@@ -19,6 +19,8 @@ use crate::exit::ExitCode;
 use crate::print::human;
 
 const DRAIN: Duration = Duration::from_secs(30);
+/// About how much is written at once.
+const WRITE_BYTES: usize = 64 << 10;
 
 pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
     start_log();
@@ -145,8 +147,7 @@ async fn follow(
         // All branches are safe to cancel.
         tokio::select! {
             notice = subscription.next() => match notice {
-                Some(Ok(notice)) => show(dev, &notice),
-                Some(Err(missed)) => eprintln!("{} events were not shown: they came too fast", missed.0),
+                Some(notice) => show(dev, notice, subscription),
                 None => return ExitCode::Failed,
             },
             _ = interrupt.recv() => return ExitCode::Interrupted,
@@ -156,14 +157,29 @@ async fn follow(
     }
 }
 
-fn show(dev: &Dev, notice: &Notice) {
-    let line = if dev.json {
-        serde_json::to_string(notice).unwrap_or_default()
-    } else {
-        human(notice)
-    };
+/// Shows a notice and those that are there behind it, in one write.
+fn show(dev: &Dev, first: Result<Arc<Notice>, Missed>, subscription: &mut Subscription) {
+    let mut text = String::new();
+    let mut next = Some(first);
+    while let Some(notice) = next {
+        match notice {
+            Ok(notice) if dev.json => text.push_str(&serde_json::to_string(&*notice).unwrap_or_default()),
+            Ok(notice) => text.push_str(&human(&notice)),
+            Err(missed) => {
+                eprintln!("{} events were not shown: they came too fast", missed.0);
+                next = subscription.try_next();
+                continue;
+            }
+        }
+        text.push('\n');
+        next = if text.len() < WRITE_BYTES {
+            subscription.try_next()
+        } else {
+            None
+        };
+    }
     // Whoever reads may be gone; the platform goes on.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn announce(dev: &Dev, node: &Node) -> anyhow::Result<()> {

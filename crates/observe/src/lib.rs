@@ -7,7 +7,7 @@
 //!   share for long: a notice that finds the feed's queue full is dropped and counted, because a function must never be
 //!   slowed by whoever watches it.
 //!
-//! Limits: 8,192 notices queued, 16 MiB or 65,536 notices kept for those who ask later, 4,096 notices behind for a slow
+//! Limits: 8,192 notices queued, 16 MiB or 65,536 notices kept for those who ask later, 16,384 notices behind for a slow
 //! subscriber, who is told how many it missed.
 //!
 //! This crate never writes to a terminal or a file.

@@ -68,20 +68,23 @@ class RuntimeApi:
 
 
 class LambdaContext:
-    """What handlers get as their second argument."""
+    """What handlers get as their second argument. What is the same for every call is kept on the class."""
+
+    client_context = None
+    identity = None
 
     def __init__(self, headers):
-        environment = os.environ
         self.aws_request_id = headers[b"lambda-runtime-aws-request-id"]
         self.invoked_function_arn = headers.get(b"lambda-runtime-invoked-function-arn", "")
-        self.function_name = environment.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.function_version = environment.get("AWS_LAMBDA_FUNCTION_VERSION")
-        self.memory_limit_in_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.log_group_name = environment.get("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = environment.get("AWS_LAMBDA_LOG_STREAM_NAME")
-        self.client_context = None
-        self.identity = None
         self._deadline_ms = int(headers.get(b"lambda-runtime-deadline-ms", 0))
+
+    @classmethod
+    def describe(cls, environment):
+        cls.function_name = environment.get("AWS_LAMBDA_FUNCTION_NAME")
+        cls.function_version = environment.get("AWS_LAMBDA_FUNCTION_VERSION")
+        cls.memory_limit_in_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        cls.log_group_name = environment.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        cls.log_stream_name = environment.get("AWS_LAMBDA_LOG_STREAM_NAME")
 
     def get_remaining_time_in_millis(self):
         return max(self._deadline_ms - int(time.time() * 1000), 0)
@@ -179,7 +182,10 @@ def main():
         api.post("init/error", error_body(json, kind, message, trace), header)
         api.read()
         sys.exit(1)
-    loads, dumps, environment = json.loads, json.dumps, os.environ
+    LambdaContext.describe(os.environ)
+    # One encoder for all answers: json.dumps would make a new one for each.
+    encode = json.JSONEncoder(ensure_ascii=False, default=encode_other).encode
+    loads, environment = json.loads, os.environ
     request = api.get_next
     api.connection.sendall(request)
     while True:
@@ -194,7 +200,7 @@ def main():
                 answer = bytes(result)
             else:
                 try:
-                    answer = dumps(result, ensure_ascii=False, default=encode_other).encode()
+                    answer = encode(result).encode()
                 except (TypeError, ValueError) as error:
                     message = "Unable to marshal response: %s" % error
                     log_error("Runtime.MarshalError", message, [])
