@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 use aloft_base::{Policy, Tasks};
 use aloft_call::{Call, ColdStart, Fault, Outcome, Usage};
 use aloft_function::Version;
-use aloft_instance::{Instance, Started};
+use aloft_instance::{Called, Instance, Started};
+use futures_util::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
 use crate::controller::{Inner, InstanceStatus, PoolStatus};
@@ -47,6 +49,8 @@ struct Slot {
     init: Duration,
     calls: u64,
     is_busy: bool,
+    /// It ended while a call ran on it, and must not get another.
+    has_ended: bool,
 }
 
 /// What the pool has decided about a call.
@@ -134,7 +138,14 @@ impl Pool {
         };
         let (pool, owner) = (self.clone(), inner.clone());
         let run = async move {
-            let called = instance.call(call).await;
+            // A panic below is this call's failure alone: the instance is given up, not left busy for ever.
+            let called = AssertUnwindSafe(instance.call(call)).catch_unwind().await;
+            let called = called.unwrap_or_else(|_| Called {
+                result: Err(platform("the platform panicked while it ran; its log says where")),
+                run: Duration::ZERO,
+                bytes: (0, 0),
+                is_reusable: false,
+            });
             let usage = Usage {
                 cold,
                 // What it waited while its own instance loaded is the load, not the queue.
@@ -221,18 +232,27 @@ impl Pool {
         (ticket, Err(receiver))
     }
 
-    fn step(self: &Arc<Self>, inner: &Arc<Inner>, command: Command, failed: Option<(Fault, Duration)>) {
+    fn step(self: &Arc<Self>, inner: &Arc<Inner>, mut command: Command, failed: Option<(Fault, Duration)>) {
         let mut core = self.lock();
-        match command {
-            Command::Finished(id, _) => {
-                if let Some(slot) = core.instances.get_mut(&id) {
+        match &mut command {
+            Command::Finished(id, is_reusable) => {
+                if let Some(slot) = core.instances.get_mut(id) {
                     slot.is_busy = false;
+                    *is_reusable &= !slot.has_ended;
                 }
             }
-            // One that ended while a call ran on it is taken out when the call has ended, too.
-            Command::Ended(id) if core.instances.get(&id).is_some_and(|slot| !slot.is_busy) => {
-                core.instances.remove(&id);
-                self.metrics.instances.dec();
+            Command::Ended(id) => match core.instances.get_mut(id) {
+                // It is taken out when its call has ended, too.
+                Some(slot) if slot.is_busy => slot.has_ended = true,
+                Some(_) => {
+                    core.instances.remove(id);
+                    self.metrics.instances.dec();
+                }
+                None => {}
+            },
+            // In one step with the decision: in between, the call would be given an instance that nobody takes.
+            Command::Cancel(ticket) => {
+                core.waiters.remove(ticket);
             }
             _ => {}
         }
@@ -272,7 +292,15 @@ impl Pool {
 
     async fn start(self: &Arc<Self>, inner: &Arc<Inner>) {
         let began = inner.clock.instant();
-        match inner.runtime.start(self.version.clone()).await {
+        let started = AssertUnwindSafe(inner.runtime.start(self.version.clone()))
+            .catch_unwind()
+            .await;
+        let panicked = || {
+            Err(platform(
+                "the platform panicked while it was loaded; its log says where",
+            ))
+        };
+        match started.unwrap_or_else(|_| panicked()) {
             Ok(Started { instance, init }) => {
                 let id = {
                     let mut core = self.lock();
@@ -284,6 +312,7 @@ impl Pool {
                         init,
                         calls: 0,
                         is_busy: false,
+                        has_ended: false,
                     };
                     core.instances.insert(id, slot);
                     id
@@ -330,7 +359,9 @@ impl Pool {
         usage: Usage,
     ) -> Outcome {
         self.metrics.ended(result.as_ref().err().map(Fault::word));
-        self.metrics.duration.observe(usage.run.as_secs_f64());
+        if !usage.run.is_zero() {
+            self.metrics.duration.observe(usage.run.as_secs_f64());
+        }
         if usage.cold.is_some() {
             self.metrics.cold_starts.inc();
         }
@@ -353,6 +384,10 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn platform(why: &str) -> Fault {
+    Fault::Platform { why: why.to_owned() }
 }
 
 /// Whether the timer has to look again.
@@ -391,12 +426,15 @@ impl Core {
                     (ticket, failed.clone().map(fail))
                 }
             };
-            // Whoever waits for a decision that cannot be told is answered by the end of the channel.
-            let Some(decision) = decision else { continue };
+            // The state machine names only what the pool holds; were it wrong, the call must still be answered.
+            let decision = decision.unwrap_or_else(|| Decision::Fail {
+                fault: platform("its pool lost the instance"),
+                init: Duration::ZERO,
+            });
             if mine == Some(ticket) {
                 effects.mine = Some(decision);
             } else if let Some(waiter) = self.waiters.remove(&ticket) {
-                // A caller that just went away cancels; its guard gives the instance back.
+                // A caller that goes away in this moment gives the instance back: see `Waiting`.
                 let _ = waiter.send(decision);
             }
         }
@@ -473,8 +511,11 @@ impl Waiting<'_> {
     async fn decision(mut self) -> Decision {
         let decision = (&mut self.receiver).await;
         self.is_decided = true;
-        // The sender is dropped undecided only when an instance vanished in between: the caller may ask again.
-        decision.unwrap_or(Decision::Refuse(Refusal::Draining))
+        // A waiter is taken out only with a decision, so the sender is never dropped before.
+        decision.unwrap_or_else(|_| Decision::Fail {
+            fault: platform("its pool ended"),
+            init: Duration::ZERO,
+        })
     }
 }
 
@@ -483,10 +524,9 @@ impl Drop for Waiting<'_> {
         if self.is_decided {
             return;
         }
-        let still_waits = self.pool.lock().waiters.remove(&self.ticket).is_some();
-        if still_waits {
-            self.pool.step(self.inner, Command::Cancel(self.ticket), None);
-        } else if let Ok(Decision::Run { id, .. }) = self.receiver.try_recv() {
+        self.pool.step(self.inner, Command::Cancel(self.ticket), None);
+        // From here on nothing is sent any more; what was sent before is given back.
+        if let Ok(Decision::Run { id, .. }) = self.receiver.try_recv() {
             self.pool.step(self.inner, Command::Finished(id, true), None);
         }
     }
