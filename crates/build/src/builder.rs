@@ -69,8 +69,9 @@ impl Builder {
         if !task.is_dir() {
             let began = self.clock.instant();
             let new = self.beside(&task);
-            let copy_to = new.clone();
-            self.blocking(move || content.copy(&copy_to)).await?;
+            let (copy_to, about) = (new.clone(), source.folder.clone());
+            self.blocking(move || copy_whole(&content, &copy_to, &about))
+                .await?;
             // A file that does not compile is the function's own matter: its error is told when the code is loaded.
             python::compile(interpreter, &new).await;
             self.finish(&new, &task).await?;
@@ -87,9 +88,13 @@ impl Builder {
 
     /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them.
     pub async fn sweep(&self, used: Vec<PathBuf>) -> Result<(), Error> {
-        let folder = self.artifacts.clone();
+        let (artifacts, requirements) = (self.artifacts.clone(), self.requirements.clone());
         self.blocking(move || {
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+            // Projects share what is installed; only what an interrupted build has left is nobody's.
+            let unfinished = entries(&requirements)
+                .filter(|entry| entry.path().extension().is_some_and(|end| end == "new"));
+            for entry in entries(&artifacts).chain(unfinished) {
                 let age = entry
                     .metadata()
                     .and_then(|about| about.modified())
@@ -106,6 +111,7 @@ impl Builder {
 
     async fn require(&self, list: &Path, interpreter: &Interpreter) -> Result<PathBuf, Error> {
         let text = tokio::fs::read(list).await.map_err(Error::io("read", list))?;
+        check_lines(list, &text)?;
         let hash = hash_of(&[
             interpreter.runtime.as_bytes(),
             std::env::consts::ARCH.as_bytes(),
@@ -124,7 +130,11 @@ impl Builder {
         );
         let new = self.beside(&folder);
         let progress = |line: String| self.tell(subject.clone(), line, began);
-        python::install(interpreter, list, &new, &self.requirements, &progress).await?;
+        if let Err(error) = python::install(interpreter, list, &new, &self.requirements, &progress).await {
+            // There may be nothing yet to remove.
+            let _ = tokio::fs::remove_dir_all(&new).await;
+            return Err(error);
+        }
         python::compile(interpreter, &new).await;
         self.finish(&new, &folder).await?;
         self.tell(subject, "the requirements are installed".to_owned(), began);
@@ -179,5 +189,92 @@ impl Builder {
                 std::io::ErrorKind::Interrupted.into(),
             )),
         }
+    }
+}
+
+/// Refuses what the list's hash would not cover, and what would run a stranger's code while it is installed.
+fn check_lines(list: &Path, text: &[u8]) -> Result<(), Error> {
+    let text = String::from_utf8_lossy(text);
+    for line in text.lines().map(str::trim) {
+        let first = line.split([' ', '=']).next().unwrap_or_default();
+        let starts = |options: &[&str], short: &str| {
+            options.contains(&first) || (line.starts_with(short) && !line.starts_with("--"))
+        };
+        let why = if starts(&["--requirement"], "-r") || starts(&["--constraint"], "-c") {
+            "a change in an included list would not be seen; write its lines into this one"
+        } else if starts(&["--editable"], "-e") || first == "--no-binary" || line.contains("git+") {
+            "only wheels are installed, because building a package runs its code"
+        } else {
+            continue;
+        };
+        return Err(Error::Line {
+            list: list.to_owned(),
+            line: line.to_owned(),
+            why,
+        });
+    }
+    Ok(())
+}
+
+/// Copies what was read, and makes sure that no file changed in between: an artifact is for ever what its hash says.
+fn copy_whole(content: &Content, to: &Path, from: &Path) -> Result<(), Error> {
+    let copied = content.copy(to).and_then(|()| {
+        if Content::read(to)?.hash == content.hash {
+            Ok(())
+        } else {
+            Err(Error::Changed {
+                path: from.to_owned(),
+            })
+        }
+    });
+    if copied.is_err() {
+        // What is left is removed by a sweep.
+        let _ = fs::remove_dir_all(to);
+    }
+    copied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_the_hash_does_not_cover_or_that_run_code_are_refused() {
+        let check = |text: &str| check_lines(Path::new("requirements.txt"), text.as_bytes());
+        for good in [
+            "",
+            "# -r in a comment",
+            "requests==2.31 --hash=sha256:00",
+            "--index-url https://a.example/",
+        ] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "-r other.txt",
+            "-rother.txt",
+            "--requirement=a",
+            "a\n  -c b",
+            "-e .",
+            "--no-binary :all:",
+            "a @ git+https://b.example/a",
+        ] {
+            assert!(matches!(check(bad), Err(Error::Line { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_artifact_of_a_folder_that_changed_meanwhile_is_refused_and_removed() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = from.path().join("a.py");
+        fs::write(&file, "1").unwrap();
+        let content = Content::read(from.path()).unwrap();
+        copy_whole(&content, &to.path().join("whole"), from.path()).unwrap();
+        fs::write(&file, "2").unwrap();
+        let place = to.path().join("torn");
+        assert!(matches!(
+            copy_whole(&content, &place, from.path()),
+            Err(Error::Changed { .. })
+        ));
+        assert!(!place.exists());
     }
 }

@@ -33,6 +33,22 @@ pub enum Error {
         /// The link.
         path: PathBuf,
     },
+    /// A file changed while it was copied.
+    #[error("{path} changed while it was built; it is built again with the next change", path = path.display())]
+    Changed {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A line of a list of requirements is not supported.
+    #[error("{list}: the line `{line}` is not supported: {why}", list = list.display())]
+    Line {
+        /// The list.
+        list: PathBuf,
+        /// The line.
+        line: String,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
     /// The requirements could not be installed.
     #[error("the requirements of {list} could not be installed by {tool}:\n{output}", list = list.display())]
     Requirements {
@@ -59,7 +75,8 @@ impl Error {
         match self {
             Self::Io { .. } => ErrorKind::Internal,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::Link { .. } | Self::Requirements { .. } => ErrorKind::Invalid,
+            Self::Changed { .. } => ErrorKind::Conflict,
+            Self::Link { .. } | Self::Line { .. } | Self::Requirements { .. } => ErrorKind::Invalid,
             Self::TooSlow { .. } => ErrorKind::TimedOut,
         }
     }
