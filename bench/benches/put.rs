@@ -34,7 +34,7 @@ const DISK_PUTS: usize = 25;
 const MEMORY_PUTS: usize = 400;
 const CLIENTS: usize = 64;
 const CLIENT_PUTS: usize = 60;
-const CLIENT_PAIRS: usize = 5;
+const CLIENT_PAIRS: usize = 20;
 
 fn main() -> Result<()> {
     let disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
