@@ -80,14 +80,19 @@ impl Project {
         let _turning = self.turning.lock().await;
         loop {
             let changed = {
-                let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+                let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
                 if changed.is_empty() {
                     self.is_stale.store(false, Ordering::SeqCst);
                     return;
                 }
-                std::mem::take(&mut *changed)
+                changed.clone()
             };
+            // A client that goes away cancels this: only what was turned to the end is forgotten.
             let error = self.turn().await.err().map(|error| error.to_string());
+            self.changed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .drain(..changed.len());
             let at = self.parts.clock.now();
             self.parts.feed.publish(Notice::Reload(Reload {
                 at,
