@@ -199,8 +199,9 @@ impl ProcessRuntime {
             &tasks,
         );
         let services_limits = Limits {
-            connections: 256,
-            body_bytes: 17 << 20,
+            // A request is DynamoDB's 16 MiB at most; together they bound what one function makes the platform hold.
+            connections: 32,
+            body_bytes: 16 << 20,
             drain: Duration::ZERO,
             ..Limits::default()
         };
