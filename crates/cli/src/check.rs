@@ -5,17 +5,18 @@ use serde_json::json;
 
 use crate::args::Check;
 use crate::exit::ExitCode;
+use crate::print::say;
 
 pub(crate) fn run(check: &Check) -> anyhow::Result<ExitCode> {
     let problems = match Definition::read(&check.dir) {
         Ok(definition) => {
             if check.json {
-                println!("{}", json!({ "ok": true, "problems": [] }));
+                say!("{}", json!({ "ok": true, "problems": [] }));
             } else {
                 let (functions, routes) = (definition.functions.len(), definition.routes.len());
                 let (tables, rules) = (definition.tables.len(), definition.rules.len());
                 let name = &definition.project.name;
-                println!(
+                say!(
                     "{name} is right: {functions} functions, {routes} routes, {tables} tables, {rules} rules"
                 );
             }
@@ -24,7 +25,7 @@ pub(crate) fn run(check: &Check) -> anyhow::Result<ExitCode> {
         Err(problems) => problems,
     };
     if check.json {
-        println!("{}", json!({ "ok": false, "problems": problems.0 }));
+        say!("{}", json!({ "ok": false, "problems": problems.0 }));
     } else {
         eprintln!("{problems}");
     }

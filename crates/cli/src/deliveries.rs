@@ -6,18 +6,19 @@ use serde_json::Value;
 use crate::args::{Deliveries, DeliveriesAction, Target};
 use crate::connect::{Node, block_on};
 use crate::exit::ExitCode;
+use crate::print::say;
 
 pub(crate) fn run(deliveries: &Deliveries) -> anyhow::Result<ExitCode> {
     match &deliveries.action {
         DeliveriesAction::Ls { target } => {
             let answer = ask(target, Method::GET, "deliveries")?;
             if target.json {
-                println!("{answer}");
+                say!("{answer}");
             } else {
                 list(&answer);
             }
         }
-        DeliveriesAction::Show { id, target } => println!("{:#}", ask(target, Method::GET, &path(id)?)?),
+        DeliveriesAction::Show { id, target } => say!("{:#}", ask(target, Method::GET, &path(id)?)?),
         DeliveriesAction::Retry { id, target } => {
             let answer = ask(target, Method::POST, &format!("{}/retry", path(id)?))?;
             done(target, &answer, &format!("{id} is delivered anew"));
@@ -48,14 +49,14 @@ fn path(id: &str) -> anyhow::Result<String> {
 
 fn done(target: &Target, answer: &Value, sentence: &str) {
     if target.json {
-        println!("{answer}");
+        say!("{answer}");
     } else {
-        println!("{sentence}");
+        say!("{sentence}");
     }
 }
 
 fn list(answer: &Value) {
-    println!("{:34} {:24} {:16} {:24} REASON", "ID", "AT", "RULE", "EVENT");
+    say!("{:34} {:24} {:16} {:24} REASON", "ID", "AT", "RULE", "EVENT");
     for item in answer
         .get("items")
         .and_then(Value::as_array)
@@ -63,7 +64,7 @@ fn list(answer: &Value) {
         .flatten()
     {
         let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
-        println!(
+        say!(
             "{:34} {:24} {:16} {:24} {}",
             text("id"),
             text("at"),

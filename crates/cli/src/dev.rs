@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Dev;
 use crate::exit::ExitCode;
-use crate::print::human;
+use crate::print::{human, say};
 
 const DRAIN: Duration = Duration::from_secs(30);
 /// About how much is written at once.
@@ -131,7 +131,7 @@ fn show_progress(dev: &Dev, notice: Option<Arc<Notice>>) {
     if dev.json {
         eprintln!("{}", human(&notice))
     } else {
-        println!("{}", human(&notice))
+        say!("{}", human(&notice))
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::args::Doctor;
 use crate::exit::ExitCode;
+use crate::print::say;
 
 pub(crate) fn run(doctor: &Doctor) -> anyhow::Result<ExitCode> {
     let walls = aloft_sandbox::doctor(&aloft_sandbox::Config::default())?;
@@ -13,18 +14,18 @@ pub(crate) fn run(doctor: &Doctor) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|wall| json!({ "wall": wall.wall, "ok": wall.ok, "detail": wall.detail, "fix": wall.fix }))
             .collect();
-        println!("{}", json!({ "ok": is_whole, "items": items }));
+        say!("{}", json!({ "ok": is_whole, "items": items }));
     } else {
         let width = walls.iter().map(|wall| wall.wall.len()).max().unwrap_or(0);
         for wall in &walls {
-            println!(
+            say!(
                 "{} {:width$}  {}",
                 if wall.ok { "ok " } else { "NO " },
                 wall.wall,
                 wall.detail
             );
             if let Some(fix) = &wall.fix {
-                println!("    {:width$}  fix: {fix}", "");
+                say!("    {:width$}  fix: {fix}", "");
             }
         }
     }

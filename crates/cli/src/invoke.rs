@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::args::Invoke;
 use crate::connect::{Node, block_on};
 use crate::exit::{ExitCode, Refused};
+use crate::print::say;
 
 /// Lambda's bound for a synchronous call.
 const PAYLOAD_LIMIT: u64 = 6 << 20;
@@ -34,11 +35,11 @@ pub(crate) fn run(invoke: &Invoke) -> anyhow::Result<ExitCode> {
     })?;
     let error = outcome.get("error").filter(|error| !error.is_null());
     if invoke.target.json {
-        println!("{outcome}");
+        say!("{outcome}");
     } else if let Some(error) = error {
         eprintln!("{}", describe(error));
     } else {
-        println!("{:#}", outcome.get("payload").unwrap_or(&Value::Null));
+        say!("{:#}", outcome.get("payload").unwrap_or(&Value::Null));
     }
     Ok(if error.is_some() {
         ExitCode::Function

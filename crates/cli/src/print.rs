@@ -1,7 +1,20 @@
 //! What happens, for people.
 
+use std::io::Write;
+
 use aloft_base::Timestamp;
 use aloft_observe::{Notice, Stream};
+
+/// A line of data on standard output. `println!` would panic when whoever reads has heard enough, as `head` does.
+macro_rules! say {
+    ($($argument:tt)*) => { crate::print::line(format_args!($($argument)*)) };
+}
+pub(crate) use say;
+
+pub(crate) fn line(text: std::fmt::Arguments<'_>) {
+    // Nobody is left who could be told.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
 
 /// One notice as a line of text; a log line may hold several.
 pub(crate) fn human(notice: &Notice) -> String {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::args::Ps;
 use crate::connect::{Node, block_on};
 use crate::exit::ExitCode;
+use crate::print::say;
 
 pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
     let answer = block_on(async {
@@ -14,12 +15,18 @@ pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
             .await
     })?;
     if ps.target.json {
-        println!("{answer}");
+        say!("{answer}");
         return Ok(ExitCode::Done);
     }
-    println!(
+    say!(
         "{:24} {:10} {:8} {:6} {:>8} {:>10} {:>10}",
-        "FUNCTION", "RUNTIME", "INSTANCE", "STATE", "CALLS", "AGE", "MEMORY"
+        "FUNCTION",
+        "RUNTIME",
+        "INSTANCE",
+        "STATE",
+        "CALLS",
+        "AGE",
+        "MEMORY"
     );
     for pool in answer
         .get("items")
@@ -41,7 +48,7 @@ pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
             .into_iter()
             .flatten()
         {
-            println!(
+            say!(
                 "{:24} {:10} {:<8} {:6} {:>8} {:>8} s {:>7} MB",
                 text(pool, "function"),
                 text(pool, "runtime"),
@@ -54,7 +61,7 @@ pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
         }
         let (starting, waiting) = (number(pool, "starting"), number(pool, "waiting"));
         if starting + waiting > 0 {
-            println!(
+            say!(
                 "{:24} {starting} starting, {waiting} calls waiting",
                 text(pool, "function")
             );

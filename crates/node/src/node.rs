@@ -42,6 +42,7 @@ pub struct Node {
     edge: Tasks,
     controller: Controller,
     rules: Rules,
+    feed: Feed,
     /// What the rest does; stopped last.
     tasks: Tasks,
     readiness: Arc<Readiness>,
@@ -170,7 +171,7 @@ impl Node {
             invoke,
             controller: controller.clone(),
             rules: rules.clone(),
-            feed,
+            feed: feed.clone(),
             metrics,
             readiness: readiness.clone(),
             owner: (namespace.tenant, namespace.region),
@@ -224,6 +225,7 @@ impl Node {
             edge,
             controller,
             rules,
+            feed,
             tasks,
             readiness,
         })
@@ -253,6 +255,8 @@ impl Node {
         self.controller.refuse_new();
         self.rules.drain(drain).await;
         self.controller.drain(drain).await;
+        // Whoever follows the log is let go, or the edge would wait for it.
+        self.feed.end();
         self.edge.drain(drain).await;
         self.tasks.drain(Duration::from_secs(5)).await;
         if let Err(error) = Address::remove(&self.config.data) {

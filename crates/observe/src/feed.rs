@@ -1,24 +1,24 @@
 //! The feed: a bounded queue in, one collector, a bounded memory of the latest, and subscribers who may fall behind.
 //!
-//! Publishing is one `try_send`. The collector alone touches the memory and the subscribers' channel, so that a warm call
-//! shares no lock with another.
+//! Publishing is one `try_send`. The collector alone writes the memory, so that a warm call shares no lock with another. A
+//! subscriber reads the same memory by number: tokio's broadcast channel would be a second one, bounded in count only.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aloft_base::{Policy, Tasks};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{mpsc, watch};
 
 use crate::Notice;
 
 const QUEUE: usize = 8_192;
+/// Bytes of queued lines; metering records are few and small, and are taken beyond it.
+const QUEUE_BYTES: usize = 16 << 20;
 const KEPT_NOTICES: usize = 65_536;
 const KEPT_BYTES: usize = 16 << 20;
-/// As many as may come in one pause, so that a batch does not push a subscriber behind.
-const BEHIND: usize = 16_384;
 /// Notices that are taken at once.
 const BATCH: usize = 1_024;
 /// Between two batches.
@@ -28,14 +28,23 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone)]
 pub struct Feed {
     queue: mpsc::Sender<Notice>,
-    kept: Arc<Mutex<Kept>>,
-    subscribers: broadcast::Sender<Arc<Notice>>,
-    dropped: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
+struct Shared {
+    kept: Mutex<Kept>,
+    /// The number of the next notice; told to subscribers. None once the feed has ended.
+    next: watch::Sender<Option<u64>>,
+    queued_bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+/// The latest notices; the first of them has the number `first`.
 #[derive(Debug, Default)]
 struct Kept {
     notices: VecDeque<Arc<Notice>>,
+    first: u64,
     bytes: usize,
 }
 
@@ -43,77 +52,106 @@ struct Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missed(pub u64);
 
-/// A subscriber's end of the feed.
+/// A subscriber's place in the feed. It holds nothing but a number: one that falls behind costs no memory.
 #[derive(Debug)]
-pub struct Subscription(broadcast::Receiver<Arc<Notice>>);
+pub struct Subscription {
+    shared: Arc<Shared>,
+    at: u64,
+    next: watch::Receiver<Option<u64>>,
+}
 
 impl Feed {
     /// A feed whose collector runs in `tasks`.
     pub fn start(tasks: &Tasks) -> Self {
         let (queue, incoming) = mpsc::channel(QUEUE);
-        let (subscribers, _) = broadcast::channel(BEHIND);
-        let kept = Arc::new(Mutex::new(Kept::default()));
-        let feed = Self {
-            queue,
-            kept: kept.clone(),
-            subscribers: subscribers.clone(),
-            dropped: Arc::default(),
-        };
+        let shared = Arc::new(Shared {
+            kept: Mutex::default(),
+            next: watch::Sender::new(Some(0)),
+            queued_bytes: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+        });
         tasks.start(
             "feed",
             Policy::Vital,
-            collect(incoming, kept, subscribers, tasks.clone()),
+            collect(incoming, shared.clone(), tasks.clone()),
         );
-        feed
+        Self { queue, shared }
     }
 
     /// Says that something happened. Never waits; drops the notice when the collector is too far behind.
     pub fn publish(&self, notice: Notice) {
-        if self.queue.try_send(notice).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let shared = &self.shared;
+        let is_line = matches!(notice, Notice::Log(_));
+        let weight = notice.weight();
+        let queued = shared.queued_bytes.fetch_add(weight, Ordering::Relaxed);
+        if (is_line && queued + weight > QUEUE_BYTES) || self.queue.try_send(notice).is_err() {
+            shared.queued_bytes.fetch_sub(weight, Ordering::Relaxed);
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// How many notices were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// What is kept, oldest first, and everything from then on without a gap.
     pub fn recent_and_subscribe(&self) -> (Vec<Arc<Notice>>, Subscription) {
-        // The collector holds the same lock while it keeps and sends a notice, so nothing falls between the two.
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        (
-            kept.notices.iter().cloned().collect(),
-            Subscription(self.subscribers.subscribe()),
-        )
+        let kept = self.shared.kept();
+        let at = kept.first + kept.notices.len() as u64;
+        let subscription = Subscription {
+            shared: self.shared.clone(),
+            at,
+            next: self.shared.next.subscribe(),
+        };
+        (kept.notices.iter().cloned().collect(), subscription)
+    }
+
+    /// Tells subscribers that nothing follows, so that whoever waits for more lets go.
+    pub fn end(&self) {
+        self.shared.next.send_replace(None);
+    }
+}
+
+impl Shared {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Subscription {
     /// The next notice if one is there already.
     pub fn try_next(&mut self) -> Option<Result<Arc<Notice>, Missed>> {
-        match self.0.try_recv() {
-            Ok(notice) => Some(Ok(notice)),
-            Err(broadcast::error::TryRecvError::Lagged(count)) => Some(Err(Missed(count))),
-            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+        let kept = self.shared.kept();
+        if let Some(missed) = kept.first.checked_sub(self.at).filter(|missed| *missed > 0) {
+            self.at = kept.first;
+            return Some(Err(Missed(missed)));
         }
+        let index = usize::try_from(self.at - kept.first).unwrap_or(usize::MAX);
+        let notice = kept.notices.get(index)?.clone();
+        self.at += 1;
+        Some(Ok(notice))
     }
 
     /// The next notice; `None` when the feed has ended. Safe to cancel.
     pub async fn next(&mut self) -> Option<Result<Arc<Notice>, Missed>> {
-        match self.0.recv().await {
-            Ok(notice) => Some(Ok(notice)),
-            Err(broadcast::error::RecvError::Lagged(count)) => Some(Err(Missed(count))),
-            Err(broadcast::error::RecvError::Closed) => None,
+        loop {
+            // Marked as seen before looking, so that what comes in between is not waited for in vain.
+            let is_ended = self.next.borrow_and_update().is_none();
+            if let Some(next) = self.try_next() {
+                return Some(next);
+            }
+            if is_ended {
+                return None;
+            }
+            self.next.changed().await.ok()?;
         }
     }
 }
 
 async fn collect(
     mut incoming: mpsc::Receiver<Notice>,
-    kept: Arc<Mutex<Kept>>,
-    subscribers: broadcast::Sender<Arc<Notice>>,
+    shared: Arc<Shared>,
     tasks: Tasks,
 ) -> Result<(), Infallible> {
     let mut batch = Vec::with_capacity(BATCH);
@@ -121,19 +159,23 @@ async fn collect(
         let count = tokio::select! {
             // Both are safe to cancel: recv_many takes nothing unless it returns it.
             count = incoming.recv_many(&mut batch, BATCH) => count,
-            () = tasks.stop().asked() => return Ok(()),
+            () = tasks.stop().asked() => 0,
         };
         if count == 0 {
+            shared.next.send_replace(None);
             return Ok(());
         }
-        {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            for notice in batch.drain(..).map(Arc::new) {
-                kept.keep(notice.clone());
-                // Nobody may be listening; that is no failure.
-                let _ = subscribers.send(notice);
+        let next = {
+            let mut kept = shared.kept();
+            for notice in batch.drain(..) {
+                shared.queued_bytes.fetch_sub(notice.weight(), Ordering::Relaxed);
+                kept.keep(Arc::new(notice));
             }
-        }
+            kept.first + kept.notices.len() as u64
+        };
+        shared
+            .next
+            .send_if_modified(|told| told.as_mut().map(|told| *told = next).is_some());
         // Whoever watches sees it a moment later, and a busy function wakes this task a hundred times a second at most
         // instead of at each of its calls.
         tokio::time::sleep(PAUSE).await;
@@ -148,6 +190,7 @@ impl Kept {
             let Some(oldest) = self.notices.pop_front() else {
                 break;
             };
+            self.first += 1;
             self.bytes = self.bytes.saturating_sub(oldest.weight());
         }
     }
@@ -186,6 +229,33 @@ mod tests {
         assert_eq!(recent.iter().map(|n| text(n)).collect::<Vec<_>>(), ["a"]);
         feed.publish(line("b"));
         assert_eq!(text(&second.next().await.unwrap().unwrap()), "b");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_subscriber_is_told_how_much_it_missed_and_an_ended_feed_ends_it() {
+        let feed = Feed::start(&Tasks::new(Stop::new()));
+        let (_, mut slow) = feed.recent_and_subscribe();
+        let (_, mut fast) = feed.recent_and_subscribe();
+        for _ in 0..40 {
+            feed.publish(line(&"x".repeat(1 << 20)));
+            fast.next().await.unwrap().unwrap();
+        }
+        assert_eq!(slow.next().await.unwrap().unwrap_err(), Missed(25));
+        feed.end();
+        for _ in 0..15 {
+            slow.next().await.unwrap().unwrap();
+        }
+        assert!(slow.next().await.is_none());
+        assert!(fast.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn lines_that_come_too_fast_are_dropped_and_counted() {
+        let feed = Feed::start(&Tasks::new(Stop::new()));
+        for _ in 0..20 {
+            feed.publish(line(&"x".repeat(1 << 20)));
+        }
+        assert_eq!(feed.dropped(), 5, "the collector has had no turn yet");
     }
 
     #[test]

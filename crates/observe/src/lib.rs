@@ -7,8 +7,8 @@
 //!   share for long: a notice that finds the feed's queue full is dropped and counted, because a function must never be
 //!   slowed by whoever watches it.
 //!
-//! Limits: 8,192 notices queued, 16 MiB or 65,536 notices kept for those who ask later, 16,384 notices behind for a slow
-//! subscriber, who is told how many it missed.
+//! Limits: 8,192 notices or 16 MiB of lines queued; 16 MiB or 65,536 notices kept, for those who ask later and for slow
+//! subscribers, who are told how many they missed.
 //!
 //! This crate never writes to a terminal or a file.
 

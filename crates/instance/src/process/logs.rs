@@ -18,6 +18,17 @@ const LINE_LIMIT: usize = 256 << 10;
 /// How much is read at once.
 const CHUNK: usize = 16 << 10;
 
+/// Chunks of a full pipe of Linux's default size.
+const CHUNKS: usize = 4;
+
+/// What lay in a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Some,
+    Nothing,
+    End,
+}
+
 /// The two streams of one instance.
 pub(crate) struct Logs {
     clock: Arc<dyn Clock>,
@@ -54,9 +65,7 @@ impl Logs {
     /// Takes what the former invocation has left, and counts what follows to this one.
     pub(crate) fn begin(&self, invocation: InvocationId) {
         let mut state = self.lock();
-        for index in 0..self.streams.len() {
-            self.take(&mut state, index);
-        }
+        self.empty(&mut state);
         state.invocation = Some(invocation);
     }
 
@@ -66,8 +75,34 @@ impl Logs {
             tokio::join!(self.read(0), self.read(1));
         };
         tokio::select! {
+            // Both are safe to cancel: what is read is told in the same step.
             () = both => {}
             () = stop.asked() => {}
+        }
+        // The last words before an end are the most wanted ones.
+        self.empty(&mut self.lock());
+    }
+
+    /// Takes what lies in the pipes, at most as much as pipes usually hold, and tells also a line that has no end yet.
+    fn empty(&self, state: &mut State) {
+        for (index, (stream, _)) in self.streams.iter().enumerate() {
+            for _ in 0..CHUNKS {
+                if self.take(state, index) != Taken::Some {
+                    break;
+                }
+            }
+            self.tell_partial(state, index, *stream);
+        }
+    }
+
+    fn tell_partial(&self, state: &mut State, index: usize, stream: Stream) {
+        let rest = state
+            .partial
+            .get_mut(index)
+            .map(std::mem::take)
+            .unwrap_or_default();
+        if !rest.is_empty() {
+            self.tell(state.invocation, stream, &rest);
         }
     }
 
@@ -79,11 +114,8 @@ impl Logs {
             if pipe.ready(Interest::READABLE).await.is_err() {
                 return;
             }
-            let ended = {
-                let mut state = self.lock();
-                self.take(&mut state, index)
-            };
-            if ended {
+            let taken = self.take(&mut self.lock(), index);
+            if taken == Taken::End {
                 return;
             }
             // A function that never stops printing must not keep this thread from its other work.
@@ -91,29 +123,25 @@ impl Logs {
         }
     }
 
-    /// Takes one chunk of what lies in the pipe; says whether the stream has ended.
-    fn take(&self, state: &mut State, index: usize) -> bool {
+    /// Takes one chunk of what lies in the pipe.
+    fn take(&self, state: &mut State, index: usize) -> Taken {
         let Some((stream, pipe)) = self.streams.get(index) else {
-            return true;
+            return Taken::End;
         };
         let mut chunk = [0; CHUNK];
         match pipe.try_read(&mut chunk) {
             Ok(0) => {
-                let rest = state
-                    .partial
-                    .get_mut(index)
-                    .map(std::mem::take)
-                    .unwrap_or_default();
-                if !rest.is_empty() {
-                    self.tell(state.invocation, *stream, &rest);
-                }
-                true
+                self.tell_partial(state, index, *stream);
+                Taken::End
             }
             Ok(count) => {
                 self.cut(state, index, *stream, chunk.get(..count).unwrap_or_default());
-                false
+                Taken::Some
             }
-            Err(error) => error.kind() != ErrorKind::WouldBlock && error.kind() != ErrorKind::Interrupted,
+            Err(error) if error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::Interrupted => {
+                Taken::Nothing
+            }
+            Err(_) => Taken::End,
         }
     }
 
