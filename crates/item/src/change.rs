@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aloft_base::{TableName, Timestamp};
+use aloft_base::{InvocationId, TableName, Timestamp};
 
 use crate::Item;
 
@@ -52,6 +52,9 @@ pub struct Change {
     /// The record's place in the table's log. It grows with every change of a row, and (table, sequence) is the change's
     /// stable identity: a repeated delivery carries the same.
     pub sequence: u128,
+    /// The chain of events that the write belongs to, when a function's invocation made it: the invocation at the beginning
+    /// and how many events lie between that one and the invocation that wrote. So that loops are recognised.
+    pub lineage: Option<(InvocationId, u8)>,
 }
 
 impl Change {

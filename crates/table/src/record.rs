@@ -1,6 +1,12 @@
 //! A table's log: one record per write that changed its row, with both images, in the commit of the write.
+//!
+//! | field | value |
+//! |---|---|
+//! | 1, 2, 3 | the table's name, the row's keys, when |
+//! | 4, 5 | the image before, the image after; at least one of them |
+//! | 6, 7 | the chain's first invocation and the depth in it, when an invocation made the write |
 
-use aloft_base::{TableName, Timestamp};
+use aloft_base::{InvocationId, TableName, Timestamp};
 use aloft_codec::{Reader, Writer};
 use aloft_item::{Change, Item, Kind};
 use aloft_store::{Position, Record, Shard};
@@ -15,14 +21,14 @@ const FORMAT: u8 = 1;
 pub const LOG_SHARDS: u16 = 1;
 
 pub(crate) fn write(
-    table: &TableName,
+    table: &Table,
     keys: &Item,
     old: Option<&Bytes>,
     new: Option<&Bytes>,
     at: Timestamp,
 ) -> Bytes {
     let mut writer = Writer::new(FORMAT)
-        .text(1, table.as_str())
+        .text(1, table.description.name.as_str())
         .bytes(2, &write_item(keys))
         .u64(3, at.as_millis());
     if let Some(old) = old {
@@ -30,6 +36,9 @@ pub(crate) fn write(
     }
     if let Some(new) = new {
         writer = writer.bytes(5, new);
+    }
+    if let Some((root, depth)) = table.lineage {
+        writer = writer.u128(6, root.to_u128()).u64(7, depth.into());
     }
     writer.finish()
 }
@@ -64,6 +73,7 @@ impl Table {
 pub fn decode_change(record: &Record) -> Result<Change, Error> {
     let wrong = |reason: String| Error::corrupt(format!("log record {:?}", record.position), reason);
     let (mut table, mut keys, mut at, mut old, mut new) = (None, None, Timestamp::default(), None, None);
+    let (mut root, mut depth) = (None, 0);
     let mut read = || -> Result<(), aloft_codec::Error> {
         let mut fields = Reader::new(&record.value, FORMAT)?;
         while let Some(field) = fields.next()? {
@@ -73,6 +83,9 @@ pub fn decode_change(record: &Record) -> Result<Change, Error> {
                 3 => at = Timestamp::from_millis(field.u64()?),
                 4 => old = Some(read_item(&field.bytes())?),
                 5 => new = Some(read_item(&field.bytes())?),
+                6 => root = Some(InvocationId::from_u128(field.u128()?)),
+                // Too deep for the type is far too deep for delivery.
+                7 => depth = u8::try_from(field.u64()?).unwrap_or(u8::MAX),
                 _ => {}
             }
         }
@@ -98,5 +111,6 @@ pub fn decode_change(record: &Record) -> Result<Change, Error> {
         old,
         at,
         sequence,
+        lineage: root.map(|root| (root, depth)),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aloft_base::InvocationId;
 use aloft_item::{Item, MAX_ITEM_BYTES};
 use aloft_store::layout::Id;
 use aloft_store::{Entry, LogId};
@@ -17,12 +18,21 @@ pub struct Table {
     pub(crate) tables: Tables,
     pub(crate) id: Id,
     pub(crate) description: Arc<Description>,
+    /// What its writes' records say of where they came from.
+    pub(crate) lineage: Option<(InvocationId, u8)>,
 }
 
 impl Table {
     /// What it is.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// The same table, for the writes of an invocation: their records say to which chain of events they belong, by the
+    /// invocation at its beginning and how many events lie between. Without, nobody's invocation made them.
+    #[must_use]
+    pub fn caused_by(self, lineage: Option<(InvocationId, u8)>) -> Self {
+        Self { lineage, ..self }
     }
 
     /// The log of its changes.

@@ -106,6 +106,7 @@ impl Tables {
                     tables: self.clone(),
                     id,
                     description,
+                    lineage: None,
                 });
             }
         }
@@ -123,6 +124,7 @@ impl Tables {
             tables: self.clone(),
             id: binding.id,
             description,
+            lineage: None,
         })
     }
 

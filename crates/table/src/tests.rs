@@ -257,6 +257,22 @@ async fn every_write_that_changes_something_makes_one_record() {
 }
 
 #[tokio::test]
+async fn a_record_says_which_invocation_caused_the_write() {
+    let bench = Bench::new().await;
+    let table = bench.table("orders", None).await;
+    let key = item(json!({"id": {"S": "a"}}));
+    let root = aloft_base::InvocationId::from_u128(7);
+    let inside = table.clone().caused_by(Some((root, 3)));
+    inside.put(key.clone(), None).await.unwrap();
+    table.delete(&key, None).await.unwrap();
+    inside.update(&key, None, None).await.unwrap();
+    inside.clone().caused_by(None).delete(&key, None).await.unwrap();
+    let changes = bench.changes(table.log()).await;
+    let lineages: Vec<_> = changes.iter().map(|change| change.lineage).collect();
+    assert_eq!(lineages, [Some((root, 3)), None, Some((root, 3)), None]);
+}
+
+#[tokio::test]
 async fn old_changes_are_forgotten_step_by_step() {
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let store = Arc::new(Memory::new(clock.clone()));

@@ -135,7 +135,7 @@ impl Table {
         let inner = &self.tables.0;
         let value = new.map(write_item);
         let record = record::write(
-            &self.description.name,
+            self,
             keys,
             old.map(|entry| &entry.value),
             value.as_ref(),
