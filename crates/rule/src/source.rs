@@ -6,7 +6,7 @@
 //! `{"keys","new","old"}` in plain JSON. `subject` is the row's key: the hash key's value, and behind a `/` the range
 //! key's if there is one. Text is written as it is, with `%` and characters that a CloudEvent may not hold percent-encoded, and
 //! in a key of two parts a `/` inside a part is `%2F`, so that the parts can be told apart; numbers are written
-//! canonically, bytes as Base64. A subject longer than an attribute may be is left out: `data.keys` always holds the key.
+//! canonically, bytes as Base64. A change that an invocation made carries its lineage. A subject longer than an attribute may be is left out: `data.keys` always holds the key.
 
 use aloft_base::{TableName, Timestamp};
 use aloft_call::Event;
@@ -96,6 +96,10 @@ impl TableSource {
             }
             _ => event,
         };
+        let event = match change.lineage {
+            Some((root, depth)) => event.with_lineage(root, depth)?,
+            None => event,
+        };
         let mut data = Map::new();
         data.insert("keys".to_owned(), plain(&change.keys)?);
         for (name, image) in [("new", &change.new), ("old", &change.old)] {
@@ -155,7 +159,7 @@ fn key_text(value: &Value) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use aloft_base::{Region, SeededChance, SystemClock, Tenant};
+    use aloft_base::{InvocationId, Region, SeededChance, SystemClock, Tenant};
     use aloft_item::parse_item;
     use aloft_store::layout::Namespace;
     use aloft_store::{Memory, Position, Shard, Store};
@@ -166,6 +170,11 @@ mod tests {
 
     /// The table's source, and the record that a put of the row appends.
     async fn put(schema: Schema, row: Json) -> (TableSource, Record) {
+        put_by(None, schema, row).await
+    }
+
+    /// The same, of a put that an invocation made.
+    async fn put_by(lineage: Option<(InvocationId, u8)>, schema: Schema, row: Json) -> (TableSource, Record) {
         let clock = Arc::new(SystemClock);
         let store = Arc::new(Memory::new(clock.clone()));
         let tables = Tables::open(store.clone(), clock, Arc::new(SeededChance::new(1)))
@@ -179,6 +188,7 @@ mod tests {
             .ensure(&namespace, &"orders".parse().unwrap(), &schema)
             .await
             .unwrap();
+        let table = table.caused_by(lineage);
         table.put(parse_item(row).unwrap(), None).await.unwrap();
         let records = store
             .read_log(table.log(), Shard(0), Position::START, 2, 1 << 20)
@@ -219,6 +229,18 @@ mod tests {
             "a repeat is the same event"
         );
         assert_eq!(TableSource::event_of_any(&record).unwrap().event, event.event);
+    }
+
+    #[tokio::test]
+    async fn the_event_of_an_invocations_write_carries_its_lineage() {
+        let lineage = Some((InvocationId::from_u128(7), 3));
+        for lineage in [None, lineage] {
+            let row = json!({"id": {"S": "a"}});
+            let (source, record) = put_by(lineage, schema(KeyKind::S, None), row).await;
+            assert_eq!(source.event(&record).unwrap().event.lineage(), lineage);
+            let of_any = TableSource::event_of_any(&record).unwrap().event;
+            assert_eq!(of_any.lineage(), lineage);
+        }
     }
 
     #[tokio::test]
