@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, Region, Tenant};
-use aloft_call::{Caller, Principal};
+use aloft_base::{Chance, Clock, InvocationId, Region, Tenant};
+use aloft_call::{Caller, Lineage, Principal};
 use aloft_http::{Body, Handler, Refusal, Request, Response, collect};
 use aloft_observe::Metrics;
 use aloft_store::layout::Namespace;
@@ -87,7 +87,8 @@ impl Aws {
         })
     }
 
-    /// What answers where only this caller can ask.
+    /// What answers where only this caller can ask. A request with a [`Lineage`] among its extensions writes on behalf of
+    /// that chain of events.
     pub fn inside(&self, caller: Caller) -> Arc<dyn Handler> {
         Arc::new(Entry {
             aws: self.0.clone(),
@@ -153,6 +154,7 @@ impl Entry {
         body: Body,
         operation: &mut Option<Operation>,
     ) -> Result<Vec<u8>, Error> {
+        let lineage = self.lineage(head);
         let (caller, body) = match &self.door {
             Door::Inside(caller) => {
                 if let Ok(claim) = Claim::read(head) {
@@ -172,8 +174,20 @@ impl Entry {
             tables: &self.aws.tables,
             caller: &caller,
             namespace: &namespace,
+            lineage,
         };
         dynamodb::run(wanted, &context, Members::parse(&body)?).await
+    }
+
+    /// The chain that a request belongs to. Only the place where a function asks knows it; the edge's clients begin chains.
+    fn lineage(&self, head: &request::Parts) -> Option<(InvocationId, u8)> {
+        match &self.door {
+            Door::Inside(_) => {
+                let lineage = head.extensions.get::<Lineage>()?;
+                Some((lineage.root?, lineage.depth))
+            }
+            Door::Edge(_) => None,
+        }
     }
 
     /// Who asks, and the body, which is read only when the head is in order.

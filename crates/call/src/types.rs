@@ -74,6 +74,15 @@ pub struct Lineage {
 impl Lineage {
     /// The deepest chain that is delivered; what goes deeper is refused as a loop.
     pub const DEEPEST: u8 = 16;
+
+    /// The lineage of the events that the invocation `id` of this lineage causes: without a root it is the root itself.
+    #[must_use]
+    pub fn caused_by(self, id: InvocationId) -> Self {
+        Self {
+            root: Some(self.root.unwrap_or(id)),
+            depth: self.depth,
+        }
+    }
 }
 
 /// A W3C trace context (<https://www.w3.org/TR/trace-context/>).
@@ -161,6 +170,15 @@ pub trait Invoke: Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_invocation_is_the_root_of_what_it_causes() {
+        let [first, second] = [1, 2].map(InvocationId::from_u128);
+        let begun = Lineage::default().caused_by(first);
+        assert_eq!((begun.root, begun.depth), (Some(first), 0));
+        let deeper = Lineage { depth: 1, ..begun };
+        assert_eq!(deeper.caused_by(second), deeper);
+    }
 
     #[test]
     fn a_traceparent_reads_back_and_a_broken_one_is_nothing() {

@@ -15,7 +15,7 @@ mod tables;
 mod update_item;
 
 use aloft_access::{Action, Resource, decide};
-use aloft_base::TableName;
+use aloft_base::{InvocationId, TableName};
 use aloft_call::Caller;
 use aloft_store::layout::Namespace;
 use aloft_table::{Table, Tables};
@@ -129,6 +129,8 @@ pub(crate) struct Context<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) caller: &'a Caller,
     pub(crate) namespace: &'a Namespace,
+    /// The chain of events that writes belong to, when a function's invocation asks.
+    pub(crate) lineage: Option<(InvocationId, u8)>,
 }
 
 impl Context<'_> {
@@ -138,7 +140,8 @@ impl Context<'_> {
     }
 
     async fn table(&self, name: &TableName) -> Result<Table, Error> {
-        Ok(self.tables.table(self.namespace, name).await?)
+        let table = self.tables.table(self.namespace, name).await?;
+        Ok(table.caused_by(self.lineage))
     }
 
     /// A table's name in the region that the request was signed for.

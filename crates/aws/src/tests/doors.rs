@@ -1,5 +1,11 @@
 //! Who is let in where.
 
+use aloft_base::InvocationId;
+use aloft_call::Lineage;
+use aloft_store::layout::Namespace;
+use aloft_store::{Position, Shard, Store as _};
+use aloft_table::decode_change;
+
 use crate::Keys;
 
 use super::*;
@@ -199,6 +205,63 @@ async fn a_function_may_only_what_it_is_granted() {
         refusal["Message"],
         "function \"create\" may not write table \"orders\": change its access to  access = { orders = \"write\" }  in [functions.create] in aloft.toml"
     );
+}
+
+#[tokio::test]
+async fn writes_inside_carry_the_lineage_of_their_requests_and_writes_at_the_edge_never_do() {
+    let store = Arc::new(Memory::new(Arc::new(SystemClock)));
+    let wire = start_on(store.clone(), Trust::Loopback).await;
+    wire.done("CreateTable", create("orders", &[("id", "S")])).await;
+    let caller = Caller {
+        tenant: Tenant::local(),
+        region: Region::local(),
+        principal: Principal::Owner { key: "test".into() },
+    };
+    let root = Some(InvocationId::from_u128(7));
+    let (edge, inside) = (wire.aws.edge(Trust::Loopback), wire.aws.inside(caller));
+    for (door, lineage) in [
+        (&edge, Some(Lineage { root, depth: 3 })),
+        (&inside, None),
+        (&inside, Some(Lineage { root, depth: 3 })),
+    ] {
+        for (operation, input) in [
+            (
+                "PutItem",
+                json!({"TableName": "orders", "Item": {"id": {"S": "a"}}}),
+            ),
+            (
+                "DeleteItem",
+                json!({"TableName": "orders", "Key": {"id": {"S": "a"}}}),
+            ),
+        ] {
+            let mut request = http::Request::post("/")
+                .header("authorization", claim("us-east-1", "dynamodb"))
+                .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+                .body(full(input.to_string()))
+                .unwrap();
+            lineage.map(|lineage| request.extensions_mut().insert(lineage));
+            assert_eq!(door.handle(request).await.status(), StatusCode::OK);
+        }
+    }
+    let namespace = Namespace {
+        tenant: Tenant::local(),
+        region: Region::local(),
+    };
+    let table = wire
+        .tables
+        .table(&namespace, &"orders".parse().unwrap())
+        .await
+        .unwrap();
+    let records = store
+        .read_log(table.log(), Shard(0), Position::START, 10, 1 << 20)
+        .await
+        .unwrap();
+    let lineages: Vec<_> = records
+        .iter()
+        .map(|record| decode_change(record).unwrap().lineage)
+        .collect();
+    let known = root.map(|root| (root, 3));
+    assert_eq!(lineages, [None, None, None, None, known, known]);
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ const VALIDATION: &str = "com.amazon.coral.validate#ValidationException";
 /// A wire that listens, and a client of it.
 struct Wire {
     aws: Aws,
+    tables: Tables,
     metrics: Metrics,
     client: Client,
     tasks: Tasks,
@@ -71,18 +72,16 @@ fn claim(region: &str, service: &str) -> String {
 
 /// A wire behind the door for everybody.
 async fn start(trust: Trust) -> Wire {
+    start_on(Arc::new(Memory::new(Arc::new(SystemClock))), trust).await
+}
+
+async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
     let clock = Arc::new(ManualClock::new(NOW));
     let chance = Arc::new(SeededChance::new(7));
     let metrics = Metrics::new();
-    let tables = Tables::open(
-        Arc::new(Memory::new(Arc::new(SystemClock))),
-        clock.clone(),
-        chance.clone(),
-    )
-    .await
-    .unwrap();
+    let tables = Tables::open(store, clock.clone(), chance.clone()).await.unwrap();
     let aws = Aws::new(Parts {
-        tables,
+        tables: tables.clone(),
         region: Region::local(),
         clock,
         chance,
@@ -92,6 +91,7 @@ async fn start(trust: Trust) -> Wire {
     let client = listen(aws.edge(trust), &tasks).await;
     Wire {
         aws,
+        tables,
         metrics,
         client,
         tasks,

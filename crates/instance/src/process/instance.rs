@@ -11,6 +11,7 @@ use aloft_sandbox::{Exit, Sandbox};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::lineage::Causes;
 use super::logs::Logs;
 use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Job, Reply, decode_http, encode_event, encode_http};
 use crate::runtime::{Called, Instance};
@@ -19,36 +20,17 @@ use crate::runtime::{Called, Instance};
 const PAYLOAD_LIMIT: usize = 6 << 20;
 
 pub(super) struct ProcessInstance {
-    version: Arc<Version>,
-    caller: Caller,
-    sandbox: Sandbox,
-    exchange: Arc<Exchange>,
-    tasks: Tasks,
-    logs: Arc<Logs>,
-    clock: Arc<dyn Clock>,
+    pub(super) version: Arc<Version>,
+    pub(super) caller: Caller,
+    pub(super) sandbox: Sandbox,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) tasks: Tasks,
+    pub(super) logs: Arc<Logs>,
+    pub(super) causes: Causes,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl ProcessInstance {
-    pub(super) fn new(
-        version: Arc<Version>,
-        caller: Caller,
-        sandbox: Sandbox,
-        exchange: Arc<Exchange>,
-        tasks: Tasks,
-        logs: Arc<Logs>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            version,
-            caller,
-            sandbox,
-            exchange,
-            tasks,
-            logs,
-            clock,
-        }
-    }
-
     /// Waits for the process's end, before the code was loaded.
     pub(super) async fn exit_before_loaded(&self) -> Fault {
         match self.exit_fault().await {
@@ -136,6 +118,7 @@ impl ProcessInstance {
             bytes: (0, 0),
             is_reusable: true,
         };
+        self.causes.begin(&call);
         let (body, is_http) = match self.payload(call).await {
             Ok(payload) => payload,
             Err(fault) => return not_run(fault),

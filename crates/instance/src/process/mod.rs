@@ -2,6 +2,7 @@
 
 mod environment;
 mod instance;
+mod lineage;
 mod logs;
 mod python;
 mod start;

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use super::Services;
 use super::environment::environment;
 use super::instance::ProcessInstance;
+use super::lineage::{Causes, Stamped};
 use super::logs::Logs;
 use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Init, RuntimeApi};
 use crate::runtime::{Runtime, Started};
@@ -198,6 +199,11 @@ impl ProcessRuntime {
             Arc::new(RuntimeApi::new(exchange.clone(), &arn)),
             &tasks,
         );
+        let causes = Causes::default();
+        let stamped = Stamped {
+            services: self.services.handler(caller.clone()),
+            causes: causes.clone(),
+        };
         let services_limits = Limits {
             // A request is DynamoDB's 16 MiB at most; together they bound what one function makes the platform hold.
             connections: 32,
@@ -205,12 +211,7 @@ impl ProcessRuntime {
             drain: Duration::ZERO,
             ..Limits::default()
         };
-        aloft_http::serve(
-            services?,
-            services_limits,
-            self.services.handler(caller.clone()),
-            &tasks,
-        );
+        aloft_http::serve(services?, services_limits, Arc::new(stamped), &tasks);
         let logs = Arc::new(Logs::new(
             self.clock.clone(),
             self.feed.clone(),
@@ -224,15 +225,16 @@ impl ProcessRuntime {
             Ok::<(), Infallible>(())
         });
         let (exchange, clock) = (exchange.clone(), self.clock.clone());
-        Ok(ProcessInstance::new(
+        Ok(ProcessInstance {
             version,
             caller,
-            started.sandbox,
+            sandbox: started.sandbox,
             exchange,
             tasks,
             logs,
+            causes,
             clock,
-        ))
+        })
     }
 }
 
