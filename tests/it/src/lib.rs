@@ -16,6 +16,7 @@ mod commands;
 mod faults;
 mod harness;
 mod limits;
+mod loops;
 mod orders;
 mod page;
 mod reload;
