@@ -6,7 +6,8 @@
 //! `{"keys","new","old"}` in plain JSON. `subject` is the row's key: the hash key's value, and behind a `/` the range
 //! key's if there is one. Text is written as it is, with `%` and characters that a CloudEvent may not hold percent-encoded, and
 //! in a key of two parts a `/` inside a part is `%2F`, so that the parts can be told apart; numbers are written
-//! canonically, bytes as Base64. A change that an invocation made carries its lineage. A subject longer than an attribute may be is left out: `data.keys` always holds the key.
+//! canonically, bytes as Base64. A subject longer than an attribute may be is left out: `data.keys` always holds the key. A
+//! change that an invocation made carries its lineage.
 
 use aloft_base::{TableName, Timestamp};
 use aloft_call::Event;
