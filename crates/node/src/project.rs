@@ -156,10 +156,12 @@ impl Project {
                 .ensure(&parts.namespace, name, &schema(table))
                 .await?;
         }
-        // Rules before routes: what the first request writes is already seen.
-        parts.rules.apply(self.rules(&definition).await?).await?;
+        // Functions before rules: what a rule finds in its log is delivered at once, and a function that is not there yet
+        // would be a final failure.
         parts.catalogue.replace(versions);
         parts.controller.retire_replaced();
+        // Rules before routes: what the first request writes is already seen.
+        parts.rules.apply(self.rules(&definition).await?).await?;
         let routes = definition.routes.iter().map(|route| route.pattern.to_string());
         let files = definition
             .files
