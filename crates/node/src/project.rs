@@ -66,7 +66,8 @@ impl Project {
         })
     }
 
-    /// Turns the project into what runs. On an error nothing has changed but tables that are new.
+    /// Turns the project into what runs. On an error the former routes stay; tables that are new stay, too,
+    /// and functions when only the rules could not be applied.
     pub(crate) async fn load(&self) -> Result<(), Error> {
         let _turning = self.turning.lock().await;
         self.turn().await
