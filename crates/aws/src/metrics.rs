@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aloft_observe::Metrics;
+use aloft_observe::{Histograms, Metrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -38,21 +38,15 @@ pub(crate) struct Declared {
 
 impl Declared {
     pub(crate) fn register(metrics: &Metrics) -> Self {
-        let requests = Family::<ByOutcome, Counter>::default();
-        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
-        let duration = Family::<ByOperation, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
-        metrics.register(|registry| {
-            registry.register(
-                "aws_requests",
-                "Requests on the AWS wire that were answered, by operation and outcome (ok, or the error's code)",
-                requests.clone(),
-            );
-            registry.register(
-                "aws_request_seconds",
-                "How long requests on the AWS wire took that were done, from the head's arrival to the answer's",
-                duration.clone(),
-            );
-        });
+        let requests: Family<ByOutcome, Counter> = metrics.declare(
+            "aloft_aws_requests",
+            "Requests on the AWS wire that were answered, by operation and outcome (ok, or the error's code)",
+        );
+        let duration: Histograms<ByOperation> = metrics.histograms(
+            "aloft_aws_request_seconds",
+            "How long requests on the AWS wire took that were done, from the head's arrival to the answer's",
+            &BUCKETS,
+        );
         let handles = |operation: &Operation| {
             let name = operation.name();
             let ok = requests.get_or_create_owned(&ByOutcome {

@@ -1,7 +1,7 @@
 //! The controller's metrics. Labels are bounded: functions that are defined, and the faults' words.
 
 use aloft_base::FunctionName;
-use aloft_observe::Metrics;
+use aloft_observe::{Histograms, Metrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,7 +23,7 @@ struct ByOutcome {
 #[derive(Debug, Clone)]
 pub(crate) struct Declared {
     invocations: Family<ByOutcome, Counter>,
-    duration: Family<ByFunction, Histogram, fn() -> Histogram>,
+    duration: Histograms<ByFunction>,
     cold_starts: Family<ByFunction, Counter>,
     instances: Family<ByFunction, Gauge>,
 }
@@ -35,36 +35,22 @@ const DURATION_BUCKETS: [f64; 14] = [
 
 impl Declared {
     pub(crate) fn register(metrics: &Metrics) -> Self {
-        let histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS);
-        let declared = Self {
-            invocations: Family::default(),
-            duration: Family::new_with_constructor(histogram),
-            cold_starts: Family::default(),
-            instances: Family::default(),
-        };
-        metrics.register(|registry| {
-            registry.register(
-                "function_invocations",
+        Self {
+            invocations: metrics.declare(
+                "aloft_function_invocations",
                 "Calls that ended, by function and outcome (ok, or the fault's word)",
-                declared.invocations.clone(),
-            );
-            registry.register(
-                "function_run_seconds",
+            ),
+            duration: metrics.histograms(
+                "aloft_function_run_seconds",
                 "How long the code of calls ran, without waiting and loading",
-                declared.duration.clone(),
-            );
-            registry.register(
-                "function_cold_starts",
+                &DURATION_BUCKETS,
+            ),
+            cold_starts: metrics.declare(
+                "aloft_function_cold_starts",
                 "Calls for which an instance was started",
-                declared.cold_starts.clone(),
-            );
-            registry.register(
-                "function_instances",
-                "Instances that are loaded",
-                declared.instances.clone(),
-            );
-        });
-        declared
+            ),
+            instances: metrics.declare("aloft_function_instances", "Instances that are loaded"),
+        }
     }
 
     /// The handles of one function, looked up once, so that a warm call takes no shared lock.

@@ -20,7 +20,7 @@ struct ByReason {
 }
 
 /// What deliveries count, of all rules.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     delivered: Family<ByRule, Counter>,
     failed: Family<ByRule, Counter>,
@@ -31,30 +31,18 @@ pub struct Metrics {
 impl Metrics {
     /// Declares the metrics.
     pub fn register(registry: &Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(|to| {
-            to.register(
-                "delivery_delivered",
-                "Events that a rule's target took",
-                metrics.delivered.clone(),
-            );
-            to.register(
-                "delivery_failed_attempts",
-                "Attempts that failed, by rule",
-                metrics.failed.clone(),
-            );
-            to.register(
-                "delivery_retries",
+        Self {
+            delivered: registry.declare("aloft_delivery_delivered", "Events that a rule's target took"),
+            failed: registry.declare("aloft_delivery_failed_attempts", "Attempts that failed, by rule"),
+            retries: registry.declare(
+                "aloft_delivery_retries",
                 "Attempts that were put off to a later time",
-                metrics.retries.clone(),
-            );
-            to.register(
-                "delivery_dead_letters",
+            ),
+            dead: registry.declare(
+                "aloft_delivery_dead_letters",
                 "Events that were given up, by rule and reason",
-                metrics.dead.clone(),
-            );
-        });
-        metrics
+            ),
+        }
     }
 
     /// The handles of one rule, looked up once.
@@ -62,13 +50,18 @@ impl Metrics {
         let by_rule = ByRule {
             rule: rule.to_owned(),
         };
-        RuleMetrics {
+        let metrics = RuleMetrics {
             delivered: self.delivered.get_or_create_owned(&by_rule),
             failed: self.failed.get_or_create_owned(&by_rule),
             retries: self.retries.get_or_create_owned(&by_rule),
             dead: self.dead.clone(),
             rule: rule.to_owned(),
+        };
+        // So that each series begins with a zero: the first dead letter is an increase that an alert sees.
+        for reason in Reason::ALL {
+            metrics.dead_of(reason);
         }
+        metrics
     }
 }
 

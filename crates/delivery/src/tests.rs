@@ -104,7 +104,7 @@ impl Kit {
             steps: Mutex::default(),
             seen: watch::Sender::default(),
         });
-        let metrics = Metrics::default().of("receipt");
+        let metrics = Metrics::register(&aloft_observe::Metrics::new()).of("receipt");
         Self {
             store,
             ground,

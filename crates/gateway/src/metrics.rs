@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aloft_observe::Metrics;
+use aloft_observe::{Histograms, Metrics};
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -29,29 +29,22 @@ const BUCKETS: [f64; 14] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Declared {
     requests: Family<ByStatus, Counter>,
-    duration: Family<ByRoute, Histogram, fn() -> Histogram>,
+    duration: Histograms<ByRoute>,
 }
 
 impl Declared {
     pub(crate) fn register(metrics: &Metrics) -> Self {
-        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
-        let declared = Self {
-            requests: Family::default(),
-            duration: Family::new_with_constructor(histogram),
-        };
-        metrics.register(|registry| {
-            registry.register(
-                "http_requests",
+        Self {
+            requests: metrics.declare(
+                "aloft_http_requests",
                 "Requests to the application, by route (or files, none) and status class",
-                declared.requests.clone(),
-            );
-            registry.register(
-                "http_request_seconds",
+            ),
+            duration: metrics.histograms(
+                "aloft_http_request_seconds",
                 "From a request's head until its answer's head, by route (or files, none)",
-                declared.duration.clone(),
-            );
-        });
-        declared
+                &BUCKETS,
+            ),
+        }
     }
 
     /// The handles of one route, looked up once, so that a request takes no lock that all share.

@@ -1,7 +1,7 @@
 //! Metrics, and the feed of what happens.
 //!
 //! - [`Metrics`] is the registry that `/_aloft/metrics` renders in Prometheus' text format. Each crate declares its own
-//!   metrics in its `metrics.rs` and registers them here.
+//!   metrics here, in its `metrics.rs`; [`Metrics::of_node`] begins with those of the process and of the feed.
 //! - [`Feed`] carries [`Notice`]s: builds, invocations (each one's metering record), log lines, reloads. The terminal, the
 //!   JSON lines of `aloft dev --json` and `aloft logs` all read it. Publishing never waits and takes no lock that two calls
 //!   share for long: a notice that finds the feed's queue full is dropped and counted, because a function must never be
@@ -15,7 +15,8 @@
 mod feed;
 mod metrics;
 mod notice;
+mod process;
 
 pub use feed::{Feed, Missed, Subscription};
-pub use metrics::Metrics;
+pub use metrics::{Buckets, Histograms, Metrics};
 pub use notice::{Build, Invocation, Line, Notice, Reload, Stream};

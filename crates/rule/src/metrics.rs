@@ -1,5 +1,7 @@
 //! What rules count. Labels are bounded: rules that are defined.
 
+use std::sync::atomic::AtomicU64;
+
 use aloft_delivery::RuleMetrics;
 use aloft_observe::Metrics as Registry;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,37 +9,42 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+type Seconds = Gauge<f64, AtomicU64>;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByRule {
     rule: String,
 }
 
 /// What rules count, and what their deliveries do.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     deliveries: aloft_delivery::Metrics,
     matched: Family<ByRule, Counter>,
     behind: Family<ByRule, Gauge>,
-    lag_ms: Family<ByRule, Gauge>,
+    lag: Family<ByRule, Seconds>,
     trimmed: Counter,
 }
 
 impl Metrics {
     /// Declares the metrics, and those of deliveries.
     pub fn register(registry: &Registry) -> Self {
-        let metrics = Self {
+        Self {
             deliveries: aloft_delivery::Metrics::register(registry),
-            ..Self::default()
-        };
-        registry.register(|to| {
-            to.register("rule_matched", "Events that a rule's pattern wants", metrics.matched.clone());
-            let behind = "Records that a rule has read and not put behind its cursor; at most 256, more wait in the log";
-            to.register("rule_behind_records", behind, metrics.behind.clone());
-            let lag = "Age in milliseconds of the oldest record that a rule has read and not put behind its cursor";
-            to.register("rule_lag_milliseconds", lag, metrics.lag_ms.clone());
-            to.register("rule_log_trimmed_records", "Records that no rule needs and that were removed", metrics.trimmed.clone());
-        });
-        metrics
+            matched: registry.declare("aloft_rule_matched", "Events that a rule's pattern wants"),
+            behind: registry.declare(
+                "aloft_rule_behind_records",
+                "Records that a rule has read and not put behind its cursor; at most 256, more wait in the log",
+            ),
+            lag: registry.declare(
+                "aloft_rule_lag_seconds",
+                "Age of the oldest record that a rule has read and not put behind its cursor",
+            ),
+            trimmed: registry.declare(
+                "aloft_rule_log_trimmed_records",
+                "Records that no rule needs and that were removed",
+            ),
+        }
     }
 
     pub(crate) fn of(&self, rule: &str) -> Counts {
@@ -48,7 +55,7 @@ impl Metrics {
             deliveries: self.deliveries.of(rule),
             matched: self.matched.get_or_create_owned(&by_rule),
             behind: self.behind.get_or_create_owned(&by_rule),
-            lag_ms: self.lag_ms.get_or_create_owned(&by_rule),
+            lag: self.lag.get_or_create_owned(&by_rule),
         }
     }
 
@@ -63,5 +70,5 @@ pub(crate) struct Counts {
     pub(crate) deliveries: RuleMetrics,
     pub(crate) matched: Counter,
     pub(crate) behind: Gauge,
-    pub(crate) lag_ms: Gauge,
+    pub(crate) lag: Seconds,
 }

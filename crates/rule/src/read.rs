@@ -178,9 +178,7 @@ impl Reader {
         self.counts
             .behind
             .set(i64::try_from(at.window.len()).unwrap_or(i64::MAX));
-        self.counts
-            .lag_ms
-            .set(i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
+        self.counts.lag.set(lag.as_secs_f64());
     }
 
     /// Reads as long as there is something to read and room for it.

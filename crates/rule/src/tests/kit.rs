@@ -268,7 +268,10 @@ impl Kit {
             is_off: AtomicBool::new(false),
         });
         let chance = Arc::new(SeededChance::new(11));
-        let (script, metrics) = (Arc::new(Script::default()), Metrics::default());
+        let (script, metrics) = (
+            Arc::new(Script::default()),
+            Metrics::register(&aloft_observe::Metrics::new()),
+        );
         let config = Config {
             drain: Duration::from_secs(2),
             ..Config::default()
