@@ -130,7 +130,7 @@ impl Project {
 
     fn look(&self) -> bool {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        changed.extend(self.watch.changed(&self.root));
+        changed.extend(self.watch.changed());
         if !changed.is_empty() {
             self.is_stale.store(true, Ordering::SeqCst);
         }
@@ -138,14 +138,15 @@ impl Project {
     }
 
     async fn turn(&self) -> Result<(), Error> {
+        // The file that is read here is watched from the beginning, and the folders before they are built, so that what
+        // changes meanwhile is seen afterwards.
         let definition = self.definition()?;
-        // Watched first, so that what changes during the build is seen after it.
         let folders: BTreeSet<PathBuf> = definition
             .functions
             .values()
             .map(|f| self.root.join(&f.source))
             .collect();
-        self.watch.follow(&self.root, &folders);
+        self.watch.follow(folders);
         let mut versions = Vec::new();
         for (name, function) in &definition.functions {
             versions.push(self.version(name, function).await?);

@@ -1,6 +1,9 @@
 //! The loop of a developer: edit, ask, see.
 
-use crate::harness::{Platform, Project, get};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::harness::{Platform, Project, get, wait_for};
 
 const DEFINITION: &str = r#"
 [project]
@@ -102,4 +105,76 @@ fn a_broken_definition_leaves_the_former_one_running() {
     project.write("aloft.toml", &DEFINITION.replace("GET /hello", "GET /hallo"));
     assert_eq!(get(&platform.url("/hallo")).is(200).text(), "one");
     get(&platform.url("/hello")).refusal(&[404]);
+}
+
+/// An interpreter that compiles when it is told to. Nothing else of it is needed: no function runs here.
+const SLOW_PYTHON: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+case "$*" in
+*compileall*)
+    touch "$here/compiling"
+    while [ -e "$here/hold" ]; do sleep 0.01; done
+    ;;
+*)
+    echo '{"major":3,"minor":29,"micro":0,"executable":"'"$0"'","prefixes":["/usr"]}'
+    ;;
+esac
+"#;
+
+/// Neither a request nor another edit comes to the rescue: what changes during a build is built after it.
+#[test]
+fn an_edit_during_a_build_is_built_too() {
+    let project = Project::new(&[
+        ("aloft.toml", DEFINITION),
+        ("functions/hello.py", &hello("one")),
+        ("functions/words.py", WORDS),
+        ("programs/python3", SLOW_PYTHON),
+    ]);
+    let programs = project.folder().join("programs");
+    let executable = Permissions::from_mode(0o755);
+    std::fs::set_permissions(programs.join("python3"), executable).unwrap();
+    let platform = project.dev().programs(programs.clone()).start();
+
+    project.write("programs/hold", "");
+    std::fs::remove_file(programs.join("compiling")).unwrap();
+    project.write("functions/hello.py", &hello("two"));
+    wait_for("the build has begun", || {
+        programs.join("compiling").exists().then_some(())
+    });
+    project.write("functions/words.py", "def say(text):\n    return \"late\"\n");
+    std::fs::remove_file(programs.join("hold")).unwrap();
+    platform.event("a reload with the later edit", |event| {
+        event["event"] == "reload" && event["ok"] == true && event["changed"].to_string().contains("words.py")
+    });
+    let artifacts = std::fs::read_dir(project.data().join("artifacts")).unwrap();
+    let is_built = artifacts
+        .flatten()
+        .filter_map(|artifact| std::fs::read_to_string(artifact.path().join("words.py")).ok())
+        .any(|text| text.contains("late"));
+    assert!(is_built, "the reload ran what was there before the edit");
+}
+
+/// Also for a source below other folders, which are none of the project's business but for the way they are.
+#[test]
+fn a_source_folder_may_go_and_come_back() {
+    let definition = DEFINITION.replace("\"functions\"", "\"services/hello/functions\"");
+    let project = Project::new(&[
+        ("aloft.toml", &definition),
+        ("services/hello/functions/hello.py", &hello("one")),
+        ("services/hello/functions/words.py", WORDS),
+    ]);
+    let platform = project.start();
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "one");
+    std::fs::remove_dir_all(project.folder().join("services/hello")).unwrap();
+    platform.event("a reload that fails", |event| {
+        event["event"] == "reload" && event["ok"] == false && event.to_string().contains("services/hello")
+    });
+    assert_eq!(
+        get(&platform.url("/hello")).is(200).text(),
+        "one",
+        "what ran goes on"
+    );
+    project.write("services/hello/functions/words.py", WORDS);
+    project.write("services/hello/functions/hello.py", &hello("two"));
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "two");
 }

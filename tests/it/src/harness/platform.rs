@@ -25,6 +25,8 @@ pub(crate) struct Dev {
     project: PathBuf,
     data: PathBuf,
     more: Vec<String>,
+    /// A folder of programs that come before those of the machine.
+    programs: Option<PathBuf>,
 }
 
 impl Dev {
@@ -34,7 +36,14 @@ impl Dev {
             project: project.into(),
             data: data.into(),
             more: Vec::new(),
+            programs: None,
         }
+    }
+
+    /// With the programs of this folder before those of the machine.
+    pub(crate) fn programs(mut self, folder: PathBuf) -> Self {
+        self.programs = Some(folder);
+        self
     }
 
     /// With these arguments besides.
@@ -68,6 +77,11 @@ impl Dev {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some(folder) = self.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(folders).unwrap());
+        }
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
