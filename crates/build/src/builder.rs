@@ -12,6 +12,7 @@ use aloft_observe::{Build, Feed, Notice};
 use tokio::sync::oneshot;
 
 use crate::artifact::{Content, hash_of, open_to_all};
+use crate::metrics::Metrics;
 use crate::{Error, python};
 
 /// What is to be built.
@@ -32,6 +33,7 @@ pub struct Builder {
     chance: Arc<dyn Chance>,
     tasks: Tasks,
     feed: Feed,
+    metrics: Metrics,
 }
 
 impl Builder {
@@ -43,6 +45,7 @@ impl Builder {
         chance: Arc<dyn Chance>,
         tasks: Tasks,
         feed: Feed,
+        metrics: &aloft_observe::Metrics,
     ) -> Self {
         let (artifacts, requirements) = (data.join("artifacts"), cache.join("requirements"));
         Self {
@@ -52,6 +55,7 @@ impl Builder {
             chance,
             tasks,
             feed,
+            metrics: Metrics::register(metrics),
         }
     }
 
@@ -68,13 +72,9 @@ impl Builder {
         let task = self.artifacts.join(&hash);
         if !task.is_dir() {
             let began = self.clock.instant();
-            let new = self.beside(&task);
-            let (copy_to, about) = (new.clone(), source.folder.clone());
-            self.blocking(move || copy_whole(&content, &copy_to, &about))
-                .await?;
-            // A file that does not compile is the function's own matter: its error is told when the code is loaded.
-            python::compile(interpreter, &new).await;
-            self.finish(&new, &task).await?;
+            let copied = self.copy(content, source, interpreter, &task).await;
+            self.metrics.code.ended(copied.is_ok(), self.since(began));
+            copied?;
             let message = format!("{} is ready for {}", source.folder.display(), interpreter.runtime);
             self.tell(source.folder.display().to_string(), message, began);
         }
@@ -128,17 +128,47 @@ impl Builder {
             format!("installing the requirements for {}", interpreter.runtime),
             began,
         );
-        let new = self.beside(&folder);
         let progress = |line: String| self.tell(subject.clone(), line, began);
-        if let Err(error) = python::install(interpreter, list, &new, &self.requirements, &progress).await {
+        let installed = self.install(list, interpreter, &folder, &progress).await;
+        self.metrics
+            .requirements
+            .ended(installed.is_ok(), self.since(began));
+        installed?;
+        self.tell(subject, "the requirements are installed".to_owned(), began);
+        Ok(folder)
+    }
+
+    async fn copy(
+        &self,
+        content: Content,
+        source: &Source,
+        interpreter: &Interpreter,
+        task: &Path,
+    ) -> Result<(), Error> {
+        let new = self.beside(task);
+        let (copy_to, about) = (new.clone(), source.folder.clone());
+        self.blocking(move || copy_whole(&content, &copy_to, &about))
+            .await?;
+        // A file that does not compile is the function's own matter: its error is told when the code is loaded.
+        python::compile(interpreter, &new).await;
+        self.finish(&new, task).await
+    }
+
+    async fn install(
+        &self,
+        list: &Path,
+        interpreter: &Interpreter,
+        folder: &Path,
+        progress: &(dyn Fn(String) + Sync),
+    ) -> Result<(), Error> {
+        let new = self.beside(folder);
+        if let Err(error) = python::install(interpreter, list, &new, &self.requirements, progress).await {
             // There may be nothing yet to remove.
             let _ = tokio::fs::remove_dir_all(&new).await;
             return Err(error);
         }
         python::compile(interpreter, &new).await;
-        self.finish(&new, &folder).await?;
-        self.tell(subject, "the requirements are installed".to_owned(), began);
-        Ok(folder)
+        self.finish(&new, folder).await
     }
 
     /// A new folder's name beside its later place.
@@ -160,8 +190,7 @@ impl Builder {
     }
 
     fn tell(&self, subject: String, message: String, began: std::time::Instant) {
-        let took = self.clock.instant().duration_since(began);
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let took_ms = u64::try_from(self.since(began).as_millis()).unwrap_or(u64::MAX);
         self.feed.publish(Notice::Build(Build {
             at: self.clock.now(),
             subject,
@@ -169,6 +198,10 @@ impl Builder {
             message,
             took_ms,
         }));
+    }
+
+    fn since(&self, began: std::time::Instant) -> Duration {
+        self.clock.instant().duration_since(began)
     }
 
     /// Runs what reads and writes many files apart from the threads that answer requests.

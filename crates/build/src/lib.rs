@@ -18,6 +18,7 @@
 mod artifact;
 mod builder;
 mod error;
+mod metrics;
 mod python;
 
 pub use builder::{Builder, Source};

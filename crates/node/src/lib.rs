@@ -12,6 +12,7 @@ mod address;
 mod config;
 mod edge;
 mod error;
+mod metrics;
 mod node;
 mod project;
 mod services;

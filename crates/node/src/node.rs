@@ -25,6 +25,7 @@ use aloft_table::Tables;
 use tokio::net::TcpListener;
 
 use crate::edge::{Application, Services};
+use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
 use crate::services::Inside;
 use crate::upkeep;
@@ -66,14 +67,16 @@ impl Node {
             &aloft_store_embedded::Config::default(),
             time.clock.clone(),
         )?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = Arc::new(store);
+        let metrics = Metrics::of_node(&feed);
+        store.declare(&metrics);
+        let store: Arc<dyn Store> = store;
         // Ports are taken before work is done, so that a taken one is told at once.
         let (app, api) = (bind(config.app).await?, bind(config.api).await?);
         let namespace = Namespace {
             tenant: Tenant::local(),
             region: Region::local(),
         };
-        let metrics = Metrics::new();
 
         let tables = Tables::open(store.clone(), time.clock.clone(), time.chance.clone()).await?;
         let aws = Aws::new(aloft_aws::Parts {
@@ -125,6 +128,7 @@ impl Node {
             time.chance.clone(),
             tasks.clone(),
             feed.clone(),
+            &metrics,
         );
         let parts = Parts {
             namespace: namespace.clone(),
@@ -136,6 +140,7 @@ impl Node {
             gateway: gateway.clone(),
             tables,
             rules: rules.clone(),
+            reloads: Reloads::register(&metrics),
         };
         let project = Arc::new(Project::new(
             config.project.clone(),

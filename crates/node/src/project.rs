@@ -21,6 +21,7 @@ use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
 use tokio::sync::OnceCell;
 
 use crate::Error;
+use crate::metrics::Reloads;
 use crate::watch::Watch;
 
 /// What a project is turned into.
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) tables: Tables,
     pub(crate) rules: Rules,
+    pub(crate) reloads: Reloads,
 }
 
 /// A project that is followed.
@@ -89,7 +91,10 @@ impl Project {
                 changed.clone()
             };
             // A client that goes away cancels this: only what was turned to the end is forgotten.
+            let began = self.parts.clock.instant();
             let error = self.turn().await.err().map(|error| error.to_string());
+            let took = self.parts.clock.instant().duration_since(began);
+            self.parts.reloads.ended(error.is_none(), took);
             self.changed
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

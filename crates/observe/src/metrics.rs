@@ -57,6 +57,11 @@ impl Metrics {
         self.register(name, help, M::default())
     }
 
+    /// Declares a histogram without labels, with these buckets.
+    pub fn histogram(&self, name: &'static str, help: &'static str, buckets: &'static [f64]) -> Histogram {
+        self.register(name, help, Buckets(buckets).new_metric())
+    }
+
     /// Declares a family of histograms with these buckets.
     pub fn histograms<Labels>(
         &self,

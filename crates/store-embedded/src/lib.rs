@@ -49,6 +49,7 @@ mod committer;
 mod config;
 mod disk;
 mod folder;
+mod metrics;
 mod store;
 
 #[cfg(test)]

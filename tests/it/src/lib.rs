@@ -17,6 +17,7 @@ mod faults;
 mod harness;
 mod limits;
 mod loops;
+mod metrics;
 mod orders;
 mod page;
 mod reload;

@@ -27,15 +27,20 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     path
 }
 
+/// The tree.
+pub(crate) fn root() -> PathBuf {
+    told("ALOFT_TEST_ROOT")
+}
+
 /// A project of the tree's `examples/`.
 pub(crate) fn example(name: &str) -> PathBuf {
-    told("ALOFT_TEST_ROOT").join("examples").join(name)
+    root().join("examples").join(name)
 }
 
 /// Runs a script of `tests/it/python/` to its end, with `chromium`, `chromedriver` and `aws` named in its
 /// environment and nothing of the tester's own AWS configuration; its failure is the test's.
 pub(crate) fn script(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Finished {
-    let file = told("ALOFT_TEST_ROOT").join("tests/it/python").join(name);
+    let file = root().join("tests/it/python").join(name);
     let mut command = Command::new(tool("python3"));
     command.arg(file).args(arguments);
     command

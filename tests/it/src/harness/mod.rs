@@ -8,7 +8,7 @@ mod project;
 mod raw;
 
 pub(crate) use client::{Answer, call, get, send, try_call};
-pub(crate) use environment::{example, script, tool};
+pub(crate) use environment::{example, root, script, tool};
 pub(crate) use platform::{Dev, Platform};
 pub(crate) use process::{Finished, aloft, run};
 pub(crate) use project::Project;
