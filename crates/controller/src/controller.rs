@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use aloft_base::{Clock, FunctionName, Tasks};
@@ -48,8 +48,9 @@ pub(crate) struct Inner {
     feed: Feed,
     metrics: Declared,
     pools: ArcSwap<BTreeMap<FunctionName, Arc<Pool>>>,
-    /// Held while `pools` is replaced; never on a warm call's way.
-    changing: Mutex<()>,
+    /// The pools that were replaced and still run something, which keeps them alive. Held while `pools` is replaced; never
+    /// on a warm call's way.
+    retired: Mutex<Vec<Weak<Pool>>>,
     is_draining: AtomicBool,
     /// Told whenever an instance or a call has ended, for whoever drains.
     pub(crate) settled: Notify,
@@ -103,7 +104,7 @@ impl Controller {
             feed,
             metrics: Declared::register(metrics),
             pools: ArcSwap::default(),
-            changing: Mutex::new(()),
+            retired: Mutex::default(),
             is_draining: AtomicBool::new(false),
             settled: Notify::new(),
         }))
@@ -112,8 +113,8 @@ impl Controller {
     /// Retires the pools whose version is no longer the catalogue's. Called after the catalogue was replaced.
     pub fn retire_replaced(&self) {
         let inner = &self.0;
-        let _changing = inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (kept, retired): (BTreeMap<_, _>, BTreeMap<_, _>) = inner
+        let mut retired = inner.retired();
+        let (kept, replaced): (BTreeMap<_, _>, BTreeMap<_, _>) = inner
             .pools
             .load()
             .iter()
@@ -125,8 +126,8 @@ impl Controller {
                     .is_some_and(|current| *current == **pool.version())
             });
         inner.pools.store(Arc::new(kept));
-        for pool in retired.values() {
-            pool.retire(inner);
+        for pool in replaced.values() {
+            inner.retire(pool, &mut retired);
         }
     }
 
@@ -152,8 +153,10 @@ impl Controller {
         let inner = &self.0;
         self.refuse_new();
         let pools: Vec<Arc<Pool>> = {
-            let _changing = inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.pools.load().values().cloned().collect()
+            let retired = inner.retired();
+            let current = inner.pools.load();
+            let retired = retired.iter().filter_map(Weak::upgrade);
+            current.values().cloned().chain(retired).collect()
         };
         for pool in &pools {
             pool.drain(inner);
@@ -176,33 +179,36 @@ impl Controller {
         in_time
     }
 
-    fn pool(&self, version: Arc<Version>) -> Arc<Pool> {
+    /// The pool of a function's current version; a new one if there is none yet.
+    fn pool(&self, function: &FunctionName) -> Option<Arc<Pool>> {
         let inner = &self.0;
-        let find = |pools: &BTreeMap<FunctionName, Arc<Pool>>| {
-            pools
-                .get(&version.function)
-                .filter(|pool| Arc::ptr_eq(pool.version(), &version) || **pool.version() == *version)
-                .cloned()
+        let find = |version: &Arc<Version>| {
+            let pools = inner.pools.load();
+            let pool = pools.get(function)?;
+            (Arc::ptr_eq(pool.version(), version) || **pool.version() == **version).then(|| pool.clone())
         };
-        if let Some(pool) = find(&inner.pools.load()) {
-            return pool;
+        let version = inner.catalogue.current(function)?;
+        if let Some(pool) = find(&version) {
+            return Some(pool);
         }
-        let _changing = inner.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = find(&inner.pools.load()) {
-            return pool;
+        let mut retired = inner.retired();
+        // Asked again: had the version been replaced meanwhile, its retired pool would come back to life.
+        let version = inner.catalogue.current(function)?;
+        if let Some(pool) = find(&version) {
+            return Some(pool);
         }
-        let pool = Pool::new(
-            version.clone(),
-            inner.config.parallel_starts,
-            inner.metrics.of(&version.function),
-        );
+        let pool = Pool::new(version, inner.config.parallel_starts, inner.metrics.of(function));
+        if inner.is_draining.load(Ordering::SeqCst) {
+            // Whoever drains may have looked at the pools already, and would not wait for this one.
+            pool.drain(inner);
+        }
         let mut pools = BTreeMap::clone(&inner.pools.load());
-        let replaced = pools.insert(version.function.clone(), pool.clone());
+        let replaced = pools.insert(function.clone(), pool.clone());
         inner.pools.store(Arc::new(pools));
         if let Some(replaced) = replaced {
-            replaced.retire(inner);
+            inner.retire(&replaced, &mut retired);
         }
-        pool
+        Some(pool)
     }
 }
 
@@ -211,30 +217,47 @@ impl Invoke for Controller {
     async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
         let inner = &self.0;
         let origin = Origin::of(&call);
-        let refused = |fault| Outcome {
-            id: origin.id,
-            result: Err(fault),
-            usage: Usage::default(),
-        };
-        let outcome = if inner.is_draining.load(Ordering::Relaxed) {
-            refused(Fault::Draining)
+        let fault = if inner.is_draining.load(Ordering::Relaxed) {
+            Fault::Draining
         } else {
-            match inner.catalogue.current(function) {
-                None => refused(Fault::NoFunction {
+            match self.pool(function) {
+                Some(pool) => return pool.invoke(inner, call, origin).await,
+                None => Fault::NoFunction {
                     name: function.to_string(),
-                }),
-                Some(version) => return self.pool(version).invoke(inner, call, origin).await,
+                },
             }
         };
-        inner.tell(function, &origin, &outcome);
-        outcome
+        let usage = Usage::default();
+        inner.tell(function, &origin, &usage, Some((fault.word(), fault.to_string())));
+        Outcome {
+            id: origin.id,
+            result: Err(fault),
+            usage,
+        }
     }
 }
 
 impl Inner {
+    fn retired(&self) -> MutexGuard<'_, Vec<Weak<Pool>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Retires a pool that was replaced, and remembers it as long as it runs something.
+    fn retire(self: &Arc<Self>, pool: &Arc<Pool>, retired: &mut Vec<Weak<Pool>>) {
+        retired.retain(|former| former.strong_count() > 0);
+        retired.push(Arc::downgrade(pool));
+        pool.retire(self);
+    }
+
     /// Publishes the metering record of a call that ended.
-    pub(crate) fn tell(&self, function: &FunctionName, origin: &Origin, outcome: &Outcome) {
+    pub(crate) fn tell(
+        &self,
+        function: &FunctionName,
+        origin: &Origin,
+        usage: &Usage,
+        failure: Option<(&str, String)>,
+    ) {
         self.feed
-            .publish(record(function, origin, outcome, self.clock.now()));
+            .publish(record(function, origin, usage, failure, self.clock.now()));
     }
 }

@@ -10,15 +10,20 @@
 //! - at most `queue.length` calls wait, each at most `queue.wait`; what goes beyond is refused as busy;
 //! - an instance without a call for `idle` is stopped; one that timed out, ended or broke is stopped and replaced.
 //!
-//! A call that has begun runs to its end even when its caller goes away; one that still waits is taken out of the queue.
-//! Every call ends in one [`Outcome`](aloft_call::Outcome) and one metering record.
+//! A call that has begun runs to its end even when its caller goes away; one that still waits is taken out of the queue, and
+//! so is one whose caller's own deadline comes before an instance does. Every call ends in one
+//! [`Outcome`](aloft_call::Outcome) and one metering record; one whose caller went away while it waited has only the record,
+//! with the outcome `abandoned`. A call is cold when it got the instance that had just loaded; one that finds it idle is warm.
 //!
 //! A warm call takes no lock that another function's calls take, and waits for no disk.
 
+mod caller;
 mod controller;
 mod metrics;
 pub mod pool;
 mod record;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use controller::{Config, Controller, InstanceStatus, PoolStatus};

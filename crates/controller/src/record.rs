@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aloft_base::{FunctionName, InvocationId, Timestamp};
-use aloft_call::{Call, Outcome, Payload};
+use aloft_call::{Call, Payload, Usage};
 use aloft_observe::{Invocation, Notice};
 
 /// What a record needs of a call, taken before the call is handed over.
@@ -29,9 +29,17 @@ impl Origin {
     }
 }
 
-/// The record of one call.
-pub(crate) fn record(function: &FunctionName, origin: &Origin, outcome: &Outcome, at: Timestamp) -> Notice {
-    let usage = &outcome.usage;
+/// The outcome in the record of a call whose caller went away while it waited.
+pub(crate) const ABANDONED: &str = "abandoned";
+
+/// The record of one call. A failure is its word and its sentence.
+pub(crate) fn record(
+    function: &FunctionName,
+    origin: &Origin,
+    usage: &Usage,
+    failure: Option<(&str, String)>,
+    at: Timestamp,
+) -> Notice {
     let millis = |duration: std::time::Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     Notice::Invocation(Box::new(Invocation {
         at,
@@ -48,7 +56,7 @@ pub(crate) fn record(function: &FunctionName, origin: &Origin, outcome: &Outcome
         memory_peak_bytes: usage.memory_peak,
         in_bytes: usage.bytes.0,
         out_bytes: usage.bytes.1,
-        outcome: Arc::from(outcome.result.as_ref().err().map_or("ok", |fault| fault.word())),
-        error: outcome.result.as_ref().err().map(ToString::to_string),
+        outcome: Arc::from(failure.as_ref().map_or("ok", |(word, _)| word)),
+        error: failure.map(|(_, sentence)| sentence),
     }))
 }

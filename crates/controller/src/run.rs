@@ -4,24 +4,22 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use aloft_base::{Policy, Tasks};
+use aloft_base::Policy;
 use aloft_call::{Call, ColdStart, Fault, Outcome, Usage};
 use aloft_function::Version;
 use aloft_instance::{Called, Instance, Started};
 use futures_util::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
+use crate::caller::{Running, Waiting};
 use crate::controller::{Inner, InstanceStatus, PoolStatus};
 use crate::metrics::FunctionMetrics;
 use crate::pool::{Action, Command, InstanceId, Limits, Refusal, State, Ticket};
-use crate::record::Origin;
+use crate::record::{ABANDONED, Origin};
 
 /// One version's instances, and the calls that wait for them.
 pub(crate) struct Pool {
@@ -46,7 +44,8 @@ struct Core {
 struct Slot {
     instance: Arc<dyn Instance>,
     born: Instant,
-    init: Duration,
+    /// How long it loaded, until it is first decided about: the call that gets it then has waited for that, a later one not.
+    init: Option<Duration>,
     calls: u64,
     is_busy: bool,
     /// It ended while a call ran on it, and must not get another.
@@ -54,7 +53,7 @@ struct Slot {
 }
 
 /// What the pool has decided about a call.
-enum Decision {
+pub(crate) enum Decision {
     Run {
         id: InstanceId,
         instance: Arc<dyn Instance>,
@@ -64,6 +63,10 @@ enum Decision {
     Fail {
         fault: Fault,
         init: Duration,
+    },
+    /// Its caller waits only so long, and that is over.
+    Late {
+        patience: Duration,
     },
 }
 
@@ -108,25 +111,20 @@ impl Pool {
     /// Runs one call.
     pub(crate) async fn invoke(self: Arc<Self>, inner: &Arc<Inner>, call: Call, origin: Origin) -> Outcome {
         let arrived = inner.clock.instant();
-        let (ticket, decision) = self.admit(inner);
-        let decision = match decision {
-            Ok(decision) => decision,
-            Err(receiver) => {
-                Waiting {
-                    pool: &self,
-                    inner,
-                    ticket,
-                    receiver,
-                    is_decided: false,
-                }
-                .decision()
-                .await
-            }
-        };
+        let patience = call
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(arrived));
+        let decision = self.decision(inner, patience, &origin, arrived).await;
         let queued = inner.clock.instant().duration_since(arrived);
         let (id, instance, cold) = match decision {
             Decision::Run { id, instance, cold } => (id, instance, cold),
             Decision::Refuse(refusal) => return self.refuse(inner, &origin, refusal, queued),
+            Decision::Late { patience } => {
+                let fault = busy(format!(
+                    "none became free within the {patience:?} that its caller waits"
+                ));
+                return self.end(inner, &origin, Err(fault), waited(queued));
+            }
             Decision::Fail { fault, init } => {
                 let usage = Usage {
                     cold: Some(ColdStart { init }),
@@ -158,11 +156,36 @@ impl Pool {
             pool.step(&owner, Command::Finished(id, called.is_reusable), None);
             pool.end(&owner, &origin, called.result, usage)
         };
-        Running {
-            run: Some(Box::pin(run)),
-            tasks: inner.tasks.clone(),
+        Running::new(Box::pin(run), inner.tasks.clone()).await
+    }
+
+    /// Waits until the pool has decided about a call, as long as its caller has patience.
+    async fn decision(
+        self: &Arc<Self>,
+        inner: &Arc<Inner>,
+        patience: Option<Duration>,
+        origin: &Origin,
+        arrived: Instant,
+    ) -> Decision {
+        let (ticket, decision) = self.admit(inner);
+        let decision = match decision {
+            Ok(decision) => decision,
+            Err(receiver) => {
+                Waiting::new(self, inner, ticket, receiver, origin, arrived)
+                    .decision(patience)
+                    .await
+            }
+        };
+        match (decision, patience) {
+            // It would be ended as soon as it began, and its instance with it.
+            (Decision::Run { id, .. }, Some(patience))
+                if patience <= inner.clock.instant().duration_since(arrived) =>
+            {
+                self.step(inner, Command::Finished(id, true), None);
+                Decision::Late { patience }
+            }
+            (decision, _) => decision,
         }
-        .await
     }
 
     /// Retires the pool: what waits still runs, then its instances are stopped.
@@ -232,7 +255,12 @@ impl Pool {
         (ticket, Err(receiver))
     }
 
-    fn step(self: &Arc<Self>, inner: &Arc<Inner>, mut command: Command, failed: Option<(Fault, Duration)>) {
+    pub(crate) fn step(
+        self: &Arc<Self>,
+        inner: &Arc<Inner>,
+        mut command: Command,
+        failed: Option<(Fault, Duration)>,
+    ) {
         let mut core = self.lock();
         match &mut command {
             Command::Finished(id, is_reusable) => {
@@ -259,6 +287,11 @@ impl Pool {
         let actions = core.state.decide(command, inner.clock.instant());
         let before = core.instances.len();
         let effects = core.perform(actions, None, failed);
+        if let Command::Started(id) = command
+            && let Some(slot) = core.instances.get_mut(&id)
+        {
+            slot.init = None;
+        }
         let removed = before - core.instances.len();
         let must_rearm = core.must_rearm();
         drop(core);
@@ -309,7 +342,7 @@ impl Pool {
                     let slot = Slot {
                         instance: instance.clone(),
                         born: began,
-                        init,
+                        init: Some(init),
                         calls: 0,
                         is_busy: false,
                         has_ended: false,
@@ -331,24 +364,24 @@ impl Pool {
 
     fn refuse(&self, inner: &Inner, origin: &Origin, refusal: Refusal, queued: Duration) -> Outcome {
         let queue = self.version.queue;
-        let busy = |why| Fault::Busy {
-            why,
-            retry_after: Duration::from_secs(1),
-        };
         let fault = match refusal {
             Refusal::QueueFull => busy(format!("its queue of {} calls is full", queue.length)),
             Refusal::WaitedTooLong => busy(format!("none became free within {:?}", queue.wait)),
             Refusal::Draining => Fault::Draining,
         };
-        self.end(
-            inner,
+        self.end(inner, origin, Err(fault), waited(queued))
+    }
+
+    /// Meters a call whose caller went away while it waited. Nobody is there to be told an outcome.
+    pub(crate) fn abandon(&self, inner: &Inner, origin: &Origin, queued: Duration) {
+        self.metrics.ended(Some(ABANDONED));
+        let failure = "its caller went away while it waited for an instance".to_owned();
+        inner.tell(
+            &self.version.function,
             origin,
-            Err(fault),
-            Usage {
-                queued,
-                ..Usage::default()
-            },
-        )
+            &waited(queued),
+            Some((ABANDONED, failure)),
+        );
     }
 
     fn end(
@@ -365,13 +398,16 @@ impl Pool {
         if usage.cold.is_some() {
             self.metrics.cold_starts.inc();
         }
-        let outcome = Outcome {
+        let failure = result
+            .as_ref()
+            .err()
+            .map(|fault| (fault.word(), fault.to_string()));
+        inner.tell(&self.version.function, origin, &usage, failure);
+        Outcome {
             id: origin.id,
             result,
             usage,
-        };
-        inner.tell(&self.version.function, origin, &outcome);
-        outcome
+        }
     }
 
     fn usage(&self) -> Usage {
@@ -386,8 +422,23 @@ impl Pool {
     }
 }
 
-fn platform(why: &str) -> Fault {
+pub(crate) fn platform(why: &str) -> Fault {
     Fault::Platform { why: why.to_owned() }
+}
+
+fn busy(why: String) -> Fault {
+    Fault::Busy {
+        why,
+        retry_after: Duration::from_secs(1),
+    }
+}
+
+/// What a call took that never ran.
+fn waited(queued: Duration) -> Usage {
+    Usage {
+        queued,
+        ..Usage::default()
+    }
 }
 
 /// Whether the timer has to look again.
@@ -443,7 +494,7 @@ impl Core {
 
     fn run(&mut self, id: InstanceId) -> Option<Decision> {
         let slot = self.instances.get_mut(&id)?;
-        let cold = (slot.calls == 0).then_some(ColdStart { init: slot.init });
+        let cold = slot.init.take().map(|init| ColdStart { init });
         slot.calls += 1;
         slot.is_busy = true;
         Some(Decision::Run {
@@ -494,73 +545,6 @@ async fn timer(pool: Weak<Pool>, inner: Arc<Inner>) -> Result<(), Infallible> {
             () = tokio::time::sleep(next - now) => {}
             () = strong.rearm.notified() => {}
             () = inner.tasks.stop().asked() => return Ok(()),
-        }
-    }
-}
-
-/// A call that waits. When its caller goes away, it leaves the queue, or gives back the instance that it has just got.
-struct Waiting<'a> {
-    pool: &'a Arc<Pool>,
-    inner: &'a Arc<Inner>,
-    ticket: Ticket,
-    receiver: oneshot::Receiver<Decision>,
-    is_decided: bool,
-}
-
-impl Waiting<'_> {
-    async fn decision(mut self) -> Decision {
-        let decision = (&mut self.receiver).await;
-        self.is_decided = true;
-        // A waiter is taken out only with a decision, so the sender is never dropped before.
-        decision.unwrap_or_else(|_| Decision::Fail {
-            fault: platform("its pool ended"),
-            init: Duration::ZERO,
-        })
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.is_decided {
-            return;
-        }
-        self.pool.step(self.inner, Command::Cancel(self.ticket), None);
-        // From here on nothing is sent any more; what was sent before is given back.
-        if let Ok(Decision::Run { id, .. }) = self.receiver.try_recv() {
-            self.pool.step(self.inner, Command::Finished(id, true), None);
-        }
-    }
-}
-
-/// A call that runs. When its caller goes away it runs on as a task of its own: a change that has begun is not torn in two.
-struct Running {
-    run: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
-    tasks: Tasks,
-}
-
-impl Future for Running {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(run) = self.run.as_mut() else {
-            return Poll::Pending;
-        };
-        let polled = run.as_mut().poll(context);
-        if polled.is_ready() {
-            self.run = None;
-        }
-        polled
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(run) = self.run.take() {
-            self.tasks
-                .start("a call whose caller went away", Policy::Alone, async move {
-                    run.await;
-                    Ok::<(), Infallible>(())
-                });
         }
     }
 }

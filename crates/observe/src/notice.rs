@@ -67,7 +67,7 @@ pub struct Invocation {
     pub in_bytes: u64,
     /// Bytes out.
     pub out_bytes: u64,
-    /// `ok`, or the fault's word.
+    /// `ok`, the fault's word, or `abandoned` when the caller went away before it ran.
     pub outcome: Arc<str>,
     /// The fault in words, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

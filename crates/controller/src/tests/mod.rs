@@ -1,0 +1,237 @@
+//! The controller over a runtime that the test plays: admission, deadlines, crashes, reloads and the drain, and the one
+//! metering record that each call leaves.
+
+mod ends;
+mod queue;
+mod reload;
+mod script;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{FunctionName, InvocationId, Policy, Region, SeededChance, Size, Stop, Tasks, Tenant};
+use aloft_call::{Answer, Call, Caller, Fault, Grants, Invoke, Lineage, Outcome, Payload, Principal, Trace};
+use aloft_function::{Catalogue, Code, Interpreter, Queue, Version};
+use aloft_observe::{Feed, Invocation, Metrics, Notice, Subscription};
+use tokio::sync::oneshot;
+
+use crate::{Config, Controller, PoolStatus};
+use script::{Loaded, PausedClock, Script, script, settled, soon};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A version of the function `f`: two instances, two calls that wait for at most 10 s, unloaded after 300 s.
+fn version(id: &str) -> Version {
+    Version {
+        function: "f".parse().unwrap(),
+        id: id.into(),
+        interpreter: Interpreter {
+            runtime: "python3.11".into(),
+            executable: "/usr/bin/python3.11".into(),
+            prefixes: vec![],
+        },
+        handler: "app.handler".into(),
+        code: Code {
+            task: "/code".into(),
+            requirements: None,
+        },
+        memory: Size::from_mib(128),
+        timeout: 3 * SECOND,
+        idle: 300 * SECOND,
+        concurrency: 2,
+        queue: Queue {
+            length: 2,
+            wait: 10 * SECOND,
+        },
+        environment: BTreeMap::new(),
+        grants: Arc::new(Grants::default()),
+    }
+}
+
+/// As [`version`], with one instance.
+fn single(id: &str) -> Version {
+    Version {
+        concurrency: 1,
+        ..version(id)
+    }
+}
+
+/// A controller and all that is around it.
+struct World {
+    controller: Controller,
+    catalogue: Arc<Catalogue>,
+    script: Script,
+    records: Subscription,
+    metrics: Metrics,
+    tasks: Tasks,
+    ids: u128,
+}
+
+/// A call as its caller has it.
+struct Visit {
+    id: InvocationId,
+    outcome: oneshot::Receiver<Outcome>,
+    goes_away: Stop,
+}
+
+impl World {
+    fn new(version: Version) -> Self {
+        let tasks = Tasks::new(Stop::new());
+        let feed = Feed::start(&tasks);
+        let (_, records) = feed.recent_and_subscribe();
+        let (runtime, script) = script();
+        let catalogue = Arc::new(Catalogue::new());
+        catalogue.replace([version]);
+        let metrics = Metrics::new();
+        let clock = Arc::new(PausedClock(tokio::time::Instant::now()));
+        let config = Config { parallel_starts: 4 };
+        let controller = Controller::new(
+            config,
+            catalogue.clone(),
+            runtime,
+            clock,
+            tasks.clone(),
+            feed,
+            &metrics,
+        );
+        Self {
+            controller,
+            catalogue,
+            script,
+            records,
+            metrics,
+            tasks,
+            ids: 0,
+        }
+    }
+
+    fn make_call(&mut self, patience: Option<Duration>) -> Call {
+        self.ids += 1;
+        Call {
+            id: InvocationId::from_u128(self.ids),
+            caller: Caller {
+                tenant: Tenant::local(),
+                region: Region::local(),
+                principal: Principal::Anonymous,
+            },
+            payload: Payload::Direct("{}".into()),
+            lineage: Lineage::default(),
+            deadline: patience.map(|patience| (tokio::time::Instant::now() + patience).into_std()),
+            trace: Trace::begin(&SeededChance::new(1)),
+        }
+    }
+
+    /// Calls `f`, and returns when the call waits or runs.
+    async fn call(&mut self) -> Visit {
+        self.call_with(None).await
+    }
+
+    async fn call_with(&mut self, patience: Option<Duration>) -> Visit {
+        let call = self.make_call(patience);
+        let (id, controller) = (call.id, self.controller.clone());
+        let (sender, outcome) = oneshot::channel();
+        let goes_away = Stop::new();
+        let going = goes_away.clone();
+        self.tasks.start("a caller", Policy::Alone, async move {
+            let f = name();
+            tokio::select! {
+                outcome = controller.invoke(&f, call) => { let _ = sender.send(outcome); }
+                () = going.asked() => {}
+            }
+            Ok::<(), Infallible>(())
+        });
+        settled().await;
+        Visit {
+            id,
+            outcome,
+            goes_away,
+        }
+    }
+
+    /// Replaces the function's version as a reload does.
+    fn reload(&self, versions: impl IntoIterator<Item = Version>) {
+        self.catalogue.replace(versions);
+        self.controller.retire_replaced();
+    }
+
+    /// A loaded instance that has answered one call, whose record is taken.
+    async fn warm(&mut self) -> Loaded {
+        let mut call = self.call().await;
+        let mut loaded = self.script.start().await.load();
+        loaded.call().await.answer("{}");
+        call.answered().await;
+        self.record(&call, "ok").await;
+        loaded
+    }
+
+    /// The next metering record, which must be that of this call with this outcome.
+    async fn record(&mut self, call: &Visit, outcome: &str) -> Invocation {
+        let record = self.any_record().await;
+        assert_eq!((record.invocation, &*record.outcome), (call.id, outcome));
+        assert_eq!(record.error.is_some(), outcome != "ok", "{record:?}");
+        record
+    }
+
+    async fn any_record(&mut self) -> Invocation {
+        let notice = soon("a record", self.records.next()).await.unwrap().unwrap();
+        match &*notice {
+            Notice::Invocation(record) => (**record).clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// No call has left more than its one record.
+    async fn no_more_records(&mut self) {
+        tokio::time::sleep(SECOND).await;
+        assert!(self.records.try_next().is_none());
+    }
+
+    fn pool(&self) -> PoolStatus {
+        let mut pools = self.controller.status();
+        assert_eq!(pools.len(), 1);
+        pools.remove(0)
+    }
+
+    /// How many instances the metrics show.
+    fn instances(&self) -> String {
+        let text = self.metrics.render();
+        let line = text
+            .lines()
+            .find(|line| line.contains("function_instances{"))
+            .unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    }
+}
+
+impl Visit {
+    async fn outcome(&mut self) -> Outcome {
+        let outcome = soon("an outcome", &mut self.outcome).await.unwrap();
+        assert_eq!(outcome.id, self.id);
+        outcome
+    }
+
+    async fn answered(&mut self) {
+        let outcome = self.outcome().await;
+        assert!(matches!(outcome.result, Ok(Answer::Bytes(_))), "{outcome:?}");
+    }
+
+    async fn fault(&mut self) -> Fault {
+        self.outcome().await.result.unwrap_err()
+    }
+
+    fn is_open(&mut self) -> bool {
+        matches!(self.outcome.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    /// Its caller stops waiting.
+    async fn leave(&self) {
+        self.goes_away.ask();
+        settled().await;
+    }
+}
+
+fn name() -> FunctionName {
+    "f".parse().unwrap()
+}
