@@ -23,7 +23,7 @@ pub struct Failure {
 /// What a failure means for the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// The target ran and failed: one of the retries is used up.
+    /// The target ran and failed, or is not there: one of the retries is used up.
     Counts,
     /// The target was not reached (throttled, going down, a broken machine): only the event's age bounds how often it is
     /// tried again, as with Lambda's asynchronous calls.
@@ -63,7 +63,10 @@ impl From<&Fault> for Failure {
 /// One exhaustive map, so that a new fault is a decision.
 fn effect(fault: &Fault) -> Effect {
     match fault {
-        Fault::Raised(_)
+        // A function that is not there may be about to be deployed, or deployed again: it is tried as one that fails. Giving up at
+        // once, as EventBridge does with a target that is gone, was rejected: events would be lost to a moment's disorder.
+        Fault::NoFunction { .. }
+        | Fault::Raised(_)
         | Fault::Init(_)
         | Fault::Exited { .. }
         | Fault::OutOfMemory { .. }
@@ -76,8 +79,7 @@ fn effect(fault: &Fault) -> Effect {
         Fault::Draining | Fault::Platform { .. } => Effect::Ages {
             retry_after: Duration::ZERO,
         },
-        // EventBridge does the same: an event whose target is gone is not retried.
-        Fault::NoFunction { .. } | Fault::Payload { .. } => Effect::Final(Reason::Rejected),
+        Fault::Payload { .. } => Effect::Final(Reason::Rejected),
     }
 }
 
@@ -125,10 +127,7 @@ mod tests {
                     retry_after: Duration::ZERO,
                 },
             ),
-            (
-                Fault::NoFunction { name: "gone".into() },
-                Effect::Final(Reason::Rejected),
-            ),
+            (Fault::NoFunction { name: "gone".into() }, Effect::Counts),
             (
                 Fault::Payload {
                     why: "large".into(),

@@ -36,6 +36,7 @@
 //! ```
 
 mod backlog;
+mod caught;
 mod error;
 mod failure;
 mod letter;
@@ -50,6 +51,7 @@ mod target;
 mod tests;
 
 pub use backlog::{Backlogs, Parked};
+pub use caught::caught;
 pub use error::Error;
 pub use failure::{Effect, Failure};
 pub use letter::{Content, DeadLetters, Letter, LetterId, Listed, Range};

@@ -26,6 +26,7 @@ pub struct Metrics {
     failed: Family<ByRule, Counter>,
     retries: Family<ByRule, Counter>,
     dead: Family<ByReason, Counter>,
+    restarts: Family<ByRule, Counter>,
 }
 
 impl Metrics {
@@ -42,6 +43,10 @@ impl Metrics {
                 "aloft_delivery_dead_letters",
                 "Events that were given up, by rule and reason",
             ),
+            restarts: registry.declare(
+                "aloft_delivery_restarts",
+                "Times that a rule's reader or its retries broke off and began anew; the log says why",
+            ),
         }
     }
 
@@ -54,6 +59,7 @@ impl Metrics {
             delivered: self.delivered.get_or_create_owned(&by_rule),
             failed: self.failed.get_or_create_owned(&by_rule),
             retries: self.retries.get_or_create_owned(&by_rule),
+            restarts: self.restarts.get_or_create_owned(&by_rule),
             dead: self.dead.clone(),
             rule: rule.to_owned(),
         };
@@ -74,6 +80,8 @@ pub struct RuleMetrics {
     pub failed: Counter,
     /// Attempts that were put off.
     pub retries: Counter,
+    /// Times that the reader or the retries broke off and began anew.
+    pub restarts: Counter,
     dead: Family<ByReason, Counter>,
     rule: String,
 }

@@ -113,7 +113,7 @@ pub enum Reason {
     Exhausted,
     /// The event became older than the rule's maximum age.
     Expired,
-    /// No attempt can succeed until somebody changes something: the function is gone, the payload does not fit.
+    /// No attempt can succeed: the payload does not fit.
     Rejected,
     /// The platform ended too often while it was at work on it.
     Crashed,

@@ -12,7 +12,6 @@
 //! It waits on the lane's wake and the next due time; when nothing waits there is only the 30 s poll.
 
 use std::collections::HashSet;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +19,10 @@ use aloft_base::{Backoff, Chance, Clock, Stop, Timestamp};
 use aloft_call::Event;
 use aloft_store::{Batch, BatchId, Claim, Outcome, Store, Token};
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::backlog::{Backlogs, Head, decode_key};
+use crate::caught::caught;
 use crate::letter::{Content, Letter};
 use crate::target::ATTEMPT_BOUND;
 use crate::{
@@ -162,13 +161,32 @@ impl Runner {
     }
 
     /// Runs until `stop` is asked for; the runner of a rule that is gone also ends when its lane is empty. Returns whether the lane was
-    /// empty then.
+    /// empty then. A panic breaks off what is in flight; then it begins anew.
     pub async fn run(self, stop: Stop) -> bool {
+        let mut held = HashSet::new();
+        for panicked in 1.. {
+            match caught(self.work(&stop, &mut held)).await {
+                Ok(is_empty) => return is_empty,
+                Err(panic) => {
+                    self.metrics.restarts.inc();
+                    tracing::error!(rule = %self.route.name, panic, "the retries of a rule panicked; they begin anew");
+                    self.ground.pause(panicked, &stop).await;
+                }
+            }
+        }
+        false
+    }
+
+    /// `held` are the claims that it has: what it finds there is left over from one that panicked.
+    async fn work(&self, stop: &Stop, held: &mut HashSet<Token>) -> bool {
+        while let Some(token) = held.iter().next().cloned() {
+            self.release(token.clone()).await;
+            held.remove(&token);
+        }
         let store = self.ground.store.clone();
         let lane = self.route.rule.lane();
         let mut waiter = store.wake().lane(lane);
         let mut in_flight = FuturesUnordered::new();
-        let mut held = HashSet::new();
         let mut failed = 0;
         while !stop.is_asked() {
             let free = self.concurrency - in_flight.len();
@@ -190,14 +208,14 @@ impl Runner {
                 Err(error) => {
                     failed += 1;
                     tracing::warn!(rule = %self.route.name, %error, "the retries of a rule could not be read; trying again");
-                    self.ground.pause(failed, &stop).await;
+                    self.ground.pause(failed, stop).await;
                     continue;
                 }
             };
             failed = 0;
             let is_full = claims.len() == free;
             held.extend(claims.iter().map(|claim| claim.token.clone()));
-            in_flight.extend(claims.into_iter().map(|claim| self.round(claim, &stop)));
+            in_flight.extend(claims.into_iter().map(|claim| self.round(claim, stop)));
             if self.route.to.is_none() && in_flight.is_empty() && next.is_none() {
                 return true;
             }
@@ -221,7 +239,7 @@ impl Runner {
             tracing::warn!(rule = %self.route.name, left = held.len(), "retries did not end in time; they will be made again");
         }
         drop(in_flight);
-        for token in held {
+        for token in held.drain() {
             self.release(token).await;
         }
         false
@@ -401,7 +419,7 @@ impl Runner {
 
 /// One attempt, bounded. A target that panics has failed, and nothing else has.
 pub async fn attempt_once(target: &dyn Target, event: &Event, attempt: u32) -> Result<(), Failure> {
-    let delivered = AssertUnwindSafe(target.deliver(event, attempt)).catch_unwind();
+    let delivered = caught(target.deliver(event, attempt));
     match tokio::time::timeout(ATTEMPT_BOUND, delivered).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Failure::new(

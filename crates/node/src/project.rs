@@ -164,7 +164,7 @@ impl Project {
                 .await?;
         }
         // Functions before rules: what a rule finds in its log is delivered at once, and a function that is not there yet
-        // would be a final failure.
+        // would cost the event one of its retries.
         parts.catalogue.replace(versions);
         parts.controller.retire_replaced();
         // Rules before routes: what the first request writes is already seen.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use aloft_base::Stop;
 use aloft_delivery::{
     Attempts, Backlogs, DeadLetters, Decision, Ground, KeyHash, Letter, Parked, Range, Reason, RuleId,
-    STORE_BACKOFF, Target, attempt_once, decide,
+    STORE_BACKOFF, Target, attempt_once, caught, decide,
 };
 use aloft_store::{Batch, LogId, Outcome, Position, Record, Shard};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -34,6 +34,8 @@ const POLL: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(1);
 /// How many settled records are worth a commit by themselves.
 const WORTH: usize = RECORDS / 2;
+/// A reader that ran so long before it failed is not failing again and again: the pause begins at its shortest.
+const STEADY: Duration = Duration::from_secs(60);
 /// After how many starts at one place its events are delivered as tasks: see [`crate::cursor`].
 const SUSPECT: u32 = 3;
 
@@ -65,16 +67,29 @@ struct Standing {
 }
 
 impl Reader {
-    /// Runs until `stop` is asked for. Failures of the store are logged, and it goes on.
+    /// Runs until `stop` is asked for. Failures of the store, and panics, are logged and counted, and it begins anew from the cursor:
+    /// what was in flight is delivered again, with the same event id.
     pub(crate) async fn run(self, stop: Stop) {
         let mut failed = 0;
         while !stop.is_asked() {
-            match self.session(&stop).await {
-                Ok(()) => failed = 0,
-                Err(error) => {
+            let began = Instant::now();
+            let ended = caught(self.session(&stop)).await;
+            if began.elapsed() >= STEADY {
+                failed = 0;
+            }
+            match ended {
+                Ok(Ok(())) => failed = 0,
+                Ok(Err(error)) => {
                     failed += 1;
                     tracing::warn!(rule = %self.rule.name, %error, "a rule could not go on reading; trying again");
                 }
+                Err(panic) => {
+                    failed += 1;
+                    tracing::error!(rule = %self.rule.name, panic, "the reader of a rule panicked; it begins anew");
+                }
+            }
+            if failed > 0 {
+                self.counts.deliveries.restarts.inc();
             }
             if !stop.is_asked() {
                 self.ground.pause(failed + 1, &stop).await;

@@ -262,6 +262,72 @@ async fn while_the_store_fails_nothing_is_lost_and_then_it_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_that_panics_begins_anew_and_loses_nothing() {
+    let kit = Kit::new(2).await;
+    kit.write(&[("a", "e1")]).await;
+    kit.until_taken(1).await;
+    kit.until_settled().await;
+    kit.store.read_panics.store(3, Ordering::SeqCst);
+    let before = tokio::time::Instant::now();
+    kit.write(&[("a", "e2"), ("b", "e3")]).await;
+    let mut taken = kit.until_taken(3).await;
+    taken.sort();
+    assert_eq!(taken, ["e1", "e2", "e3"]);
+    assert_eq!(kit.metrics.of("receipt").deliveries.restarts.get(), 3);
+    assert!(
+        before.elapsed() < Duration::from_secs(2),
+        "the pauses are short at first"
+    );
+    kit.until_settled().await;
+    assert!(kit.letters().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_that_panic_begin_anew_and_give_back_what_they_held() {
+    let kit = Kit::new(5).await;
+    // While one retry hangs, another one is looked for, and that panics.
+    kit.script.set("slow", [Step::Raise, Step::Hang]);
+    kit.script.set("f1", [Step::Raise, Step::Raise]);
+    kit.write(&[("a", "slow")]).await;
+    kit.until(async |kit| kit.script.begun().len() == 2).await;
+    kit.store.receive_panics.store(2, Ordering::SeqCst);
+    let before = tokio::time::Instant::now();
+    kit.write(&[("f", "f1")]).await;
+    let mut taken = kit.until_taken(2).await;
+    taken.sort();
+    assert_eq!(taken, ["f1", "slow"]);
+    assert!(
+        before.elapsed() < Duration::from_secs(60),
+        "no claim had to lapse"
+    );
+    assert_eq!(kit.metrics.of("receipt").deliveries.restarts.get(), 2);
+    assert!(kit.letters().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_is_not_there_yet_gets_its_events_once_it_is() {
+    let kit = Kit::new(3).await;
+    kit.script.set("e1", vec![Step::Gone; 3]);
+    kit.write(&[("a", "e1"), ("a", "e2")]).await;
+    assert_eq!(kit.until_taken(2).await, ["e1", "e2"]);
+    assert!(kit.letters().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_stays_away_ends_in_the_dead_letter_which_names_it() {
+    let kit = Kit::new(2).await;
+    kit.script.set("e1", vec![Step::Gone; 9]);
+    kit.write(&[("a", "e1")]).await;
+    kit.until(async |kit| !kit.letters().await.is_empty()).await;
+    let letters = kit.letters().await;
+    assert_eq!(reasons(&letters), [Reason::Exhausted]);
+    let failures = letters[0].letter.failures().unwrap();
+    assert_eq!(failures.word, "no_function");
+    assert!(failures.message.contains("receipt"), "{}", failures.message);
+    assert_eq!(kit.script.begun().len(), 3, "one attempt and two retries");
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_that_were_taken_away_are_noted() {
     let mut kit = Kit::new(2).await;
     assert!(kit.rules.drain(Duration::from_secs(60)).await);

@@ -1,7 +1,7 @@
 //! A platform of one log, one scripted function and a store that can be told to fail.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,8 @@ impl Logs for Lines {
 #[derive(Clone)]
 pub(super) enum Step {
     Raise,
+    /// The function is not there.
+    Gone,
     Hang,
     Take(Duration),
 }
@@ -161,6 +163,9 @@ impl Invoke for Script {
                     trace: vec![],
                 }))
             }
+            Some(Step::Gone) => Err(Fault::NoFunction {
+                name: function.as_str().into(),
+            }),
             Some(Step::Hang) => std::future::pending().await,
             Some(Step::Take(duration)) => {
                 tokio::time::sleep(duration).await;
@@ -180,10 +185,12 @@ impl Invoke for Script {
     }
 }
 
-/// The memory engine behind a switch: while it is off, everything fails.
+/// The memory engine behind a switch: while it is off, everything fails; what is read or received may panic.
 pub(super) struct Switch {
     pub(super) memory: Memory,
     pub(super) is_off: AtomicBool,
+    pub(super) read_panics: AtomicU32,
+    pub(super) receive_panics: AtomicU32,
 }
 
 impl Switch {
@@ -195,6 +202,17 @@ impl Switch {
             });
         }
         Ok(&self.memory)
+    }
+}
+
+/// Panics as often as it says.
+fn panic_if(left: &AtomicU32) {
+    let one_less = |left: u32| left.checked_sub(1);
+    if left
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+        .is_ok()
+    {
+        panic!("as the test says");
     }
 }
 
@@ -217,12 +235,14 @@ impl Store for Switch {
         records: usize,
         bytes: usize,
     ) -> Result<Vec<Record>, Error> {
+        panic_if(&self.read_panics);
         self.on()?.read_log(log, shard, after, records, bytes).await
     }
     async fn trim_log(&self, log: LogId, shard: Shard, through: Position) -> Result<(), Error> {
         self.on()?.trim_log(log, shard, through).await
     }
     async fn receive(&self, lane: Lane, max: usize, visible_for: Duration) -> Result<Vec<Claim>, Error> {
+        panic_if(&self.receive_panics);
         self.on()?.receive(lane, max, visible_for).await
     }
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
@@ -266,6 +286,8 @@ impl Kit {
         let store = Arc::new(Switch {
             memory,
             is_off: AtomicBool::new(false),
+            read_panics: AtomicU32::new(0),
+            receive_panics: AtomicU32::new(0),
         });
         let chance = Arc::new(SeededChance::new(11));
         let (script, metrics) = (
@@ -310,6 +332,8 @@ impl Kit {
         self.store = Arc::new(Switch {
             memory,
             is_off: AtomicBool::new(false),
+            read_panics: AtomicU32::new(0),
+            receive_panics: AtomicU32::new(0),
         });
         self.rules = self.twin().await;
         self.rules.apply(rules).await.unwrap();
