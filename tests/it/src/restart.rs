@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Platform, Project, call, get, send, try_call, wait_for};
+use crate::harness::{Answer, Platform, Project, call, get, send, try_call, wait_for, wait_or};
 
 /// Writers, kills, and acknowledgements before each kill: counted, not timed.
 const WRITERS: usize = 4;
@@ -221,10 +221,9 @@ fn receipts_follow(platform: &Platform, books: &[Book]) {
     for (id, order) in books.iter().flat_map(|book| &book.orders) {
         let url = platform.url(&format!("/orders/{id}/receipt"));
         let expected = if order.acknowledged.is_some() { 200 } else { 404 };
-        wait_for(&format!("{expected} for the receipt of {id}"), || {
-            let answer = get(&url);
-            (answer.status == expected).then_some(())
-        });
+        let answered = || (get(&url).status == expected).then_some(());
+        let what = format!("{expected} for the receipt of {id}");
+        wait_or(&what, answered, || platform.story("receipt", "receipt"));
     }
 }
 

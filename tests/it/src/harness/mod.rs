@@ -20,7 +20,16 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer; past the bound the test fails with what it waited for.
-pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_or(what, condition, String::new)
+}
+
+/// The same, and past the bound the failure says besides what `explain` finds out.
+pub(crate) fn wait_or<T>(
+    what: &str,
+    mut condition: impl FnMut() -> Option<T>,
+    explain: impl Fn() -> String,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = condition() {
@@ -28,8 +37,9 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
         }
         assert!(
             started.elapsed() < PATIENCE,
-            "waited {} s in vain for {what}",
-            PATIENCE.as_secs()
+            "waited {} s in vain for {what}\n{}",
+            PATIENCE.as_secs(),
+            explain()
         );
         // The pause between two questions, not a guess at how long something takes.
         std::thread::park_timeout(Duration::from_millis(20));

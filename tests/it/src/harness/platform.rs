@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::client::try_call;
 use super::environment::{binary, quiet_aws};
-use super::process::ended;
+use super::process::{aloft, ended};
 use super::{Finished, PATIENCE};
 
 /// A first start fetches the project's requirements.
@@ -19,6 +20,9 @@ const START: Duration = Duration::from_secs(240);
 
 /// What is kept of the events: a function that writes without end must not fill the tester's memory.
 const KEPT: usize = 20_000;
+
+/// How many events a story tells.
+const STORY: usize = 100;
 
 /// How to start `aloft dev`.
 pub(crate) struct Dev {
@@ -145,6 +149,36 @@ impl Platform {
             state.events.iter().find(|event| wanted(event)).cloned()
         });
         found.unwrap_or_else(|| panic!("no event: {what}; the last ones:\n{}", self.said.tail()))
+    }
+
+    /// What became of a rule's deliveries to a function: what was given up, what was counted, what the function wrote and how
+    /// its calls ended. For a failure to tell its cause.
+    pub(crate) fn story(&self, rule: &str, function: &str) -> String {
+        let here = Path::new("/");
+        let letters = aloft(here, &["deliveries", "ls", "--json", "--to", &self.api]);
+        let scraped = try_call("GET", &format!("{}/_aloft/metrics", self.api), &[], b"");
+        let scraped = scraped.map_or_else(|error| error, |answer| answer.text());
+        let (of_rule, of_function) = (format!("rule=\"{rule}\""), format!("function=\"{function}\""));
+        let counted: Vec<&str> = scraped
+            .lines()
+            .filter(|line| line.contains(&of_rule) || line.contains(&of_function))
+            .filter(|line| !line.contains("_bucket{"))
+            .collect();
+        let state = self.said.state.lock().unwrap();
+        let events: Vec<String> = state
+            .events
+            .iter()
+            .filter(|event| event["function"] == function)
+            .map(Value::to_string)
+            .collect();
+        let last = events.len().saturating_sub(STORY);
+        format!(
+            "-- aloft deliveries ls: {letters}\n-- what rule {rule} and function {function} count\n{}\n\
+             -- the last of {} calls and lines of {function}\n{}",
+            counted.join("\n"),
+            events.len(),
+            events[last..].join("\n")
+        )
     }
 
     /// The most memory it has had resident.
