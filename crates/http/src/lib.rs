@@ -24,6 +24,7 @@ mod refusal;
 mod serve;
 mod stall;
 mod transit;
+mod turn;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::guard::{Guard, Link};
 use crate::transit::{Leaving, incoming};
+use crate::turn::Turn;
 use crate::{Handler, Limits, Peer, Refusal, Response};
 
 /// hyper's buffer per direction: it must hold the largest head.
@@ -60,11 +61,11 @@ async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 let work = connection(stream, peer, limits, handler.clone(), tasks.stop().child());
-                let work = async move {
+                let work = Turn::new(async move {
                     work.await;
                     drop(place);
                     Ok::<(), Infallible>(())
-                };
+                });
                 tasks.start("http connection", Policy::Alone, work);
             }
             Err(error) if is_exhausted(&error) => {
