@@ -5,6 +5,7 @@
 //! - Ids, each a type of its own: [`Tenant`], [`Region`], [`FunctionName`], [`InvocationId`] …
 //! - [`Clock`] and [`Chance`]: time and randomness come in as arguments. Nothing else in the platform reads the wall clock
 //!   or asks for random bytes (a lint forbids it), so tests and the simulation drive both.
+//! - [`Mac`] and [`hex`]: HMAC-SHA256, and how digests are written.
 //! - [`Backoff`]: the one retry delay, exponential with full jitter and a ceiling.
 //! - [`Tasks`]: the one way to start background work: named, owned, stopped, and waited for.
 //! - [`Size`] and [`parse_duration`]: the units in which users write.
@@ -17,6 +18,7 @@
 
 mod backoff;
 mod chance;
+mod digest;
 mod error;
 mod id;
 mod tasks;
@@ -25,6 +27,7 @@ mod unit;
 
 pub use backoff::Backoff;
 pub use chance::{Chance, SeededChance, SystemChance};
+pub use digest::{Mac, hex};
 pub use error::ErrorKind;
 pub use id::{FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
 pub use tasks::{Policy, Stop, Tasks};

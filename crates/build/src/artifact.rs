@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use aloft_base::hex;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
@@ -169,10 +170,6 @@ fn read(path: &Path, left: &mut u64, folder: &Path) -> Result<Vec<u8>, Error> {
             bound: "250 MB",
         })?;
     Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_aws::Aws;
-use aloft_base::{Chance, Clock};
+use aloft_base::{Chance, Clock, Mac, hex};
 use aloft_call::{Caller, Principal};
 use aloft_http::Handler;
 use aloft_instance::process::{Credentials, Services};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 /// How long an instance's credentials are good for outside its sandbox.
 const LIFE: Duration = Duration::from_secs(12 * 3_600);
@@ -28,19 +26,6 @@ impl Inside {
         chance.fill(&mut key);
         Self { aws, clock, key }
     }
-
-    fn mac(&self, text: &str) -> String {
-        // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else {
-            return String::new();
-        };
-        mac.update(text.as_bytes());
-        mac.finalize()
-            .into_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    }
 }
 
 impl Services for Inside {
@@ -57,7 +42,7 @@ impl Services for Inside {
         let expiry = (self.clock.now() + LIFE).as_millis();
         let claim = format!("{}/{}/{name}/{expiry}", caller.tenant, caller.region);
         // Each part is a MAC over the claim under another label, so none tells of the others.
-        let label = |label: &str| self.mac(&format!("{label}/{claim}"));
+        let label = |label: &str| hex(&Mac::of(&self.key, format!("{label}/{claim}").as_bytes()).bytes());
         let key_id: String = label("id").to_uppercase().chars().take(16).collect();
         Credentials {
             key_id: format!("ASIA{key_id}"),

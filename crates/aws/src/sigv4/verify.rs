@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aloft_base::Timestamp;
-use hmac::{Hmac, KeyInit, Mac};
+use aloft_base::{Mac, Timestamp, hex};
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
@@ -99,8 +98,7 @@ impl Pending<'_> {
         let to_sign = string_to_sign(&self.signed_at, &self.claim.scope, &canonical);
         let key = signing_key(self.secret, &self.claim.scope);
         let signature = unhex(self.claim.signature).unwrap_or_default();
-        // `verify_slice` takes the same time wherever the first difference is.
-        if mac(&key, to_sign.as_bytes()).verify_slice(&signature).is_ok() {
+        if Mac::of(&key, to_sign.as_bytes()).is(&signature) {
             return Ok(());
         }
         Err(Error::InvalidSignature(format!(
@@ -120,33 +118,11 @@ pub(crate) fn string_to_sign(signed_at: &str, scope: &Scope<'_>, canonical: &[u8
 }
 
 pub(crate) fn signing_key(secret: &str, scope: &Scope<'_>) -> [u8; 32] {
-    let first = mac(format!("AWS4{secret}").as_bytes(), scope.date.as_bytes());
+    let first = Mac::of(format!("AWS4{secret}").as_bytes(), scope.date.as_bytes());
     [scope.region, scope.service, scope.terminator]
         .iter()
-        .fold(first, |key, part| {
-            mac(&key.finalize().into_bytes(), part.as_bytes())
-        })
-        .finalize()
-        .into_bytes()
-        .into()
-}
-
-#[allow(
-    clippy::expect_used,
-    reason = "HMAC takes keys of any length (RFC 2104, section 3)"
-)]
-pub(crate) fn mac(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
-    mac.update(message);
-    mac
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|n| char::from_digit(n.into(), 16).unwrap_or('0'))
-        .collect()
+        .fold(first, |key, part| Mac::of(&key.bytes(), part.as_bytes()))
+        .bytes()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

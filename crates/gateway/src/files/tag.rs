@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aloft_base::Timestamp;
+use aloft_base::{Timestamp, hex};
 use sha2::{Digest, Sha256};
 
 /// Tags that are remembered; then all are forgotten and made anew.
@@ -73,6 +73,6 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
 }
 
 fn quoted(hash: &[u8]) -> String {
-    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = hex(hash).chars().take(32).collect();
     format!("\"{hex}\"")
 }
