@@ -33,8 +33,9 @@ pub(crate) fn encode(
         event.insert("cookies".into(), cookies.into());
     }
     event.insert("headers".into(), headers(&head.headers).into());
-    if !query.is_empty() {
-        event.insert("queryStringParameters".into(), query_parameters(query).into());
+    let parameters = query_parameters(query);
+    if !parameters.is_empty() {
+        event.insert("queryStringParameters".into(), parameters.into());
     }
     event.insert(
         "requestContext".into(),
@@ -98,7 +99,9 @@ fn cookies(map: &HeaderMap) -> Vec<Value> {
     lines
         .flat_map(|line| {
             line.split(';')
-                .map(|cookie| Value::from(cookie.trim()))
+                .map(str::trim)
+                .filter(|cookie| !cookie.is_empty())
+                .map(Value::from)
                 .collect::<Vec<_>>()
         })
         .collect()
@@ -221,7 +224,7 @@ fn plain(answer: Bytes) -> Response<Body> {
 fn status_code(value: &Value) -> Result<StatusCode, Fault> {
     let number = match value {
         Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
         _ => None,
     };
     // Informational codes announce a further answer, which never comes.
@@ -279,7 +282,8 @@ fn set_headers(headers: &mut HeaderMap, value: Option<Value>) -> Result<(), Faul
 }
 
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, Fault> {
-    HeaderValue::from_str(value).map_err(|_| {
+    // Beyond ASCII a value may hold anything (RFC 9110, section 5.5, obs-text); UTF-8 is what clients expect there.
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
         garbage(format!(
             "the value of header \"{name}\" has characters that HTTP forbids"
         ))
@@ -289,3 +293,6 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, Fault> {
 fn garbage(why: String) -> Fault {
     Fault::Garbage { why }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,3 +49,6 @@ fn record(id: &str, change: &Change, tenant: &Tenant, region: &Region) -> Value 
         "dynamodb": dynamodb,
     })
 }
+
+#[cfg(test)]
+mod tests;
