@@ -282,4 +282,104 @@ mod tests {
         );
         assert!(exchange.next().is_err());
     }
+
+    /// What the documentation says about the exchange's state: the naive twin.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Model {
+        Loading,
+        Waiting,
+        Working(u128),
+        Answered,
+        Ready(u128),
+        Failed,
+    }
+
+    proptest::proptest! {
+        /// Whatever a runtime asks in whatever order, it gets the documented answer, each call gets its own reply once, and
+        /// what is refused changes nothing.
+        #[test]
+        fn any_order_of_requests_gets_the_documented_answer(
+            steps in proptest::collection::vec((0_u8..6, 0_u128..4), 1..60),
+        ) {
+            let exchange = Exchange::new();
+            let (mut model, mut given) = (Model::Loading, 0_u128);
+            let mut asked: Option<oneshot::Receiver<Job>> = None;
+            let mut replied: Option<oneshot::Receiver<Reply>> = None;
+            for (step, pick) in steps {
+                match step {
+                    0 => {
+                        given += 1;
+                        let accepted = exchange.give(job(given));
+                        let expected = match model {
+                            Model::Waiting if asked.is_some() => Some(Model::Working(given)),
+                            // The one who asked has gone: it is kept for the next who asks.
+                            Model::Waiting | Model::Answered => Some(Model::Ready(given)),
+                            _ => None,
+                        };
+                        assert_eq!(accepted.is_ok(), expected.is_some(), "{model:?}");
+                        if let (Some(next), Ok(reply)) = (expected, accepted) {
+                            if let Model::Working(id) = next {
+                                let job = asked.take().unwrap().try_recv().unwrap();
+                                assert_eq!(job.id, InvocationId::from_u128(id));
+                            }
+                            (model, replied) = (next, Some(reply));
+                        }
+                    }
+                    1 => match (exchange.next(), model) {
+                        (Ok(mut receiver), Model::Ready(id)) => {
+                            assert_eq!(receiver.try_recv().unwrap().id, InvocationId::from_u128(id));
+                            model = Model::Working(id);
+                        }
+                        (Ok(receiver), Model::Loading | Model::Waiting | Model::Answered) => {
+                            (model, asked) = (Model::Waiting, Some(receiver));
+                        }
+                        (Err(Refused::OutOfOrder { state: "Busy", wanted: "Ready" }), Model::Working(_))
+                        | (Err(Refused::OutOfOrder { state: "InitError", wanted: "Ready" }), Model::Failed) => {}
+                        (got, model) => panic!("{model:?}: {got:?}"),
+                    },
+                    2 | 3 => {
+                        // The invocation under way, a former one, or one that never was.
+                        let named = if pick == 0 { given } else { given.saturating_sub(pick) };
+                        let reply = match step {
+                            2 => Reply::Answer(named.to_string().into()),
+                            _ => Reply::Error(FunctionError::default()),
+                        };
+                        match (exchange.answer(&id(named), reply), model) {
+                            (Ok(()), Model::Working(current)) if current == named => {
+                                model = Model::Answered;
+                                match (replied.take().unwrap().try_recv().unwrap(), step) {
+                                    (Reply::Answer(body), 2) => assert_eq!(body, named.to_string()),
+                                    (Reply::Error(_), 3) => {}
+                                    (got, _) => panic!("{got:?}"),
+                                }
+                            }
+                            (Err(Refused::WrongId), Model::Working(current)) if current != named => {}
+                            (Err(Refused::WrongId), Model::Waiting | Model::Answered | Model::Ready(_)) => {}
+                            (Err(Refused::OutOfOrder { state: "Initializing", .. }), Model::Loading)
+                            | (Err(Refused::OutOfOrder { state: "InitError", .. }), Model::Failed) => {}
+                            (got, model) => panic!("{model:?}: {got:?}"),
+                        }
+                    }
+                    4 => {
+                        let failed = exchange.fail_init(FunctionError::default());
+                        assert_eq!(failed.is_ok(), model == Model::Loading);
+                        if failed.is_ok() {
+                            model = Model::Failed;
+                        }
+                    }
+                    // The runtime's connection breaks while it waits.
+                    _ => asked = None,
+                }
+                if let Some(reply) = &mut replied {
+                    assert!(reply.try_recv().is_err(), "{model:?}: nobody has answered");
+                }
+                let init = match model {
+                    Model::Loading => Init::Running,
+                    Model::Failed => Init::Failed(FunctionError::default()),
+                    _ => Init::Done,
+                };
+                assert_eq!(*exchange.init().borrow(), init);
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! AWS Lambda's contract: the Runtime API, and the events and answers that handlers expect.
 
+mod answer;
 mod exchange;
 mod http_event;
 mod records;

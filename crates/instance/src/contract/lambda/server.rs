@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use aloft_call::FunctionError;
-use aloft_http::{Body, BodyError, Handler, Request, Response, collect, full};
+use aloft_http::{Body, Handler, Request, Response, collect, full};
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
+use super::answer::{self, Unread};
 use super::exchange::{Exchange, Job, Refused, Reply};
 
 /// Lambda's limit for an answer: 6 MiB and 100 bytes.
@@ -95,16 +96,16 @@ impl RuntimeApi {
     }
 
     async fn response(&self, id: &str, body: Body) -> Response {
-        match collect(body, ANSWER_LIMIT).await {
+        match answer::read(body, ANSWER_LIMIT).await {
             Ok(bytes) => {
                 let taken = self.exchange.answer(id, Reply::Answer(bytes));
                 // Whoever waits for the answer goes first: the runtime has nothing to do with its acknowledgement.
                 tokio::task::yield_now().await;
                 accepted(taken)
             }
-            Err(BodyError::TooLarge { limit }) => {
+            Err(Unread::TooLarge { size }) => {
                 // The caller is told; the runtime is told too, and lives on.
-                match self.exchange.answer(id, Reply::TooLarge { size: limit + 1 }) {
+                match self.exchange.answer(id, Reply::TooLarge { size }) {
                     Err(refused) => refuse(&refused),
                     Ok(()) => error(
                         StatusCode::PAYLOAD_TOO_LARGE,
@@ -113,7 +114,7 @@ impl RuntimeApi {
                     ),
                 }
             }
-            Err(broken) => error(
+            Err(Unread::Broken(broken)) => error(
                 StatusCode::BAD_REQUEST,
                 "TruncatedHTTPRequest",
                 &broken.to_string(),
@@ -191,3 +192,6 @@ fn json_response(status: StatusCode, body: String) -> Response {
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+mod tests;
