@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "aloft",
     version,
-    after_help = "Examples:\n  aloft dev examples/orders          run a project on this machine\n  aloft invoke create -e event.json  run one function\n  aloft logs -f                      see what functions print\n\nExit codes: 0 done, 1 failed, 2 bad usage or definition, 3 the function answered an error,\n4 not found, 5 node unreachable, 6 refused, 130 interrupted."
+    after_help = "Examples:\n  aloft dev examples/orders          run a project on this machine\n  aloft invoke create -e event.json  run one function\n  aloft logs -f                      see what functions print\n\nExit codes:\n  0    done\n  1    failed, also because the node is busy, going down or broken\n  2    bad usage or a definition with mistakes\n  3    the function failed: an error, an exit, a timeout, an answer that cannot be used\n  4    what was named does not exist\n  5    no node answers there\n  6    the node refused\n  130  interrupted"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -38,7 +38,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The application is served on --port, the services on the AWS wire and the platform's own API on --api-port.\nWithout an aloft.toml in DIR an empty platform starts. Ctrl-C stops it; what was acknowledged stays.\n\nExamples:\n  aloft dev\n  aloft dev examples/orders --port 0 --api-port 0 --json\n  aloft dev --bind 0.0.0.0 --key AKIDEXAMPLE:a-long-secret"
+    after_help = "The application is served on --port, the services on the AWS wire and the platform's own API on --api-port.\nWithout an aloft.toml in DIR an empty platform starts. Ctrl-C stops it; what was acknowledged stays.\nLines that nobody reads in time are dropped and counted. ALOFT_LOG=info shows more of the platform's own log.\n\nExamples:\n  aloft dev\n  aloft dev examples/orders --port 0 --api-port 0 --json\n  aloft dev --bind 0.0.0.0 --key AKIDEXAMPLE:a-long-secret"
 )]
 pub(crate) struct Dev {
     /// The project's folder
@@ -63,7 +63,7 @@ pub(crate) struct Dev {
     /// reach your network
     #[arg(long)]
     pub(crate) no_sandbox: bool,
-    /// Print one JSON object a line: first {"ready":true,…}, then every event
+    /// Print one JSON object a line: first {"ready":true,"app","api"}, then every event
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -82,7 +82,8 @@ pub(crate) struct Check {
 /// Which node to talk to.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The node's URL; else $ALOFT_URL, else the node that runs on --data, else http://127.0.0.1:4566
+    /// The node's URL, http://HOST:PORT; else the node that runs on --data, else $ALOFT_URL, else the one that runs on
+    /// .aloft in this folder, else http://127.0.0.1:4566. $ALOFT_TOKEN is shown to a node that asks for its token
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
     /// The data folder of a node on this machine
@@ -95,7 +96,7 @@ pub(crate) struct Target {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  aloft invoke create -e event.json\n  echo '{\"id\":\"1\"}' | aloft invoke read -e - --json"
+    after_help = "Exits with 3 when the function failed, with 1 when it did not run: every instance is busy and the queue is full,\nor the node is going down.\n\nExamples:\n  aloft invoke create -e event.json\n  echo '{\"id\":\"1\"}' | aloft invoke read -e - --json"
 )]
 pub(crate) struct Invoke {
     /// The function
@@ -133,7 +134,7 @@ pub(crate) struct Ps {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  aloft deliveries ls\n  aloft deliveries retry ID\n  aloft deliveries drop ID"
+    after_help = "Examples:\n  aloft deliveries ls\n  aloft deliveries show ID\n  aloft deliveries retry ID\n  aloft deliveries drop ID"
 )]
 pub(crate) struct Deliveries {
     #[command(subcommand)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::args::{Deliveries, DeliveriesAction, Target};
 use crate::connect::{Node, block_on};
-use crate::exit::ExitCode;
+use crate::exit::{ExitCode, unusable};
 use crate::print::say;
 
 pub(crate) fn run(deliveries: &Deliveries) -> anyhow::Result<ExitCode> {
@@ -40,10 +40,11 @@ fn path(id: &str) -> anyhow::Result<String> {
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    anyhow::ensure!(
-        is_plain,
-        "\"{id}\" is not a dead letter's id; `aloft deliveries ls` shows them"
-    );
+    if !is_plain {
+        return Err(unusable(format!(
+            "\"{id}\" is not a dead letter's id; `aloft deliveries ls` shows them"
+        )));
+    }
     Ok(format!("deliveries/{id}"))
 }
 

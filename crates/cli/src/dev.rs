@@ -1,6 +1,6 @@
 //! `aloft dev`: a node in this process, and what happens on it.
 
-use std::io::Write;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,31 +15,37 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Dev;
-use crate::exit::ExitCode;
-use crate::print::{human, say};
+use crate::exit::{ExitCode, unusable};
+use crate::outlet::Outlet;
+use crate::print::human;
 
 const DRAIN: Duration = Duration::from_secs(30);
-/// About how much is written at once.
-const WRITE_BYTES: usize = 64 << 10;
 
 pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
-    start_log();
     let config = config(&dev)?;
+    let out = Outlets::start(dev.json)?;
+    start_log(&out.errors);
     // Before the runtime's threads exist: the spawner is a process of its own, and single-threaded.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let ended = runtime.block_on(serve(dev, config));
+    let ended = runtime.block_on(serve(dev, config, &out));
+    out.lines.finish();
+    out.errors.finish();
     // Blocking work that is left over must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
 fn config(dev: &Dev) -> anyhow::Result<Config> {
-    let project = std::fs::canonicalize(&dev.dir)
-        .with_context(|| format!("the project's folder {} cannot be found", dev.dir.display()))?;
-    anyhow::ensure!(project.is_dir(), "{} is not a folder", project.display());
+    let project = std::fs::canonicalize(&dev.dir).map_err(|error| {
+        let folder = dev.dir.display();
+        unusable(format!("the project's folder {folder} cannot be found: {error}"))
+    })?;
+    if !project.is_dir() {
+        return Err(unusable(format!("{} is not a folder", project.display())));
+    }
     let data = match &dev.data {
         Some(data) => std::path::absolute(data).context("the data folder's path is not valid")?,
         None => project.join(aloft_node::DATA_FOLDER),
@@ -50,7 +56,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
             let (id, secret) = text
                 .split_once(':')
                 .filter(|(id, secret)| !id.is_empty() && !secret.is_empty())
-                .context("--key takes an access key's id and secret as ID:SECRET")?;
+                .ok_or_else(|| unusable("--key takes an access key's id and secret as ID:SECRET"))?;
             Some((id.to_owned(), secret.to_owned()))
         }
     };
@@ -75,6 +81,26 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
     })
 }
 
+/// What is shown. Neither stream can hold the platform up.
+struct Outlets {
+    lines: Outlet,
+    errors: Outlet,
+}
+
+impl Outlets {
+    fn start(is_json: bool) -> anyhow::Result<Self> {
+        let people = |lines| format!("{lines} lines were not shown: they came faster than they were read");
+        let programs = |lines| json!({ "event": "dropped", "lines": lines }).to_string();
+        let gap = move |lines| if is_json { programs(lines) } else { people(lines) };
+        Ok(Self {
+            lines: Outlet::start("standard output", std::io::stdout(), gap)
+                .context("cannot start a thread")?,
+            errors: Outlet::start("standard error", std::io::stderr(), people)
+                .context("cannot start a thread")?,
+        })
+    }
+}
+
 /// The XDG base directory for what can be made again.
 fn cache_folder() -> Option<PathBuf> {
     let set = |name: &str| {
@@ -87,13 +113,13 @@ fn cache_folder() -> Option<PathBuf> {
         .map(|cache| cache.join("aloft"))
 }
 
-async fn serve(dev: Dev, config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(dev: Dev, config: Config, out: &Outlets) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = signals()?;
     let tasks = Tasks::new(Stop::new());
     let feed = Feed::start(&tasks);
     let (_, mut subscription) = feed.recent_and_subscribe();
     if config.isolation == Isolation::None {
-        eprintln!("warning: {}", Isolation::GIVEN_UP);
+        out.errors.put(&format!("warning: {}\n", Isolation::GIVEN_UP));
     }
     let spawner = Spawner::start(&aloft_sandbox::Config::default())?;
     let starting = Node::start(config, spawner, tasks.clone(), feed);
@@ -102,17 +128,25 @@ async fn serve(dev: Dev, config: Config) -> anyhow::Result<ExitCode> {
     let node = loop {
         tokio::select! {
             node = &mut starting => break node?,
-            notice = subscription.next() => show_progress(&dev, notice.and_then(Result::ok)),
+            notice = subscription.next() => show_progress(&dev, out, notice.and_then(Result::ok)),
             _ = interrupt.recv() => return Ok(ExitCode::Interrupted),
             _ = terminate.recv() => return Ok(ExitCode::Done),
         }
     };
-    announce(&dev, &node)?;
-    let code = follow(&dev, &mut subscription, &mut interrupt, &mut terminate, &tasks).await;
-    eprintln!(
-        "stopping: requests under way come to their end, at most {} seconds; again to quit at once",
+    out.lines.put(&announce(&dev, &node));
+    let code = follow(
+        &dev,
+        out,
+        &mut subscription,
+        &mut interrupt,
+        &mut terminate,
+        &tasks,
+    )
+    .await;
+    out.errors.put(&format!(
+        "stopping: requests under way come to their end, at most {} seconds; again to quit at once\n",
         DRAIN.as_secs()
-    );
+    ));
     tokio::select! {
         () = node.stop() => {}
         _ = interrupt.recv() => {}
@@ -126,18 +160,16 @@ fn signals() -> anyhow::Result<(Signal, Signal)> {
     Ok((listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?))
 }
 
-fn show_progress(dev: &Dev, notice: Option<Arc<Notice>>) {
+fn show_progress(dev: &Dev, out: &Outlets, notice: Option<Arc<Notice>>) {
     let Some(notice) = notice else { return };
-    if dev.json {
-        eprintln!("{}", human(&notice))
-    } else {
-        say!("{}", human(&notice))
-    }
+    let outlet = if dev.json { &out.errors } else { &out.lines };
+    outlet.put(&format!("{}\n", human(&notice)));
 }
 
 /// Shows what happens until a signal comes or something vital fails.
 async fn follow(
     dev: &Dev,
+    out: &Outlets,
     subscription: &mut Subscription,
     interrupt: &mut Signal,
     terminate: &mut Signal,
@@ -147,7 +179,7 @@ async fn follow(
         // All branches are safe to cancel.
         tokio::select! {
             notice = subscription.next() => match notice {
-                Some(notice) => show(dev, notice, subscription),
+                Some(notice) => show(dev, &out.lines, notice),
                 None => return ExitCode::Failed,
             },
             _ = interrupt.recv() => return ExitCode::Interrupted,
@@ -157,69 +189,66 @@ async fn follow(
     }
 }
 
-/// Shows a notice and those that are there behind it, in one write.
-fn show(dev: &Dev, first: Result<Arc<Notice>, Missed>, subscription: &mut Subscription) {
-    let mut text = String::new();
-    let mut next = Some(first);
-    while let Some(notice) = next {
-        match notice {
-            Ok(notice) if dev.json => text.push_str(&serde_json::to_string(&*notice).unwrap_or_default()),
-            Ok(notice) => text.push_str(&human(&notice)),
-            Err(missed) => {
-                eprintln!("{} events were not shown: they came too fast", missed.0);
-                next = subscription.try_next();
-                continue;
-            }
+fn show(dev: &Dev, out: &Outlet, notice: Result<Arc<Notice>, Missed>) {
+    match notice {
+        // Every notice can be written as JSON.
+        Ok(notice) if dev.json => {
+            out.put(&format!(
+                "{}\n",
+                serde_json::to_string(&*notice).unwrap_or_default()
+            ));
         }
-        text.push('\n');
-        next = if text.len() < WRITE_BYTES {
-            subscription.try_next()
-        } else {
-            None
-        };
+        Ok(notice) => out.put(&format!("{}\n", human(&notice))),
+        Err(missed) => out.lost(missed.0),
     }
-    // Whoever reads may be gone; the platform goes on.
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn announce(dev: &Dev, node: &Node) -> anyhow::Result<()> {
+/// What is said once everything is served.
+fn announce(dev: &Dev, node: &Node) -> String {
     let address = node.address();
-    let mut out = std::io::stdout().lock();
     if dev.json {
-        writeln!(
-            out,
-            "{}",
+        return format!(
+            "{}\n",
             json!({ "ready": true, "app": address.app, "api": address.api })
-        )?;
-        return Ok(out.flush()?);
+        );
     }
     let (id, secret) = match &dev.key {
         Some(key) => key.split_once(':').unwrap_or((key, "")),
         None => ("local", "local"),
     };
-    writeln!(out, "\n  application  {}", address.app)?;
-    for route in node.routes() {
-        writeln!(out, "               {route}")?;
-    }
-    writeln!(out, "  services     {}\n", address.api)?;
-    writeln!(out, "  export AWS_ENDPOINT_URL={}", address.api)?;
-    writeln!(out, "  export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1")?;
-    writeln!(out, "  export AWS_ACCESS_KEY_ID={id}")?;
-    writeln!(out, "  export AWS_SECRET_ACCESS_KEY={secret}\n")?;
-    writeln!(
-        out,
-        "  Ctrl-C stops it; what was acknowledged stays in {}\n",
-        Path::new(node.data()).display()
-    )?;
-    Ok(out.flush()?)
+    let mut lines = vec![String::new(), format!("  application  {}", address.app)];
+    lines.extend(
+        node.routes()
+            .iter()
+            .map(|route| format!("               {route}")),
+    );
+    lines.extend([
+        format!("  services     {}", address.api),
+        String::new(),
+        format!("  export AWS_ENDPOINT_URL={}", address.api),
+        "  export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1".to_owned(),
+        format!("  export AWS_ACCESS_KEY_ID={id}"),
+        format!("  export AWS_SECRET_ACCESS_KEY={secret}"),
+        String::new(),
+        format!(
+            "  Ctrl-C stops it; what was acknowledged stays in {}",
+            Path::new(node.data()).display()
+        ),
+        String::new(),
+        String::new(),
+    ]);
+    lines.join("\n")
 }
 
 /// Warnings and errors of the platform itself go to standard error; ALOFT_LOG asks for more, as `info` or `aloft_store=debug`.
-fn start_log() {
+fn start_log(errors: &Outlet) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ALOFT_LOG").unwrap_or_else(|_| "warn".into());
+    let errors = errors.clone();
+    let is_colourful = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_ansi(is_colourful)
+        .with_writer(move || errors.clone());
     // A second subscriber is only possible in tests that run commands in one process.
     let _ = log.try_init();
 }

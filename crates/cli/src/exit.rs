@@ -1,4 +1,4 @@
-//! Exit codes, the same for every command.
+//! Exit codes, the same for every command. The texts of `aloft help` and docs/start.md list them.
 
 use aloft_base::ErrorKind;
 use aloft_http::ClientError;
@@ -8,11 +8,12 @@ use aloft_http::ClientError;
 pub enum ExitCode {
     /// 0: done.
     Done,
-    /// 1: failed.
+    /// 1: failed, also because every instance is busy, or the node is going down or is broken: what was asked for was
+    /// right, and a later try may work.
     Failed,
     /// 2: the arguments or the project's definition are wrong.
     Usage,
-    /// 3: the function answered an error.
+    /// 3: the function itself failed: it raised an error, ended, took too long, or its answer cannot be used.
     Function,
     /// 4: the named thing does not exist.
     NotFound,
@@ -23,6 +24,20 @@ pub enum ExitCode {
     /// 130: interrupted.
     Interrupted,
 }
+
+/// An argument that cannot be used.
+pub(crate) fn unusable(message: impl Into<String>) -> anyhow::Error {
+    Refused {
+        kind: ErrorKind::Invalid,
+        message: message.into(),
+    }
+    .into()
+}
+
+/// No node answers where one was looked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unreachable(pub(crate) String);
 
 /// What a node answered instead of doing what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +64,7 @@ impl ExitCode {
 
     /// The code of an error that ended a command.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        if error.is::<ClientError>() {
+        if error.is::<ClientError>() || error.is::<Unreachable>() {
             return Self::Unreachable;
         }
         let kind = error
@@ -65,10 +80,10 @@ impl ExitCode {
             Some(ErrorKind::Missing) => Self::NotFound,
             Some(ErrorKind::Invalid) => Self::Usage,
             Some(ErrorKind::Function) => Self::Function,
-            Some(ErrorKind::Denied | ErrorKind::Conflict | ErrorKind::Throttled | ErrorKind::TooLarge) => {
-                Self::Refused
-            }
-            Some(ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Internal) => Self::Failed,
+            Some(ErrorKind::Denied | ErrorKind::Conflict | ErrorKind::TooLarge) => Self::Refused,
+            Some(
+                ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Internal,
+            ) => Self::Failed,
         }
     }
 }

@@ -3,14 +3,13 @@
 use std::io::Read;
 use std::path::Path;
 
-use aloft_base::ErrorKind;
 use anyhow::Context;
 use http::Method;
 use serde_json::Value;
 
 use crate::args::Invoke;
 use crate::connect::{Node, block_on};
-use crate::exit::{ExitCode, Refused};
+use crate::exit::{ExitCode, unusable};
 use crate::print::say;
 
 /// Lambda's bound for a synchronous call.
@@ -41,20 +40,21 @@ pub(crate) fn run(invoke: &Invoke) -> anyhow::Result<ExitCode> {
     } else {
         say!("{:#}", outcome.get("payload").unwrap_or(&Value::Null));
     }
-    Ok(if error.is_some() {
-        ExitCode::Function
-    } else {
-        ExitCode::Done
-    })
+    let status = outcome.get("status").and_then(Value::as_str).unwrap_or_default();
+    Ok(code(status))
 }
 
-/// An argument that cannot be used.
-fn unusable(message: String) -> anyhow::Error {
-    Refused {
-        kind: ErrorKind::Invalid,
-        message,
+/// How a call with this outcome ends the command. The words are those of metering records.
+fn code(status: &str) -> ExitCode {
+    match status {
+        "ok" => ExitCode::Done,
+        "raised" | "init_failed" | "exited" | "out_of_memory" | "garbage" | "answer_too_large"
+        | "timed_out" => ExitCode::Function,
+        "bad_payload" => ExitCode::Usage,
+        "no_function" => ExitCode::NotFound,
+        // "busy", "draining", "platform": the function did not run.
+        _ => ExitCode::Failed,
     }
-    .into()
 }
 
 fn read(source: impl Read, name: &str) -> anyhow::Result<Vec<u8>> {
@@ -85,4 +85,59 @@ fn describe(error: &Value) -> String {
         described.push_str(line.as_str().unwrap_or_default().trim_end());
     }
     described
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aloft_call::{Fault, FunctionError};
+
+    use super::*;
+
+    /// Every fault there is, so that a new one has to be thought of here.
+    #[test]
+    fn only_the_functions_own_failures_are_its_exit_code() {
+        let error = || FunctionError {
+            kind: "E".into(),
+            message: "m".into(),
+            trace: Vec::new(),
+        };
+        let faults = [
+            Fault::NoFunction { name: "f".into() },
+            Fault::Raised(error()),
+            Fault::Init(error()),
+            Fault::Exited {
+                how: "signal 9".into(),
+            },
+            Fault::OutOfMemory { limit_mb: 128 },
+            Fault::Garbage { why: "x".into() },
+            Fault::AnswerTooLarge { size: 2, limit: 1 },
+            Fault::TimedOut {
+                after: Duration::from_secs(3),
+            },
+            Fault::Busy {
+                why: "x".into(),
+                retry_after: Duration::from_secs(1),
+            },
+            Fault::Payload {
+                why: "x".into(),
+                too_large: false,
+            },
+            Fault::Draining,
+            Fault::Platform { why: "x".into() },
+        ];
+        assert_eq!(code("ok"), ExitCode::Done);
+        for fault in faults {
+            let wanted = match fault {
+                Fault::NoFunction { .. } => ExitCode::NotFound,
+                Fault::Raised(_) | Fault::Init(_) | Fault::Exited { .. } => ExitCode::Function,
+                Fault::OutOfMemory { .. } | Fault::Garbage { .. } => ExitCode::Function,
+                Fault::AnswerTooLarge { .. } | Fault::TimedOut { .. } => ExitCode::Function,
+                Fault::Payload { .. } => ExitCode::Usage,
+                Fault::Busy { .. } | Fault::Draining | Fault::Platform { .. } => ExitCode::Failed,
+            };
+            assert_eq!(code(fault.word()), wanted, "{fault}");
+        }
+    }
 }

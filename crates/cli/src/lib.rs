@@ -15,6 +15,7 @@ mod doctor;
 mod exit;
 mod invoke;
 mod logs;
+mod outlet;
 mod print;
 mod ps;
 

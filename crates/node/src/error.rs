@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aloft_base::ErrorKind;
 use aloft_definition::Problems;
 
-/// Why a node does not start or cannot be found.
+/// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The project's file has mistakes.
@@ -73,12 +73,6 @@ pub enum Error {
     /// Deliveries cannot be set up.
     #[error(transparent)]
     Delivery(#[from] aloft_delivery::Error),
-    /// No node runs on this data.
-    #[error("no node runs on {data}: start one with `aloft dev`", data = data.display())]
-    NoNode {
-        /// The data folder.
-        data: PathBuf,
-    },
 }
 
 impl Error {
@@ -88,7 +82,6 @@ impl Error {
             Self::Definition(problems) => problems.kind(),
             Self::Open { .. } | Self::Runtime { .. } => ErrorKind::Invalid,
             Self::Bind { .. } | Self::Io { .. } => ErrorKind::Internal,
-            Self::NoNode { .. } => ErrorKind::Unavailable,
             Self::Store(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::Rule(error) => error.kind(),

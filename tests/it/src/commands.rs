@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{Finished, Platform, Project, aloft, get, tool, wait_for};
@@ -25,9 +26,33 @@ on = "table:notes"
 run = "fails"
 retries = 1
 maximum_age = "1m"
+[functions.exits]
+runtime = "python3"
+source = "functions"
+handler = "hello.exits"
+[functions.slow]
+runtime = "python3"
+source = "functions"
+handler = "hello.slow"
+timeout = "1s"
+[functions.busy]
+runtime = "python3"
+source = "functions"
+handler = "hello.slow"
+concurrency = 1
+queue = { length = 0, wait = "1s" }
+timeout = "60s"
+[functions.talks]
+runtime = "python3"
+source = "functions"
+handler = "hello.talks"
 "#;
 
 const HELLO: &str = r#"
+import os
+import time
+
+
 def handler(event, context):
     print("hello was called")
     return {"heard": event}
@@ -35,6 +60,21 @@ def handler(event, context):
 
 def fails(event, context):
     raise RuntimeError("cannot be delivered")
+
+
+def exits(event, context):
+    os._exit(7)
+
+
+def slow(event, context):
+    print("slow has begun", flush=True)
+    time.sleep(30)
+
+
+def talks(event, context):
+    for number in range(2000):
+        print(number, "x" * 1000)
+    return "said"
 "#;
 
 fn project() -> Project {
@@ -180,6 +220,17 @@ fn invoke_shows_the_outcome_and_exits_by_it() {
         ),
         5,
     );
+    for malformed in ["127.0.0.1:4566", "http://127.0.0.1:port", "https://127.0.0.1:1"] {
+        let finished = exits(aloft(&project.folder(), &["ps", "--to", malformed]), 2);
+        assert!(finished.stderr.contains(malformed), "{finished}");
+    }
+    exits(
+        aloft(
+            &project.folder(),
+            &["ps", "--to", "http://no-such-host.invalid:4566"],
+        ),
+        5,
+    );
     exits(aloft(&project.folder(), &["invoke"]), 2);
     exits(aloft(&project.folder(), &["no-such-command"]), 2);
     exits(
@@ -207,11 +258,89 @@ fn a_command_finds_the_node_by_its_data_folder() {
         found["payload"]["heard"].is_object() || found["payload"]["heard"].is_null(),
         "{found}"
     );
-    drop(platform);
-    exits(
+    let pid = platform.pid().to_string();
+    platform.kill();
+    let gone = exits(
         aloft(&project.folder(), &["invoke", "hello", "--json", "--data", data]),
         5,
     );
+    for word in [
+        &format!("process {pid}"),
+        "is gone",
+        "aloft dev PROJECT --data",
+        data,
+    ] {
+        assert!(gone.stderr.contains(word), "no {word:?} in {gone}");
+    }
+    // Another node may have the port by now; it is not the one that was asked for.
+    let file = project.data().join("address.json");
+    let other = project.dev_on(&project.folder().join("other")).start();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut address: Value = serde_json::from_str(&text).unwrap();
+    address["api"] = Value::from(other.api.as_str());
+    std::fs::write(&file, address.to_string()).unwrap();
+    exits(aloft(&project.folder(), &["ps", "--data", data]), 5);
+
+    let nobody = exits(aloft(&project.folder(), &["ps", "--data", "elsewhere"]), 5);
+    assert!(nobody.stderr.contains("no node runs on elsewhere"), "{nobody}");
+}
+
+/// 3 is the function's fault, 1 the platform's state.
+#[test]
+fn invoke_tells_a_failed_function_from_one_that_did_not_run() {
+    let project = project();
+    let mut platform = project.start();
+    let outcome = exits(to(&platform, &project, &["invoke", "exits", "--json"]), 3).json();
+    assert_eq!(outcome["status"], "exited", "{outcome}");
+    let outcome = exits(to(&platform, &project, &["invoke", "slow", "--json"]), 3).json();
+    assert_eq!(outcome["status"], "timed_out", "{outcome}");
+
+    let folder = project.folder();
+    let arguments = ["invoke", "busy", "--json", "--to", &platform.api].map(str::to_owned);
+    let first = std::thread::spawn(move || aloft(&folder, &arguments.each_ref().map(String::as_str)));
+    platform.event("the one instance is taken", |event| {
+        event["event"] == "log" && event["function"] == "busy"
+    });
+    let outcome = exits(to(&platform, &project, &["invoke", "busy", "--json"]), 1).json();
+    assert_eq!(outcome["status"], "busy", "{outcome}");
+
+    // While it goes down, the call that runs is waited for and another is turned away.
+    platform.signal(Signal::TERM);
+    let api = format!("{}/_aloft/ready", platform.api);
+    wait_for("the node is going down", || {
+        (get(&api).status == 503).then_some(())
+    });
+    let outcome = exits(to(&platform, &project, &["invoke", "hello", "--json"]), 1).json();
+    assert_eq!(outcome["status"], "draining", "{outcome}");
+    platform.signal(Signal::TERM);
+    platform.finish();
+    exits(first.join().unwrap(), 5);
+}
+
+/// A terminal that stands still, or a script that reads the ready line and no more.
+#[test]
+fn a_platform_whose_output_nobody_reads_goes_on_and_tells_the_gap_later() {
+    let project = project();
+    let mut unread = project.dev().start_unread();
+    let address = unread.ready();
+    let to = ["--to", address["api"].as_str().unwrap()];
+    for _ in 0..6 {
+        exits(
+            aloft(&project.folder(), &[&["invoke", "talks"][..], &to].concat()),
+            0,
+        );
+    }
+    let gap = unread.lines_until(|line| line["event"] == "dropped");
+    assert!(gap["lines"].as_u64().is_some_and(|lines| lines > 0), "{gap}");
+
+    // Stuck again, it still hears that it shall end.
+    for _ in 0..6 {
+        exits(
+            aloft(&project.folder(), &[&["invoke", "talks"][..], &to].concat()),
+            0,
+        );
+    }
+    assert_eq!(unread.terminate(), Some(0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,14 +57,7 @@ impl Dev {
         self
     }
 
-    /// Starts it and waits until it is ready.
-    pub(crate) fn start(self) -> Platform {
-        self.try_start()
-            .unwrap_or_else(|end| panic!("aloft dev ended before it was ready:\n{end}"))
-    }
-
-    /// Starts it; the error is how it ended without ever being ready.
-    pub(crate) fn try_start(self) -> Result<Platform, Finished> {
+    fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command
             .arg("dev")
@@ -77,15 +70,40 @@ impl Dev {
         quiet_aws(&mut command)
             .env_remove("ALOFT_URL")
             .env("NO_COLOR", "1");
+        if let Some(folder) = &self.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(folders).unwrap());
+        }
+        command
+    }
+
+    /// Starts it with nobody reading what it prints.
+    pub(crate) fn start_unread(self) -> Unread {
+        let mut child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Unread { child, lines }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(self) -> Platform {
+        self.try_start()
+            .unwrap_or_else(|end| panic!("aloft dev ended before it was ready:\n{end}"))
+    }
+
+    /// Starts it; the error is how it ended without ever being ready.
+    pub(crate) fn try_start(self) -> Result<Platform, Finished> {
+        let mut command = self.command();
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(folder) = self.programs {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
-            command.env("PATH", std::env::join_paths(folders).unwrap());
-        }
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -119,6 +137,46 @@ impl Dev {
                 platform.finish()
             ),
         }
+    }
+}
+
+/// A running platform whose output is read when a test wants it to be.
+pub(crate) struct Unread {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Unread {
+    /// Its first line.
+    pub(crate) fn ready(&mut self) -> Value {
+        self.lines_until(|line| line["ready"] == true)
+    }
+
+    /// Reads up to a line that `wanted` accepts.
+    pub(crate) fn lines_until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let mut line = String::new();
+            let length = self.lines.read_line(&mut line).unwrap();
+            assert!(length > 0, "the platform has ended");
+            let line = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+            if wanted(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// SIGTERM, and its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        ended(&mut self.child, PATIENCE).expect("it does not end")
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -60,6 +60,11 @@ impl Project {
         Dev::new(&self.folder(), &self.data())
     }
 
+    /// `aloft dev` on it with another data folder.
+    pub(crate) fn dev_on(&self, data: &Path) -> Dev {
+        Dev::new(&self.folder(), data)
+    }
+
     /// Starts it.
     pub(crate) fn start(&self) -> Platform {
         self.dev().start()
