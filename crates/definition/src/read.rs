@@ -2,9 +2,10 @@
 //! on in its place, so that one mistake does not hide the next; nothing made of it leaves the crate.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
-use aloft_base::{Size, format_duration, parse_duration};
+use aloft_base::{InvalidName, Size, format_duration, parse_duration};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
@@ -96,6 +97,19 @@ impl<'a> Checker<'a> {
             .sort_by_key(|problem| (problem.line, problem.column));
         self.problems.truncate(MAX_PROBLEMS);
         self.problems
+    }
+
+    /// An entry's own name; what it names is said in the report of one that is not valid.
+    pub(crate) fn name<Name: FromStr<Err = InvalidName>>(
+        &mut self,
+        entry: &Entry<'_>,
+        what: &str,
+    ) -> Option<Name> {
+        let parsed = entry.name.parse().map_err(|error: InvalidName| {
+            let message = format!("the {what}'s name {} is not valid", quoted(entry.name));
+            self.report(&entry.at, message, error.rule);
+        });
+        parsed.ok()
     }
 
     pub(crate) fn report(&mut self, at: &Span, message: impl Into<String>, expected: impl Into<String>) {

@@ -202,20 +202,15 @@ impl DeadLetters {
 impl Letter {
     /// The letter of one delivery.
     pub fn one(rule: RuleId, name: &str, reason: Reason, at: Timestamp, parcel: Parcel) -> Self {
-        let content = Content::One(Box::new(parcel));
-        Self {
-            rule,
-            name: name.to_owned(),
-            reason,
-            at,
-            content,
-            unknown: Unknown::default(),
-        }
+        Self::of(rule, name, reason, at, Content::One(Box::new(parcel)))
     }
 
     /// The letter of a range.
     pub fn range(rule: RuleId, name: &str, reason: Reason, at: Timestamp, range: Range) -> Self {
-        let content = Content::Range(range);
+        Self::of(rule, name, reason, at, Content::Range(range))
+    }
+
+    fn of(rule: RuleId, name: &str, reason: Reason, at: Timestamp, content: Content) -> Self {
         Self {
             rule,
             name: name.to_owned(),

@@ -1,12 +1,14 @@
 //! Parameters that several operations share.
 
 use aloft_base::TableName;
-use aloft_item::Item;
+use aloft_item::{Item, Typed};
 use aloft_table::{Condition, Placeholders, Written, write_units};
 use serde::Serialize;
 
 use super::Context;
+use super::expressions::placeholders;
 use crate::Error;
+use crate::answer::json;
 use crate::input::{Constraints, Members};
 
 /// What a write answers besides that it is done.
@@ -138,14 +140,35 @@ impl Write {
         })
     }
 
-    /// For put and delete, which change no part of a row.
-    pub(super) fn check_whole(&self) -> Result<(), Error> {
+    /// The rest of the input of put and delete, which have no expression but the condition and change no part of a row.
+    pub(super) fn take_whole(&self, mut input: Members) -> Result<Option<Condition>, Error> {
+        let placeholders = placeholders(&mut input, &[("ConditionExpression", self.condition.is_some())])?;
+        let condition = self.condition(&placeholders)?;
+        placeholders.check_used()?;
+        input.finish(&["Expected", "ConditionalOperator"])?;
         match self.returns {
-            ReturnValues::None | ReturnValues::AllOld => Ok(()),
+            ReturnValues::None | ReturnValues::AllOld => Ok(condition),
             ReturnValues::UpdatedOld | ReturnValues::AllNew | ReturnValues::UpdatedNew => {
                 Err(Error::Validation("Return values set to invalid value".to_owned()))
             }
         }
+    }
+
+    /// The answer of put and delete.
+    pub(super) fn answer_whole(
+        &self,
+        table: &TableName,
+        result: Result<Written, aloft_table::Error>,
+    ) -> Result<Vec<u8>, Error> {
+        let written = self.outcome(result)?;
+        let old = written
+            .old
+            .as_ref()
+            .filter(|_| self.returns == ReturnValues::AllOld);
+        json(&WriteOutput {
+            attributes: old.map(Typed),
+            consumed_capacity: self.cost(table, &written),
+        })
     }
 
     pub(super) fn condition(&self, placeholders: &Placeholders) -> Result<Option<Condition>, Error> {
@@ -174,7 +197,7 @@ impl Write {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct WriteOutput<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) attributes: Option<aloft_item::Typed<'a, Item>>,
+    pub(super) attributes: Option<Typed<'a, Item>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) consumed_capacity: Option<ConsumedCapacity<'a>>,
 }

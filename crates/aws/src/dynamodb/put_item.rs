@@ -1,12 +1,8 @@
 //! `PutItem`.
 
-use aloft_item::Typed;
-
 use super::Context;
-use super::expressions::placeholders;
-use super::parameters::{ReturnValues, Write, WriteOutput, item};
+use super::parameters::{Write, item};
 use crate::Error;
-use crate::answer::json;
 use crate::input::{Constraints, Members};
 
 pub(super) async fn run(context: &Context<'_>, mut input: Members) -> Result<Vec<u8>, Error> {
@@ -15,23 +11,8 @@ pub(super) async fn run(context: &Context<'_>, mut input: Members) -> Result<Vec
     let item = item(&mut input, "Item", "item", &mut rules)?;
     rules.check()?;
     let name = context.writable(&write)?;
-    let condition = {
-        let placeholders = placeholders(&mut input, &[("ConditionExpression", write.condition.is_some())])?;
-        let condition = write.condition(&placeholders)?;
-        placeholders.check_used()?;
-        condition
-    };
-    input.finish(&["Expected", "ConditionalOperator"])?;
-    write.check_whole()?;
+    let condition = write.take_whole(input)?;
 
     let written = context.table(&name).await?.put(item, condition.as_ref()).await;
-    let written = write.outcome(written)?;
-    let old = written
-        .old
-        .as_ref()
-        .filter(|_| write.returns == ReturnValues::AllOld);
-    json(&WriteOutput {
-        attributes: old.map(Typed),
-        consumed_capacity: write.cost(&name, &written),
-    })
+    write.answer_whole(&name, written)
 }

@@ -21,17 +21,7 @@ pub(super) fn check(
     entry: &Entry<'_>,
     names: &Names<'_>,
 ) -> Option<(FunctionName, Function)> {
-    let name: Option<FunctionName> = match entry.name.parse::<FunctionName>() {
-        Ok(name) => Some(name),
-        Err(error) => {
-            checker.report(
-                &entry.at,
-                format!("the function's name {} is not valid", quoted(entry.name)),
-                error.rule,
-            );
-            None
-        }
-    };
+    let name: Option<FunctionName> = checker.name(entry, "function");
     let title = format!("[functions.{}]", entry.name);
     let block = checker.block(entry, &title, "a table with runtime, source and handler")?;
     checker.unknown_keys(&block, keys::FUNCTION.keys);

@@ -21,17 +21,7 @@ pub(super) fn check(
     entry: &Entry<'_>,
     names: &Names<'_>,
 ) -> Option<(RuleName, Rule)> {
-    let name: Option<RuleName> = match entry.name.parse::<RuleName>() {
-        Ok(name) => Some(name),
-        Err(error) => {
-            checker.report(
-                &entry.at,
-                format!("the rule's name {} is not valid", quoted(entry.name)),
-                error.rule,
-            );
-            None
-        }
-    };
+    let name: Option<RuleName> = checker.name(entry, "rule");
     let title = format!("[rules.{}]", entry.name);
     let block = checker.block(entry, &title, "a table with on and run")?;
     checker.unknown_keys(&block, keys::RULE.keys);

@@ -12,17 +12,7 @@ use crate::types::{KeyKind, KeySchema, Table};
 const MAX_ATTRIBUTE_NAME: usize = 255;
 
 pub(super) fn check(checker: &mut Checker<'_>, entry: &Entry<'_>) -> Option<(TableName, Table)> {
-    let name: Option<TableName> = match entry.name.parse::<TableName>() {
-        Ok(name) => Some(name),
-        Err(error) => {
-            checker.report(
-                &entry.at,
-                format!("the table's name {} is not valid", quoted(entry.name)),
-                error.rule,
-            );
-            None
-        }
-    };
+    let name: Option<TableName> = checker.name(entry, "table");
     let title = format!("[tables.{}]", entry.name);
     let block = checker.block(entry, &title, "a table with hash")?;
     checker.unknown_keys(&block, keys::TABLE.keys);

@@ -7,15 +7,14 @@ use std::time::Duration;
 use aloft_delivery::Reason;
 use aloft_event::Pattern;
 use aloft_item::Item;
-use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
+use aloft_table::{KeyAttribute, KeyKind, Schema, Table, Tables};
 use serde_json::json;
 
 use super::kit::*;
 use crate::{Logs, Rule, TableLogs, TableSource};
 
-#[tokio::test(start_paused = true)]
-async fn a_new_row_triggers_a_function_and_a_change_of_it_does_not() {
-    let kit = Kit::without_rules().await;
+/// The tables of the platform, and one of them.
+async fn orders(kit: &Kit) -> (Tables, Table) {
     let tables = Tables::open(kit.store.clone(), kit.clock.clone(), kit.chance.clone())
         .await
         .unwrap();
@@ -30,6 +29,13 @@ async fn a_new_row_triggers_a_function_and_a_change_of_it_does_not() {
         .ensure(&namespace(), &"orders".parse().unwrap(), &schema)
         .await
         .unwrap();
+    (tables, orders)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_row_triggers_a_function_and_a_change_of_it_does_not() {
+    let kit = Kit::without_rules().await;
+    let (tables, orders) = orders(&kit).await;
     let receipt = Rule {
         source: Arc::new(TableSource::new(&orders)),
         pattern: Pattern::compile(&json!({"type": ["aloft.table.insert"], "subject": [{"prefix": "o-"}]}))
@@ -58,20 +64,7 @@ async fn a_new_row_triggers_a_function_and_a_change_of_it_does_not() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_shows_its_event_also_when_its_rule_is_gone() {
     let kit = Kit::without_rules().await;
-    let tables = Tables::open(kit.store.clone(), kit.clock.clone(), kit.chance.clone())
-        .await
-        .unwrap();
-    let schema = Schema {
-        hash: KeyAttribute {
-            name: "id".into(),
-            kind: KeyKind::S,
-        },
-        range: None,
-    };
-    let orders = tables
-        .ensure(&namespace(), &"orders".parse().unwrap(), &schema)
-        .await
-        .unwrap();
+    let (_, orders) = orders(&kit).await;
     let receipt = Rule {
         source: Arc::new(TableSource::new(&orders)),
         pattern: Pattern::all(),
