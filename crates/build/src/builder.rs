@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::artifact::{Content, hash_of, open_to_all};
 use crate::metrics::Metrics;
-use crate::{Error, python};
+use crate::{Error, python, requirements};
 
 /// What is to be built.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,7 +111,7 @@ impl Builder {
 
     async fn require(&self, list: &Path, interpreter: &Interpreter) -> Result<PathBuf, Error> {
         let text = tokio::fs::read(list).await.map_err(Error::io("read", list))?;
-        check_lines(list, &text)?;
+        requirements::check(list, &text)?;
         let hash = hash_of(&[
             interpreter.runtime.as_bytes(),
             std::env::consts::ARCH.as_bytes(),
@@ -129,7 +129,7 @@ impl Builder {
             began,
         );
         let progress = |line: String| self.tell(subject.clone(), line, began);
-        let installed = self.install(list, interpreter, &folder, &progress).await;
+        let installed = self.install((list, &text), interpreter, &folder, &progress).await;
         self.metrics
             .requirements
             .ended(installed.is_ok(), self.since(began));
@@ -156,7 +156,7 @@ impl Builder {
 
     async fn install(
         &self,
-        list: &Path,
+        list: (&Path, &[u8]),
         interpreter: &Interpreter,
         folder: &Path,
         progress: &(dyn Fn(String) + Sync),
@@ -225,30 +225,6 @@ impl Builder {
     }
 }
 
-/// Refuses what the list's hash would not cover, and what would run a stranger's code while it is installed.
-fn check_lines(list: &Path, text: &[u8]) -> Result<(), Error> {
-    let text = String::from_utf8_lossy(text);
-    for line in text.lines().map(str::trim) {
-        let first = line.split([' ', '=']).next().unwrap_or_default();
-        let starts = |options: &[&str], short: &str| {
-            options.contains(&first) || (line.starts_with(short) && !line.starts_with("--"))
-        };
-        let why = if starts(&["--requirement"], "-r") || starts(&["--constraint"], "-c") {
-            "a change in an included list would not be seen; write its lines into this one"
-        } else if starts(&["--editable"], "-e") || first == "--no-binary" || line.contains("git+") {
-            "only wheels are installed, because building a package runs its code"
-        } else {
-            continue;
-        };
-        return Err(Error::Line {
-            list: list.to_owned(),
-            line: line.to_owned(),
-            why,
-        });
-    }
-    Ok(())
-}
-
 /// Copies what was read, and makes sure that no file changed in between: an artifact is for ever what its hash says.
 fn copy_whole(content: &Content, to: &Path, from: &Path) -> Result<(), Error> {
     let copied = content.copy(to).and_then(|()| {
@@ -270,30 +246,6 @@ fn copy_whole(content: &Content, to: &Path, from: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_that_the_hash_does_not_cover_or_that_run_code_are_refused() {
-        let check = |text: &str| check_lines(Path::new("requirements.txt"), text.as_bytes());
-        for good in [
-            "",
-            "# -r in a comment",
-            "requests==2.31 --hash=sha256:00",
-            "--index-url https://a.example/",
-        ] {
-            assert!(check(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "-r other.txt",
-            "-rother.txt",
-            "--requirement=a",
-            "a\n  -c b",
-            "-e .",
-            "--no-binary :all:",
-            "a @ git+https://b.example/a",
-        ] {
-            assert!(matches!(check(bad), Err(Error::Line { .. })), "{bad}");
-        }
-    }
 
     #[test]
     fn an_artifact_of_a_folder_that_changed_meanwhile_is_refused_and_removed() {

@@ -40,10 +40,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A line of a list of requirements is not supported.
-    #[error("{list}: the line `{line}` is not supported: {why}", list = list.display())]
+    #[error("{list}, line {number}: `{line}` is not supported: {why}", list = list.display())]
     Line {
         /// The list.
         list: PathBuf,
+        /// The line's number.
+        number: usize,
         /// The line.
         line: String,
         /// Why not, and what to do.

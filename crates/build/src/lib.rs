@@ -5,7 +5,8 @@
 //! - *Requirements* are installed once for each interpreter and list, under the hash of both, by the interpreter's own pip,
 //!   else by uv, else by pip's own wheel, which is fetched from the package index and checked against a pinned hash.
 //!   Only wheels are installed: to build a source distribution is to run a stranger's code, for which there is no
-//!   sandbox here.
+//!   sandbox here. A list that asks for more is refused, and pip runs where it can start no program, since a wheel may
+//!   itself require what would have to be built.
 //! - Both are compiled ahead, since a sandbox sees them read-only and a cold start should not compile.
 //!
 //! Whatever is made is made beside its place and moved there when it is whole; a build that is cut off leaves nothing that
@@ -20,6 +21,7 @@ mod builder;
 mod error;
 mod metrics;
 mod python;
+mod requirements;
 
 pub use builder::{Builder, Source};
 pub use error::Error;

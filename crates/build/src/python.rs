@@ -17,26 +17,30 @@ const COMPILE_TIME: Duration = Duration::from_secs(300);
 const PIP_WHEEL: &str = "pip-25.0.1-py3-none-any.whl";
 const PIP_SHA256: &str = "c46efd13b6aa8279f33f2864459c8ce587ea6a1a59ee20de055868d8f7688f7f";
 const FETCH_PIP: &str = include_str!("fetch_pip.py");
+const INSTALL_PIP: &str = include_str!("install_pip.py");
+/// The list as it was checked; it stays beside what was installed from it.
+const LIST: &str = ".requirements.txt";
 /// How many of a tool's last lines an error shows.
 const LINES: usize = 30;
 
-/// Installs a list of requirements into a new folder, wheels only.
+/// Installs a list of requirements, with its name for people, into a new folder, wheels only.
 pub(crate) async fn install(
     interpreter: &Interpreter,
-    list: &Path,
+    (list, text): (&Path, &[u8]),
     target: &Path,
     cache: &Path,
     progress: &(dyn Fn(String) + Sync),
 ) -> Result<(), Error> {
     std::fs::create_dir_all(cache).map_err(Error::io("make the folder", cache))?;
+    std::fs::create_dir(target).map_err(Error::io("make the folder", target))?;
+    let checked = target.join(LIST);
+    std::fs::write(&checked, text).map_err(Error::io("write", &checked))?;
     let (tool, mut command) = installer(interpreter, cache, progress).await?;
     command
         .args(["--only-binary", ":all:", "--target"])
         .arg(target)
         .arg("-r")
-        .arg(list);
-    // A list may name others relative to itself.
-    command.current_dir(list.parent().unwrap_or(Path::new("/")));
+        .arg(&checked);
     let output = run(&mut command, &tool, progress).await?;
     output.map_err(|output| Error::Requirements {
         list: list.to_owned(),
@@ -85,12 +89,14 @@ async fn installer(
     ];
     if works(python(interpreter).args(["-m", "pip", "--version"])).await {
         let mut command = python(interpreter);
-        command.args(["-m", "pip"]).args(pip_arguments);
+        command.args(["-c", INSTALL_PIP, ""]).args(pip_arguments);
         return Ok(("pip".to_owned(), command));
     }
     if works(Command::new("uv").arg("--version")).await {
+        // To uv "only binary" means that nothing is built, wherever it comes from.
         let mut command = Command::new("uv");
         command
+            .current_dir("/")
             .args(["pip", "install", "--python"])
             .arg(&interpreter.executable);
         return Ok(("uv".to_owned(), command));
@@ -104,7 +110,7 @@ async fn installer(
         fetch_pip(interpreter, &wheel, progress).await?;
     }
     let mut command = python(interpreter);
-    command.arg(wheel.join("pip")).args(pip_arguments);
+    command.args(["-c", INSTALL_PIP]).arg(&wheel).args(pip_arguments);
     Ok((PIP_WHEEL.to_owned(), command))
 }
 
@@ -131,7 +137,10 @@ async fn fetch_pip(
 }
 
 fn python(interpreter: &Interpreter) -> Command {
-    Command::new(&interpreter.executable)
+    let mut command = Command::new(&interpreter.executable);
+    // Python would find modules in the folder that it is started in.
+    command.current_dir("/");
+    command
 }
 
 async fn works(command: &mut Command) -> bool {
@@ -196,4 +205,72 @@ async fn run(
     } else {
         Err(said.join("\n"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Makes a wheel that requires a folder by its address.
+    const CARRIER: &str = r#"
+import sys, zipfile
+place, evil = sys.argv[1:]
+with zipfile.ZipFile(place, "w") as wheel:
+    wheel.writestr("carrier.py", "")
+    about = "carrier-1.dist-info/"
+    metadata = "Metadata-Version: 2.1\nName: carrier\nVersion: 1\n"
+    if evil:
+        metadata += "Requires-Dist: evil @ file://%s\n" % evil
+    wheel.writestr(about + "METADATA", metadata)
+    wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(about + "RECORD", "carrier.py,,\n%sMETADATA,,\n%sWHEEL,,\n%sRECORD,,\n" % (about, about, about))
+"#;
+
+    /// The interpreter that the tests' own PATH has.
+    async fn real() -> Interpreter {
+        let mut command = Command::new("python3");
+        let output = command
+            .args(["-c", "import sys; print(sys.executable)"])
+            .output()
+            .await
+            .unwrap();
+        Interpreter {
+            runtime: "python3".to_owned(),
+            executable: String::from_utf8(output.stdout).unwrap().trim().into(),
+            prefixes: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_wheel_requires_is_not_built_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("evil")).unwrap();
+        let code = format!(
+            "open({:?}, 'w')\nfrom setuptools import setup\nsetup(name='evil', version='1')\n",
+            path("ran")
+        );
+        fs::write(path("evil/setup.py"), code).unwrap();
+        let interpreter = real().await;
+        let wheel = path("carrier-1-py3-none-any.whl");
+        let cache = path("cache");
+        for (evil, is_right) in [(path("evil").display().to_string(), false), (String::new(), true)] {
+            let mut make = python(&interpreter);
+            make.args(["-c", CARRIER]).arg(&wheel).arg(&evil);
+            assert!(make.status().await.unwrap().success());
+            let target = path(if is_right { "good" } else { "bad" });
+            let text = wheel.display().to_string();
+            let list = (Path::new("requirements.txt"), text.as_bytes());
+            let installed = install(&interpreter, list, &target, &cache, &|_| {}).await;
+            assert_eq!(target.join("carrier.py").exists(), is_right, "{installed:?}");
+            assert_eq!(installed.is_ok(), is_right, "{installed:?}");
+            assert!(!path("ran").exists(), "the stranger's code ran");
+            if let Err(error) = installed {
+                assert!(matches!(error, Error::Requirements { .. }), "{error}");
+                assert!(error.to_string().contains("only wheels are installed"), "{error}");
+            }
+        }
+    }
 }
