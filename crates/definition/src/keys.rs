@@ -182,7 +182,7 @@ pub(crate) static FUNCTION: Section = Section {
             name: "requirements",
             form: Form::Text("a file, relative to `source`"),
             absent: Absent::Means("`requirements.txt` in `source`, if it exists"),
-            what: "The packages that are installed with the function, as pip reads them.",
+            what: "The packages that are installed with the function, in pip's format; what would have to be built is refused.",
             example: "\"requirements.txt\"",
         },
         Key {

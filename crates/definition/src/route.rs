@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Longer paths are refused by the gateway before a route is looked for.
+/// Bytes of a pattern's path. A request's may be longer, up to the server's bound of 16 KiB for a target (414 beyond it):
+/// what stands for a parameter is not counted here.
 const MAX_PATH: usize = 1_024;
 
 /// Which requests a route takes.
