@@ -70,10 +70,10 @@ pub enum Fault {
         /// The bound in bytes.
         limit: usize,
     },
-    /// The code ran longer than the function may.
-    #[error("the function did not answer within its timeout of {after:?}")]
+    /// The code ran longer than the function may, or than its caller waits.
+    #[error("the function did not answer within {after:?}")]
     TimedOut {
-        /// The function's timeout.
+        /// How long it was given.
         after: Duration,
     },
     /// Every instance is busy and the queue is full, or the call waited as long as it may.

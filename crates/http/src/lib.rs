@@ -8,6 +8,8 @@
 //! - [`serve`] runs a handler on a listener within [`Limits`]: heads of 64 KiB in 10 s, bodies of 6 MiB, 10,000
 //!   connections, all of them adjustable. Requests may be pipelined. A request whose framing two parsers could read
 //!   differently is refused and its connection closed.
+//! - [`serve_driven`] does the same, and hands out a [`Drive`]: whoever waits for what comes over the connections may drive
+//!   them in its own task.
 //! - [`Client`] sends requests to one address over kept connections: for the command line and for tests.
 //!
 //! This crate never knows routes, callers or functions. It alone depends on hyper, and nothing of hyper shows in its
@@ -15,6 +17,7 @@
 
 mod body;
 mod client;
+mod drive;
 mod frame;
 mod guard;
 mod handler;
@@ -22,7 +25,6 @@ mod head;
 mod limits;
 mod refusal;
 mod serve;
-mod stall;
 mod transit;
 mod turn;
 
@@ -31,7 +33,9 @@ mod tests;
 
 pub use body::{Body, BodyError, collect, empty, full};
 pub use client::{Client, ClientError, Patience};
+pub use drive::{Drive, Driving};
 pub use handler::{Handler, Peer, Request, Response};
 pub use limits::Limits;
 pub use refusal::Refusal;
-pub use serve::serve;
+pub use serve::{serve, serve_driven};
+pub use transit::Deferrable;

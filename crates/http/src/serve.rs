@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aloft_base::{Policy, Stop, Tasks};
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
@@ -23,9 +24,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::guard::{Guard, Link};
-use crate::transit::{Leaving, incoming};
+use crate::transit::{Deferrable, Leaving, incoming};
 use crate::turn::Turn;
-use crate::{Handler, Limits, Peer, Refusal, Response};
+use crate::{Drive, Handler, Limits, Peer, Refusal, Response};
 
 /// hyper's buffer per direction: it must hold the largest head.
 const SLACK: usize = 64 << 10;
@@ -36,8 +37,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// closed, and requests under way are answered, which [`Tasks::drain`] waits for. Where the listener's socket lives does not
 /// matter: it may belong to another network namespace.
 pub fn serve(listener: TcpListener, limits: Limits, handler: Arc<dyn Handler>, tasks: &Tasks) {
-    let work = accept(listener, limits, handler, tasks.clone());
+    let work = accept(listener, limits, handler, tasks.clone(), None);
     tasks.start("http listener", Policy::Vital, work);
+}
+
+/// As [`serve`]; whoever waits for what comes over the connections may drive them in its own task.
+pub fn serve_driven(
+    listener: TcpListener,
+    limits: Limits,
+    handler: Arc<dyn Handler>,
+    tasks: &Tasks,
+) -> Drive {
+    let drive = Drive::default();
+    let work = accept(listener, limits, handler, tasks.clone(), Some(drive.clone()));
+    tasks.start("http listener", Policy::Vital, work);
+    drive
 }
 
 async fn accept(
@@ -45,6 +59,7 @@ async fn accept(
     limits: Limits,
     handler: Arc<dyn Handler>,
     tasks: Tasks,
+    drive: Option<Drive>,
 ) -> Result<(), Infallible> {
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut stopping = pin!(tasks.stop().asked());
@@ -64,9 +79,14 @@ async fn accept(
                 let work = Turn::new(async move {
                     work.await;
                     drop(place);
-                    Ok::<(), Infallible>(())
                 });
-                tasks.start("http connection", Policy::Alone, work);
+                match &drive {
+                    None => tasks.start("http connection", Policy::Alone, work.map(Ok::<(), Infallible>)),
+                    Some(drive) => {
+                        let work = drive.add(work).map(Ok::<(), Infallible>);
+                        tasks.start("http connection", Policy::Alone, work);
+                    }
+                }
             }
             Err(error) if is_exhausted(&error) => {
                 tracing::warn!(%error, "no connection can be accepted for now");
@@ -118,6 +138,7 @@ async fn connection(
         service_fn(move |request| {
             let shared = shared.clone();
             shared.link.is_answering.store(true, Ordering::Relaxed);
+            shared.link.begun.fetch_add(1, Ordering::Relaxed);
             async move { Ok::<_, Infallible>(answer(&shared, request).await) }
         })
     };
@@ -134,6 +155,8 @@ async fn connection(
             std::pin::Pin::new(&mut served).graceful_shutdown();
             match tokio::time::timeout(limits.drain, &mut served).await {
                 Ok(result) => result,
+                // Who grants no time expects this.
+                Err(_) if limits.drain.is_zero() => return,
                 Err(_) => return tracing::warn!(%peer, "a connection was cut: its request did not end in time"),
             }
         }
@@ -158,6 +181,8 @@ async fn answer(shared: &Shared, request: http::Request<Incoming>) -> http::Resp
         request.extensions_mut().insert(Peer(shared.peer));
         handle(&*shared.handler, request).await
     };
+    let may_wait = response.extensions_mut().remove::<Deferrable>().is_some();
+    shared.link.may_wait.store(may_wait, Ordering::Relaxed);
     let is_cut = matches!(
         response.status(),
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT

@@ -13,8 +13,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::guard::Link;
-use crate::stall::Stall;
 use crate::{Body, BodyError, empty};
+use aloft_base::Stall;
 
 /// A message's body as hyper receives it, with bounds.
 pub(crate) fn incoming(body: Incoming, limit: usize, stall: Duration, link: Option<Arc<Link>>) -> Body {
@@ -90,6 +90,11 @@ impl http_body::Body for Arriving {
         self.body.size_hint()
     }
 }
+
+/// In an answer's extensions: the client has no use for it yet when it has already sent its next request, so the two
+/// answers may leave together.
+#[derive(Debug, Clone, Copy)]
+pub struct Deferrable;
 
 /// An answer's body.
 pub(crate) struct Leaving {

@@ -23,12 +23,16 @@ class RuntimeApi:
 
     def __init__(self, address):
         host, port = address.rsplit(":", 1)
+        self.place = (host, int(port))
         self.host = address.encode()
+        self.connect()
+        self.get_next = b"GET " + API.encode() + b"invocation/next HTTP/1.1\r\nHost: " + self.host + b"\r\n\r\n"
+
+    def connect(self):
         self.connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-        self.connection.connect((host, int(port)))
+        self.connection.connect(self.place)
         self.connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         self.buffer = b""
-        self.get_next = b"GET " + API.encode() + b"invocation/next HTTP/1.1\r\nHost: " + self.host + b"\r\n\r\n"
 
     def post(self, path, body, headers=b"", then=b""):
         self.connection.sendall(
@@ -214,7 +218,12 @@ def main():
             kind, message, trace = type(error).__name__, str(error), trace_of(error)
             log_error(kind, message, trace)
             api.post("invocation/%s/error" % request_id, error_body(json, kind, message, trace, request_id), then=request)
-        status, _, body = api.read()
+        status, headers, body = api.read()
+        if headers.get(b"connection") == "close":
+            # The request for the next invocation, sent behind the answer, was not read any more.
+            api.connection.close()
+            api.connect()
+            api.connection.sendall(request)
         if status >= 400:
             # The platform refused the answer (too large, say) and has told the caller; the next invocation goes on.
             sys.stderr.write("[ERROR] the platform refused the answer: %s\n" % body.decode("utf-8", "replace"))

@@ -1,12 +1,16 @@
 //! One running process: gives it calls, waits for its answers, and ends it.
 
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use aloft_base::{Clock, Tasks};
+use aloft_base::{Clock, Stall, Tasks};
 use aloft_call::{Answer, Call, Caller, Fault, FunctionError, Payload};
 use aloft_function::Version;
-use aloft_http::{BodyError, collect};
+use aloft_http::{BodyError, Drive, collect};
 use aloft_sandbox::{Exit, Sandbox};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +28,11 @@ pub(super) struct ProcessInstance {
     pub(super) caller: Caller,
     pub(super) sandbox: Sandbox,
     pub(super) exchange: Arc<Exchange>,
+    /// The connections of its Runtime API. A call drives them itself: see [`Drive`].
+    pub(super) drive: Drive,
+    /// The clock of the call under way.
+    pub(super) overdue: Mutex<Stall>,
+    pub(super) peak: Peak,
     pub(super) tasks: Tasks,
     pub(super) logs: Arc<Logs>,
     pub(super) causes: Causes,
@@ -94,23 +103,38 @@ impl ProcessInstance {
     /// Waits for the reply, the process's end or the deadline, whichever comes first.
     async fn reply(
         &self,
-        replied: tokio::sync::oneshot::Receiver<Reply>,
+        mut replied: tokio::sync::oneshot::Receiver<Reply>,
         timeout: Duration,
     ) -> Result<Bytes, (Fault, bool)> {
-        tokio::select! {
-            // A reply that has come counts, even when the process ended right after it. All three are safe to cancel.
-            biased;
-            Ok(reply) = replied => match reply {
-                Reply::Answer(bytes) => Ok(bytes),
-                Reply::Error(error) => Err((Fault::Raised(error), true)),
-                Reply::TooLarge { size } => Err((Fault::AnswerTooLarge { size, limit: ANSWER_LIMIT }, true)),
-            },
-            fault = self.exit_fault() => Err((fault, false)),
-            () = tokio::time::sleep(timeout) => Err((Fault::TimedOut { after: self.version.timeout }, false)),
-        }
+        let driving = self.drive.take();
+        let mut ended = pin!(self.exit_fault());
+        let mut is_closed = false;
+        self.overdue().restart();
+        poll_fn(|cx| {
+            driving.poll(cx);
+            // A reply that has come counts, even when the process ended right after it.
+            if !is_closed {
+                match Pin::new(&mut replied).poll(cx) {
+                    Poll::Ready(Ok(reply)) => return Poll::Ready(outcome(reply)),
+                    // There will be none: the process's end says why.
+                    Poll::Ready(Err(_)) => is_closed = true,
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(fault) = ended.as_mut().poll(cx) {
+                return Poll::Ready(Err((fault, false)));
+            }
+            let overdue = self.overdue().poll(cx, timeout);
+            overdue.map(|()| Err((Fault::TimedOut { after: timeout }, false)))
+        })
+        .await
     }
 
-    async fn run(&self, call: Call, began: Instant) -> Called {
+    fn overdue(&self) -> std::sync::MutexGuard<'_, Stall> {
+        self.overdue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(&self, call: Call) -> Called {
         let (id, trace, caller_deadline) = (call.id, call.trace, call.deadline);
         let not_run = |fault| Called {
             result: Err(fault),
@@ -124,14 +148,14 @@ impl ProcessInstance {
             Err(fault) => return not_run(fault),
         };
         let in_bytes = body.len();
+        let started = self.clock.instant();
         let timeout = caller_deadline.map_or(self.version.timeout, |deadline| {
             self.version
                 .timeout
-                .min(deadline.saturating_duration_since(began))
+                .min(deadline.saturating_duration_since(started))
         });
         let deadline_ms = (self.clock.now() + timeout).as_millis();
         self.logs.begin(id);
-        let started = self.clock.instant();
         let result = match self.exchange.give(Job {
             id,
             body,
@@ -146,7 +170,9 @@ impl ProcessInstance {
                 false,
             )),
         };
-        let run = self.clock.instant().duration_since(started);
+        let ended = self.clock.instant();
+        let run = ended.duration_since(started);
+        self.peak.note(run, ended);
         let (result, is_reusable, out_bytes) = match result {
             Ok(bytes) => {
                 let out_bytes = bytes.len();
@@ -171,7 +197,7 @@ impl ProcessInstance {
 #[async_trait]
 impl Instance for ProcessInstance {
     async fn call(&self, call: Call) -> Called {
-        self.run(call, self.clock.instant()).await
+        self.run(call).await
     }
 
     async fn ended(&self) {
@@ -185,7 +211,53 @@ impl Instance for ProcessInstance {
     }
 
     fn memory_peak(&self) -> u64 {
-        self.sandbox.usage().memory_peak.bytes()
+        self.peak.get(|| self.sandbox.usage().memory_peak.bytes())
+    }
+}
+
+fn outcome(reply: Reply) -> Result<Bytes, (Fault, bool)> {
+    match reply {
+        Reply::Answer(bytes) => Ok(bytes),
+        Reply::Error(error) => Err((Fault::Raised(error), true)),
+        Reply::TooLarge { size } => Err((
+            Fault::AnswerTooLarge {
+                size,
+                limit: ANSWER_LIMIT,
+            },
+            true,
+        )),
+    }
+}
+
+/// The most memory that the instance has used, as last read. Reading it is a system call, so it is left out after a call
+/// too short to have changed the figure by much, until some time has passed.
+#[derive(Debug, Default)]
+pub(super) struct Peak {
+    bytes: AtomicU64,
+    is_fresh: AtomicBool,
+    read_at: Mutex<Option<Instant>>,
+}
+
+impl Peak {
+    /// Calls shorter than this touch a few MiB at most.
+    const SHORT: Duration = Duration::from_millis(1);
+    const LASTS: Duration = Duration::from_millis(100);
+
+    /// A call has ended at `now`, after this long.
+    fn note(&self, run: Duration, now: Instant) {
+        let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_stale = read_at.is_none_or(|at| now.saturating_duration_since(at) > Self::LASTS);
+        if run >= Self::SHORT || is_stale {
+            *read_at = Some(now);
+            self.is_fresh.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self, read: impl FnOnce() -> u64) -> u64 {
+        if !self.is_fresh.swap(true, Ordering::Relaxed) {
+            self.bytes.store(read(), Ordering::Relaxed);
+        }
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

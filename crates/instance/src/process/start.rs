@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Policy, Region, Size, Tasks, Tenant};
@@ -16,10 +16,10 @@ use async_trait::async_trait;
 
 use super::Services;
 use super::environment::environment;
-use super::instance::ProcessInstance;
+use super::instance::{Peak, ProcessInstance};
 use super::lineage::{Causes, Stamped};
 use super::logs::Logs;
-use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Init, RuntimeApi};
+use crate::contract::lambda::{Exchange, Init, RuntimeApi};
 use crate::runtime::{Runtime, Started};
 
 /// Where a function finds its code, the platform's bootstrap, and what it requires.
@@ -187,13 +187,14 @@ impl ProcessRuntime {
         let arn = format!("arn:aws:lambda:{region}:{tenant}:function:{}", version.function);
         let runtime_limits = Limits {
             connections: 16,
-            body_bytes: ANSWER_LIMIT,
+            // The contract hears a too large answer out itself, so that the caller is told of it.
+            body_bytes: usize::MAX,
             // The runtime waits for its next invocation as long as it takes.
             idle_time: Duration::from_secs(86_400 * 365),
             drain: Duration::ZERO,
             ..Limits::default()
         };
-        aloft_http::serve(
+        let drive = aloft_http::serve_driven(
             runtime?,
             runtime_limits,
             Arc::new(RuntimeApi::new(exchange.clone(), &arn)),
@@ -230,6 +231,9 @@ impl ProcessRuntime {
             caller,
             sandbox: started.sandbox,
             exchange,
+            drive,
+            overdue: Mutex::default(),
+            peak: Peak::default(),
             tasks,
             logs,
             causes,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aloft_call::FunctionError;
-use aloft_http::{Body, Handler, Request, Response, collect, full};
+use aloft_http::{Body, Deferrable, Handler, Request, Response, collect, full};
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
@@ -98,10 +98,12 @@ impl RuntimeApi {
     async fn response(&self, id: &str, body: Body) -> Response {
         match answer::read(body, ANSWER_LIMIT).await {
             Ok(bytes) => {
-                let taken = self.exchange.answer(id, Reply::Answer(bytes));
-                // Whoever waits for the answer goes first: the runtime has nothing to do with its acknowledgement.
-                tokio::task::yield_now().await;
-                accepted(taken)
+                let mut response = accepted(self.exchange.answer(id, Reply::Answer(bytes)));
+                if response.status() == StatusCode::ACCEPTED {
+                    // A runtime that has asked for the next invocation already has no use for the acknowledgement before.
+                    response.extensions_mut().insert(Deferrable);
+                }
+                response
             }
             Err(Unread::TooLarge { size }) => {
                 // The caller is told; the runtime is told too, and lives on.

@@ -11,24 +11,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A wait that may last too long.
 #[derive(Debug, Default)]
-pub(crate) struct Stall {
+pub struct Stall {
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
     /// Something happened: the next wait begins anew.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.since = None;
     }
 
     /// A wait begins now.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.since = Some(Instant::now());
     }
 
     /// Ready when the wait, which begins now unless it already has, lasts longer than `limit`.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let deadline = *self.since.get_or_insert_with(Instant::now) + limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() > deadline {
