@@ -8,24 +8,29 @@
 //!
 //! # What lies below, and why
 //! fjall 3: an LSM tree in Rust. Four were measured with the same load (1 million rows of 1 KiB; a commit reads one key and
-//! writes three; a quiet machine of two cores whose append with `fdatasync` takes 150 to 189 µs):
+//! writes three; two cores; an append with `fdatasync` takes 150 to 189 µs). Mostly one run each: a difference under 1.5 times
+//! means nothing.
 //!
 //! | | fjall 3.1 | redb 4.6 | LMDB (heed 0.22) | SQLite (rusqlite 0.43) |
 //! |---|---|---|---|---|
 //! | a lone commit against append and `fdatasync` | 1.1 – 1.5 | 2.0 – 2.3 | 2.1 – 2.4 | 0.96 – 1.01 |
-//! | 64 writers in groups, commits/s | 27,600 | 13,700 | 16,900 | 13,600 |
+//! | 64 writers in groups, commits/s | 15,100 (*) | 13,700 | 16,900 | 13,600 |
 //! | KB written for a commit, alone / in a group | 1.3 / 1.3 | 60 / 14 | 55 / 12 | 59 / 33 |
 //! | point reads/s, one thread | 276,000 | 325,000 | 568,000 | 158,000 |
-//! | the same just after all rows were written over | 26,000 | 260,000 | 481,000 | 194,000 |
-//! | MiB on disk: loaded, the most while written over twice | 1,014, 3,324 | 1,333, 1,546 | 1,967, 2,167 | 1,118, 1,285 |
+//! | the same just after random rows were written over | 26,000 | 260,000 | 481,000 | 194,000 |
+//! | MiB on disk: loaded, then written over twice | 1,014, 1,468 (**) | 1,333, 1,546 | 1,967, 2,167 | 1,118, 1,285 |
 //! | opening after `kill -9`, files cached / not, ms | 68 – 249, 170 – 446 | 1,500 – 2,700, 15,000 | 1, 24 – 49 | 1 – 2, 3 – 60 |
-//! | acknowledged writes lost to `kill -9` | none | none | none | none |
 //!
-//! What decided: bytes written (9 to 45 times fewer, and a disk wears by bytes), opening in a fraction of a second whatever
-//! the size, no C. No engine groups commits usefully by itself; the committer above is ours with any of them. The price is
-//! reads that slow down while compaction catches up, and room of up to three times the data meanwhile. redb is ruled out by how
-//! it opens; SQLite is the fallback. RocksDB was not measured: its build
-//! alone would take some 19 minutes.
+//! (*) 27,600 when a group is one write batch of fjall, as here, which gives up fjall's check for conflicts: the engine does that
+//! itself. The others already wrote a group as one transaction; fjall alone got a second form, after the first had been seen. In
+//! like form the four do not differ. (**) After opening anew; the most that was seen meanwhile is 3,324. Of the others nobody
+//! looked for the most. None lost an acknowledged write to `kill -9`; the power cut was tested for this engine only.
+//!
+//! What decided: bytes written (9 to 45 times fewer, and a disk wears by bytes), opening in a fraction of a second at that
+//! size, no C; not speed. No engine groups commits usefully by itself; the committer above is ours with any of them. The price
+//! is reads that slow down while compaction catches up, and room of up to three times the data meanwhile. redb is ruled out by
+//! how it opens; SQLite is the fallback, and close. RocksDB was given up for its build, some 19 minutes; nothing says it is
+//! slower.
 //!
 //! Whether the price is bearable under this engine's own load, and what the contract costs above fjall alone, is shown by
 //! `cargo bench -p aloft-store-embedded -- full`; its figures stand in `docs/performance.md`.
