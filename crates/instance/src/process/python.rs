@@ -155,3 +155,6 @@ async fn ask(candidate: &Path) -> Option<Reply> {
     }
     reply
 }
+
+#[cfg(test)]
+mod tests;
