@@ -90,6 +90,15 @@ def other(event, context):
     return {"status": post("00000000-0000-4000-8000-000000000000", '"not mine"')}
 
 
+calls = 0
+
+
+def huge(event, context):
+    global calls
+    calls += 1
+    return "x" * (7 << 20) if calls % 2 else str(calls)
+
+
 def slow(event, context):
     print("slow has begun", flush=True)
     time.sleep(4)
@@ -114,6 +123,7 @@ const WRONG: &[&str] = &[
     "noise",
     "twice",
     "other",
+    "huge",
 ];
 
 fn function(name: &str, more: &str) -> String {
@@ -251,6 +261,18 @@ fn a_handler_that_answers_garbage_is_502() {
             !answer["error"].is_null(),
             "{name}: dev says what was wrong: {answer}"
         );
+    }
+    healthy(&platform);
+}
+
+/// The caller is told, and the instance is none the worse: it counts on.
+#[test]
+fn an_answer_above_the_limit_is_502_and_the_instance_goes_on() {
+    let (_project, platform) = start();
+    for round in 1..=2 {
+        let answer = beside_a_neighbour(&platform, "huge").refusal(&[502]);
+        assert!(answer["error"].to_string().contains("6291556"), "{answer}");
+        assert_eq!(ask(&platform, "huge").is(200).text(), (2 * round).to_string());
     }
     healthy(&platform);
 }
