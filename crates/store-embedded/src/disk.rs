@@ -15,6 +15,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 
 use crate::Config;
 use crate::folder::Folder;
+use crate::journal;
 
 const TREE: &str = "main";
 
@@ -44,6 +45,7 @@ impl Disk {
     pub(crate) fn open(folder: Folder, config: &Config) -> Result<Self, Error> {
         let config = config.bounded();
         let path = folder.tree(|new| open(new, &config).map(drop))?;
+        journal::cut_torn_end(&path)?;
         let (database, tree) = open(&path, &config)?;
         Ok(Self {
             tree,

@@ -42,6 +42,8 @@
 //! - A directory belongs to one process at a time; a second is refused with the holder's process id.
 //! - A failed write or sync ends all writing until the directory is opened anew: after a failed `fsync` nobody knows what is on
 //!   the disk. Reads go on. A full disk is such a failure: the commit gets an error, what was acknowledged stays.
+//! - A group that was on its way to the disk when the power failed is there wholly or not at all. Whole
+//!   groups behind a damaged one mean that the disk lost what it had confirmed: opening is refused, nothing is changed.
 //! - A new directory appears whole or not at all: it is built beside its place, synced, and renamed.
 //!
 //! # Limits
@@ -75,6 +77,7 @@ mod committer;
 mod config;
 mod disk;
 mod folder;
+mod journal;
 mod metrics;
 mod store;
 
