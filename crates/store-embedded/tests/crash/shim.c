@@ -27,7 +27,7 @@ enum { WRITE = 1, TRUNCATE, SYNC_BEGIN, SYNC_END, LISTING, ACK };
 
 struct known { dev_t dev; ino_t ino; uint64_t id; };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static int record_fd = -1;
 static char folder[4096];
 static int ignore_sync;
@@ -138,10 +138,10 @@ __attribute__((constructor)) static void begin(void) {
     list(folder, 1, 0);
 }
 
+/* The lock is kept: another thread that still writes would be ended between its write and the record of it. */
 __attribute__((destructor)) static void end(void) {
     pthread_mutex_lock(&lock);
     if (record_fd >= 0) list_all(folder);
-    pthread_mutex_unlock(&lock);
 }
 
 static int opened(int fd, const char *path, int flags, int was_there) {
