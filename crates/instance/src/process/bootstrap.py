@@ -15,18 +15,22 @@ import os
 import sys
 import time
 
-API = "/2018-06-01/runtime/"
+API = b"/2018-06-01/runtime/"
 
 
 class RuntimeApi:
-    """One kept HTTP/1.1 connection to the Runtime API."""
+    """One kept HTTP/1.1 connection to the Runtime API.
+
+    What it reads was written by the platform: lower-case header names, one space behind the colon, a Content-Length.
+    """
 
     def __init__(self, address):
         host, port = address.rsplit(":", 1)
         self.place = (host, int(port))
         self.host = address.encode()
+        self.acknowledgement = None
         self.connect()
-        self.get_next = b"GET " + API.encode() + b"invocation/next HTTP/1.1\r\nHost: " + self.host + b"\r\n\r\n"
+        self.get_next = b"GET " + API + b"invocation/next HTTP/1.1\r\nHost: " + self.host + b"\r\n\r\n"
 
     def connect(self):
         self.connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
@@ -36,39 +40,56 @@ class RuntimeApi:
 
     def post(self, path, body, headers=b"", then=b""):
         self.connection.sendall(
-            b"POST %s%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s%s"
-            % (API.encode(), path.encode(), self.host, headers, len(body), body, then)
+            b"POST %b%b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b%b"
+            % (API, path, self.host, headers, len(body), body, then)
         )
 
     def read(self):
-        """The next answer: its status, its headers by lower-case name, and its body."""
-        head, _, rest = self.buffer.partition(b"\r\n\r\n")
-        while not _:
-            self._fill()
-            head, _, rest = self.buffer.partition(b"\r\n\r\n")
-        status, *lines = head.split(b"\r\n")
-        headers = {}
-        for line in lines:
-            name, _, value = line.partition(b":")
-            headers[name.lower()] = value.strip().decode("latin-1")
-        length = int(headers.get(b"content-length", 0))
-        if len(rest) < length:
-            parts, missing = [rest], length - len(rest)
+        """The next answer: its status, its headers (bytes), and its body."""
+        buffer = self.buffer
+        end = buffer.find(b"\r\n\r\n")
+        while end < 0:
+            buffer += self.receive(1 << 16)
+            end = buffer.find(b"\r\n\r\n")
+        status, *lines = buffer[:end].split(b"\r\n")
+        headers = dict([line.split(b": ", 1) for line in lines])
+        begin = end + 4
+        end = begin + int(headers.get(b"content-length", 0))
+        if len(buffer) < end:
+            parts, missing = [buffer], end - len(buffer)
             while missing > 0:
-                part = self.connection.recv(min(missing, 1 << 20))
-                if not part:
-                    raise ConnectionError("the platform closed the Runtime API's connection")
+                part = self.receive(min(missing, 1 << 20))
                 parts.append(part)
                 missing -= len(part)
-            rest = b"".join(parts)
-        self.buffer = rest[length:]
-        return int(status.split(b" ", 2)[1]), headers, rest[:length]
+            buffer = b"".join(parts)
+        self.buffer = buffer[end:]
+        return int(status[9:12]), headers, buffer[begin:end]
 
-    def _fill(self):
-        part = self.connection.recv(1 << 16)
+    def read_acknowledgement(self):
+        """Reads what follows an answer: its status, headers and body, or None for what came last time and was fine.
+
+        Acknowledgements are the same to the byte until the second in their date changes, and mostly come together with
+        the next invocation; comparing them is cheaper than reading them.
+        """
+        if not self.buffer:
+            self.buffer = self.receive(1 << 16)
+        known, buffer = self.acknowledgement, self.buffer
+        if known and buffer.startswith(known):
+            self.buffer = buffer[len(known):]
+            return None
+        status, headers, body = self.read()
+        if status == 202 and headers.get(b"connection") != b"close":
+            # Only what was in the buffer already is known to the byte.
+            length = len(buffer) - len(self.buffer)
+            self.acknowledgement = buffer[:length] if length > 0 and buffer.endswith(self.buffer) else None
+            return None
+        return status, headers, body
+
+    def receive(self, most):
+        part = self.connection.recv(most)
         if not part:
             raise ConnectionError("the platform closed the Runtime API's connection")
-        self.buffer += part
+        return part
 
 
 class LambdaContext:
@@ -77,10 +98,10 @@ class LambdaContext:
     client_context = None
     identity = None
 
-    def __init__(self, headers):
-        self.aws_request_id = headers[b"lambda-runtime-aws-request-id"]
-        self.invoked_function_arn = headers.get(b"lambda-runtime-invoked-function-arn", "")
-        self._deadline_ms = int(headers.get(b"lambda-runtime-deadline-ms", 0))
+    def __init__(self, request_id, headers):
+        self.aws_request_id = request_id
+        self.invoked_function_arn = headers[b"lambda-runtime-invoked-function-arn"].decode("latin-1")
+        self._deadline_ms = int(headers[b"lambda-runtime-deadline-ms"])
 
     @classmethod
     def describe(cls, environment):
@@ -98,6 +119,57 @@ class LambdaContext:
 
     def __repr__(self):
         return "LambdaContext([aws_request_id=%s,function_name=%s])" % (self.aws_request_id, self.function_name)
+
+
+class Json:
+    """Reads events and writes answers as the json module does, by the same C code, without importing the module.
+
+    json imports re, which with what that imports is 10 ms of a cold start on a slow machine; many handlers need neither. A
+    text that the C code doesn't take as a whole goes to the module, which then tells what is wrong with it, or knows better
+    (white space around it, UTF-16). Interpreters without that C code use the module for all.
+    """
+
+    strict, object_hook, object_pairs_hook, parse_float, parse_int = True, None, None, float, int
+    parse_constant = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}.__getitem__
+
+    def __init__(self):
+        try:
+            import _json
+
+            self.scan = _json.make_scanner(self)
+            self.c = _json
+            self.renew()
+        except (ImportError, AttributeError, TypeError):
+            import json
+
+            self.loads = json.loads
+            self.dumps = json.JSONEncoder(ensure_ascii=False, default=encode_other).encode
+
+    def renew(self):
+        # Its first argument is where it notes what it is within, to find circles.
+        self.encode = self.c.make_encoder(
+            {}, encode_other, self.c.encode_basestring, None, ": ", ", ", False, False, True
+        )
+
+    def loads(self, data):
+        try:
+            text = data.decode()
+            value, end = self.scan(text, 0)
+            if end == len(text):
+                return value
+        except (StopIteration, ValueError):
+            pass
+        import json
+
+        return json.loads(data)
+
+    def dumps(self, value):
+        try:
+            return "".join(self.encode(value, 0))
+        except BaseException:
+            # What it has noted is of no use any more, and could be taken for a circle later.
+            self.renew()
+            raise
 
 
 class LoadError(Exception):
@@ -138,7 +210,9 @@ def trace_of(error):
     return traceback.format_list([f for f in frames if not f.filename.startswith(ours) and "/importlib/" not in f.filename])
 
 
-def error_body(json, kind, message, trace, request_id=""):
+def error_body(kind, message, trace, request_id=""):
+    import json
+
     body = {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
     return json.dumps(body).encode()
 
@@ -172,54 +246,68 @@ def prepare():
     sys.argv = [""]
 
 
+def environment_setter(name):
+    """A function that sets one variable of os.environ to bytes.
+
+    It leaves out putenv, which only native code would see: glibc keeps every value that a variable ever had, so a new one
+    for each invocation would make an instance grow for as long as it lives.
+    """
+    data, key = getattr(os.environ, "_data", None), os.fsencode(name)
+    if not isinstance(data, dict):
+        return lambda value: os.environ.__setitem__(name, os.fsdecode(value))
+    return lambda value: data.__setitem__(key, value)
+
+
 def main():
     prepare()
-    import json
-
-    api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    api, json = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"]), Json()
     try:
         handler = load_handler(os.environ["_HANDLER"])
     except LoadError as error:
         kind, message, trace = error.args
         log_error(kind, message, trace)
-        header = b"Lambda-Runtime-Function-Error-Type: %s\r\n" % kind.encode("ascii", "replace")
-        api.post("init/error", error_body(json, kind, message, trace), header)
+        header = b"Lambda-Runtime-Function-Error-Type: %b\r\n" % kind.encode("ascii", "replace")
+        api.post(b"init/error", error_body(kind, message, trace), header)
         api.read()
         sys.exit(1)
     LambdaContext.describe(os.environ)
-    # One encoder for all answers: json.dumps would make a new one for each.
-    encode = json.JSONEncoder(ensure_ascii=False, default=encode_other).encode
-    loads, environment = json.loads, os.environ
+    set_trace_id = environment_setter("_X_AMZN_TRACE_ID")
     request = api.get_next
     api.connection.sendall(request)
     while True:
         status, headers, body = api.read()
         if status != 200:
             raise ConnectionError("the Runtime API answered %d to invocation/next: %s" % (status, body[:500]))
-        request_id = headers[b"lambda-runtime-aws-request-id"]
-        environment["_X_AMZN_TRACE_ID"] = headers.get(b"lambda-runtime-trace-id", "")
+        path = headers[b"lambda-runtime-aws-request-id"]
+        request_id = path.decode()
+        set_trace_id(headers.get(b"lambda-runtime-trace-id", b""))
         try:
-            result = handler(loads(body), LambdaContext(headers))
+            result = handler(json.loads(body), LambdaContext(request_id, headers))
             if isinstance(result, (bytes, bytearray)):
-                answer = bytes(result)
+                kind, answer = b"response", bytes(result)
             else:
                 try:
-                    answer = encode(result).encode()
+                    kind, answer = b"response", json.dumps(result).encode()
                 except (TypeError, ValueError) as error:
                     message = "Unable to marshal response: %s" % error
                     log_error("Runtime.MarshalError", message, [])
-                    api.post("invocation/%s/error" % request_id, error_body(json, "Runtime.MarshalError", message, [], request_id), then=request)
-                    api.read()
-                    continue
+                    kind, answer = b"error", error_body("Runtime.MarshalError", message, [], request_id)
+        except Exception as error:
+            name, message, trace = type(error).__name__, str(error), trace_of(error)
+            log_error(name, message, trace)
+            kind, answer = b"error", error_body(name, message, trace, request_id)
+        try:
             # What the handler printed belongs to this invocation: it must leave before the next one begins.
             sys.stdout.flush()
-            api.post("invocation/%s/response" % request_id, answer, then=request)
-        except Exception as error:
-            kind, message, trace = type(error).__name__, str(error), trace_of(error)
-            log_error(kind, message, trace)
-            api.post("invocation/%s/error" % request_id, error_body(json, kind, message, trace, request_id), then=request)
-        status, headers, body = api.read()
-        if headers.get(b"connection") == "close":
+        except Exception:
+            # The handler closed or replaced it, and has lost only its own words.
+            pass
+        api.post(b"invocation/%b/%b" % (path, kind), answer, then=request)
+        unusual = api.read_acknowledgement()
+        if unusual is None:
+            continue
+        status, headers, body = unusual
+        if headers.get(b"connection") == b"close":
             # The request for the next invocation, sent behind the answer, was not read any more.
             api.connection.close()
             api.connect()

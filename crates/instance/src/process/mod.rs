@@ -1,5 +1,6 @@
 //! Functions as processes: any interpreter, in a sandbox of its own.
 
+mod bootstrap;
 mod environment;
 mod instance;
 mod lineage;

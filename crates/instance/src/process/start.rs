@@ -1,7 +1,6 @@
 //! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
 
 use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
 use async_trait::async_trait;
 
 use super::Services;
+use super::bootstrap::Bootstrap;
 use super::environment::environment;
 use super::instance::{Peak, ProcessInstance};
 use super::lineage::{Causes, Stamped};
@@ -35,7 +35,6 @@ const INIT_TIME: Duration = Duration::from_secs(10);
 const PROCESSES: u32 = 1_024;
 const FILES: u32 = 1_024;
 const SCRATCH: Size = Size::from_mib(512);
-const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// What the runtime is told.
 #[derive(Debug, Clone)]
@@ -53,6 +52,7 @@ pub struct Config {
 /// Runs functions as processes in sandboxes.
 pub struct ProcessRuntime {
     config: Config,
+    bootstrap: Bootstrap,
     spawner: Spawner,
     services: Arc<dyn Services>,
     clock: Arc<dyn Clock>,
@@ -73,14 +73,10 @@ impl ProcessRuntime {
         tasks: Tasks,
         feed: Feed,
     ) -> std::io::Result<Self> {
-        let bootstrap = config.folder.join("bootstrap.py");
-        std::fs::create_dir_all(&config.folder)?;
-        std::fs::write(&bootstrap, BOOTSTRAP)?;
-        // Sandboxes run under another user, whatever the umask of this one.
-        std::fs::set_permissions(&config.folder, std::fs::Permissions::from_mode(0o755))?;
-        std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o644))?;
+        let bootstrap = Bootstrap::new(config.folder.clone())?;
         Ok(Self {
             config,
+            bootstrap,
             spawner,
             services,
             clock,
@@ -103,7 +99,19 @@ impl ProcessRuntime {
             }
         };
         let task = inside(TASK, &version.code.task);
-        let bootstrap = inside(RUNTIME, &self.config.folder).join("bootstrap.py");
+        let runtime = inside(RUNTIME, self.bootstrap.folder());
+        let (script, compile) = self.bootstrap.script(interpreter, &runtime);
+        if let Some(compile) = compile {
+            let stop = self.tasks.stop().clone();
+            self.tasks
+                .start("compile the bootstrap", Policy::Alone, async move {
+                    tokio::select! {
+                        done = compile => done,
+                        // A child that nobody waits for any more is killed.
+                        () = stop.asked() => Ok(()),
+                    }
+                });
+        }
         let requirements = version
             .code
             .requirements
@@ -119,7 +127,7 @@ impl ProcessRuntime {
                 .map(Mount::same),
         );
         mounts.push(Mount::read_only(&version.code.task, TASK));
-        mounts.push(Mount::read_only(&self.config.folder, RUNTIME));
+        mounts.push(Mount::read_only(self.bootstrap.folder(), RUNTIME));
         mounts.extend(
             version
                 .code
@@ -148,7 +156,7 @@ impl ProcessRuntime {
             argv: vec![
                 interpreter.executable.clone().into(),
                 "-S".into(),
-                bootstrap.into(),
+                runtime.join(script).into(),
             ],
             environment: variables,
             directory: task,
