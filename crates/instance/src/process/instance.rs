@@ -202,7 +202,8 @@ impl Instance for ProcessInstance {
 
     async fn ended(&self) {
         self.sandbox.exited().await;
-        self.tasks.drain(Duration::from_secs(5)).await;
+        // Not waited for: until this returns, the controller would still give calls to a process that is gone.
+        self.tasks.stop().ask();
     }
 
     fn stop(&self) {

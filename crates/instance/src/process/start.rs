@@ -229,10 +229,12 @@ impl ProcessRuntime {
             started.stderr,
         ));
         let (reader, stop) = (logs.clone(), tasks.stop().clone());
-        tasks.start("read what a function prints", Policy::Alone, async move {
-            reader.run(stop).await;
-            Ok::<(), Infallible>(())
-        });
+        // In the runtime's set, which is drained when the platform ends: an instance's last words are not lost then.
+        self.tasks
+            .start("read what a function prints", Policy::Alone, async move {
+                reader.run(stop).await;
+                Ok::<(), Infallible>(())
+            });
         let (exchange, clock) = (exchange.clone(), self.clock.clone());
         Ok(ProcessInstance {
             version,
