@@ -20,6 +20,8 @@ use crate::outlet::Outlet;
 use crate::print::human;
 
 const DRAIN: Duration = Duration::from_secs(30);
+/// Bytes of lines that are shown at once, about.
+const PIECE: usize = 64 << 10;
 
 pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
     let config = config(&dev)?;
@@ -179,7 +181,7 @@ async fn follow(
         // All branches are safe to cancel.
         tokio::select! {
             notice = subscription.next() => match notice {
-                Some(notice) => show(dev, &out.lines, notice),
+                Some(notice) => show(dev, &out.lines, notice, subscription),
                 None => return ExitCode::Failed,
             },
             _ = interrupt.recv() => return ExitCode::Interrupted,
@@ -189,18 +191,35 @@ async fn follow(
     }
 }
 
-fn show(dev: &Dev, out: &Outlet, notice: Result<Arc<Notice>, Missed>) {
-    match notice {
-        // Every notice can be written as JSON.
-        Ok(notice) if dev.json => {
-            out.put(&format!(
-                "{}\n",
-                serde_json::to_string(&*notice).unwrap_or_default()
-            ));
+/// Shows a notice and those that have come with it, in one piece: each piece wakes the thread that writes, and a busy function
+/// would wake it at each of its calls.
+fn show(dev: &Dev, out: &Outlet, notice: Result<Arc<Notice>, Missed>, subscription: &mut Subscription) {
+    let mut lines = String::new();
+    let mut next = Some(notice);
+    while let Some(notice) = next {
+        match notice {
+            Ok(notice) => lines.push_str(&line(dev, &notice)),
+            Err(missed) => {
+                // What came before the gap is shown before it.
+                out.put(&std::mem::take(&mut lines));
+                out.lost(missed.0);
+            }
         }
-        Ok(notice) => out.put(&format!("{}\n", human(&notice))),
-        Err(missed) => out.lost(missed.0),
+        next = if lines.len() < PIECE {
+            subscription.try_next()
+        } else {
+            None
+        };
     }
+    out.put(&lines);
+}
+
+fn line(dev: &Dev, notice: &Notice) -> String {
+    if dev.json {
+        // Every notice can be written as JSON.
+        return format!("{}\n", serde_json::to_string(notice).unwrap_or_default());
+    }
+    format!("{}\n", human(notice))
 }
 
 /// What is said once everything is served.
