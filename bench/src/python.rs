@@ -48,18 +48,23 @@ impl Python {
     }
 }
 
-/// The arguments before the platform's script.
+/// The arguments before the platform's script, which is source in the first instance and compiled in later ones. What
+/// compiles it is an interpreter, too, and names it as its own script's argument.
 fn parse(cmdline: &[u8]) -> Option<Python> {
     let text = String::from_utf8_lossy(cmdline);
-    let arguments: Vec<&str> = text.split_terminator('\0').collect();
-    let script = arguments
-        .iter()
-        .position(|argument| argument.ends_with("/bootstrap.py"))?;
-    let (executable, flags) = arguments.get(..script)?.split_first()?;
-    Some(Python {
-        executable: executable.into(),
-        flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-    })
+    let mut arguments = text.split_terminator('\0');
+    let executable = arguments.next()?.into();
+    let mut flags = Vec::new();
+    for argument in arguments {
+        if !argument.starts_with('-') {
+            let name = argument.rsplit('/').next()?;
+            return name
+                .starts_with("bootstrap.")
+                .then_some(Python { executable, flags });
+        }
+        flags.push(argument.to_owned());
+    }
+    None
 }
 
 #[cfg(test)]
@@ -70,6 +75,15 @@ mod tests {
     fn flags_stand_between_the_interpreter_and_the_script() {
         let python = parse(b"/usr/bin/python3.11\0-S\0/var/runtime/bootstrap.py\0").unwrap();
         assert_eq!(python.describe(), "/usr/bin/python3.11 -S");
-        assert!(parse(b"/usr/bin/python3.11\0-S\0other.py\0").is_none());
+        let compiled = parse(b"/usr/bin/python3.11\0-S\0/var/runtime/bootstrap.1.pyc\0").unwrap();
+        assert_eq!(compiled.describe(), python.describe());
+        for other in [
+            "-S\0other.py",
+            "-I\0-c\0import sys\0/data/runtime/bootstrap.py\0/out.pyc",
+            "-S",
+        ] {
+            let cmdline = format!("/usr/bin/python3.11\0{other}\0");
+            assert!(parse(cmdline.as_bytes()).is_none(), "{other}");
+        }
     }
 }
