@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use bench::{Connection, Figure, Platform, Project, Report, Tree, resident, wait_for, wakes};
+use bench::{Connection, Figure, Platform, Project, Report, Tree, resident, wait_for};
 
 const SECONDS: u64 = 20;
 /// What the last calls leave to be done (the receipt's cursor, a table's file) is not idleness.
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     let (own, instances) = parts(&tree, platform.pid())?;
     let (own, instances) = (Tree { processes: own }, Tree { processes: instances });
     std::thread::sleep(SETTLE);
-    let before = (own.cpu()?, instances.cpu()?, wakes(&own.processes)?);
+    let before = (own.cpu()?, instances.cpu()?, own.wakes()?);
     std::thread::sleep(Duration::from_secs(seconds));
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let name = |what: &str| format!("{what}, {seconds} s idle");
@@ -48,7 +48,7 @@ fn main() -> Result<()> {
         millis(instances.cpu()?.since(&before.1)),
         "ms",
     ));
-    let woke = wakes(&own.processes)? - before.2;
+    let woke = own.wakes()?.since(&before.2);
     report.figure(Figure::single(name("wakes of the platform"), woke as f64, ""));
     report.note("the platform: aloft and its spawner; the instances: their interpreters and each sandbox's first process");
     report.note("resident: pages shared with others counted in full; proportional: counted in parts");

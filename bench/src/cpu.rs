@@ -48,56 +48,87 @@ impl Tree {
     /// # Errors
     /// When the kernel keeps none.
     pub fn cpu(&self) -> Result<Cpu> {
+        self.count(|path| {
+            let path = format!("{path}/schedstat");
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                return Ok(None);
+            };
+            let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
+            Ok(Some(nanos.with_context(|| format!("{path} holds {text:?}"))?))
+        })
+        .map(Cpu)
+    }
+
+    /// How often each of its threads went to sleep by itself so far: on an idle platform, once for each timer.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn wakes(&self) -> Result<Wakes> {
+        self.count(|path| {
+            let path = format!("{path}/status");
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                return Ok(None);
+            };
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let count = line.and_then(|count| count.trim().parse().ok());
+            Ok(Some(count.with_context(|| {
+                format!("no voluntary_ctxt_switches in {path}")
+            })?))
+        })
+        .map(Wakes)
+    }
+
+    /// What `read` finds in the folder of each thread in `/proc`; nothing for one that has ended meanwhile.
+    fn count(&self, read: impl Fn(&str) -> Result<Option<u64>>) -> Result<Threads> {
         let mut threads = HashMap::new();
         for pid in &self.processes {
             for thread in threads_of(*pid) {
-                let path = format!("/proc/{pid}/task/{thread}/schedstat");
-                let Ok(text) = std::fs::read_to_string(&path) else {
-                    continue;
-                };
-                let nanos = text.split(' ').next().and_then(|first| first.parse().ok());
-                threads.insert(thread, nanos.with_context(|| format!("{path} holds {text:?}"))?);
+                if let Some(count) = read(&format!("/proc/{pid}/task/{thread}"))? {
+                    threads.insert(thread, count);
+                }
             }
         }
-        Ok(Cpu(threads))
+        Ok(Threads(threads))
     }
 }
 
-/// CPU time by thread, in nanoseconds.
+/// CPU time by thread.
 #[derive(Debug, Clone)]
-pub struct Cpu(HashMap<u32, u64>);
+pub struct Cpu(Threads);
 
 impl Cpu {
     /// What was used since `before`.
     pub fn since(&self, before: &Self) -> Duration {
-        let used = self.0.iter().map(|(thread, now)| {
-            let before = before.0.get(thread).copied().unwrap_or(0);
-            now.saturating_sub(before)
-        });
-        Duration::from_nanos(used.sum())
+        Duration::from_nanos(self.0.since(&before.0))
     }
 }
 
-/// How often the processes' threads went to sleep by themselves so far: on an idle platform, once for each timer.
-///
-/// # Errors
-/// When the kernel does not say.
-pub fn wakes(processes: &[u32]) -> Result<u64> {
-    let mut sum = 0;
-    for pid in processes {
-        for thread in threads_of(*pid) {
-            let text = std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/status"))?;
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            let count: u64 = line
-                .context("no voluntary_ctxt_switches in /proc")?
-                .trim()
-                .parse()?;
-            sum += count;
-        }
+/// Wakes by thread.
+#[derive(Debug, Clone)]
+pub struct Wakes(Threads);
+
+impl Wakes {
+    /// How many there were since `before`.
+    pub fn since(&self, before: &Self) -> u64 {
+        self.0.since(&before.0)
     }
-    Ok(sum)
+}
+
+/// A count that only grows, of each thread that lives.
+#[derive(Debug, Clone)]
+struct Threads(HashMap<u32, u64>);
+
+impl Threads {
+    /// By how much the counts grew. A thread that has ended meanwhile has taken its own along.
+    fn since(&self, before: &Self) -> u64 {
+        let grown = self.0.iter().map(|(thread, now)| {
+            let before = before.0.get(thread).copied().unwrap_or(0);
+            now.saturating_sub(before)
+        });
+        grown.sum()
+    }
 }
 
 fn threads_of(pid: u32) -> Vec<u32> {
@@ -131,7 +162,7 @@ mod tests {
             .unwrap();
         let grown = crate::wait_for("a grandchild", || {
             let tree = Tree::of(std::process::id())?;
-            let used = tree.cpu()?.since(&Cpu(HashMap::new()));
+            let used = tree.cpu()?.since(&Cpu(Threads(HashMap::new())));
             let is_there = tree.processes.contains(&child.id()) && tree.processes.len() >= 3;
             Ok((is_there && used > Duration::ZERO).then_some(tree))
         });

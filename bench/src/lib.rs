@@ -32,7 +32,7 @@ mod report;
 pub mod stats;
 
 pub use client::{Answer, Connection};
-pub use cpu::{Cpu, Tree, wakes};
+pub use cpu::{Cpu, Tree, Wakes};
 pub use disk::{Sync, file_system, write_and_sync};
 pub use dynamo::{create_table, get_item, put_item, row};
 pub use load::{Side, Window, pairs};
