@@ -48,6 +48,30 @@ pub(crate) struct Link {
     pub(crate) cut: OnceLock<Refusal>,
     /// The connection's task, if its reading side waits for the answer to be out. hyper does not ask by itself again.
     pub(crate) waiting: AtomicWaker,
+    /// Somebody else waits for this connection's place.
+    is_in_the_way: AtomicBool,
+    in_the_way: AtomicWaker,
+}
+
+impl Link {
+    /// Asks the connection to end when it has nothing under way.
+    pub(crate) fn give_way(&self) {
+        self.is_in_the_way.store(true, Ordering::Release);
+        self.in_the_way.wake();
+    }
+
+    /// Ready once for each time it was asked.
+    pub(crate) async fn asked_to_give_way(&self) {
+        std::future::poll_fn(|cx| {
+            self.in_the_way.register(cx.waker());
+            if self.is_in_the_way.swap(false, Ordering::AcqRel) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
 }
 
 /// A connection's stream; see above.

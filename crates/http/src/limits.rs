@@ -20,7 +20,8 @@ pub struct Limits {
     /// as long is possible. 75 s, longer than the 60 s after which
     /// common load balancers close, so that they close first and no request meets a closing connection.
     pub idle_time: Duration,
-    /// How long a body that is being read may bring no byte; longer is 408. 30 s.
+    /// How long a body that is being read may bring no byte; longer is 408. After that time it must also have brought 500
+    /// bytes for each second since, so that one byte now and then does not hold a request open. 30 s.
     pub body_stall: Duration,
     /// How long a client may take no byte of its answer before the connection is cut. 30 s.
     pub write_stall: Duration,

@@ -3,13 +3,14 @@
 //! A request starts no task and takes no lock that another connection takes. Its future lives inside its connection's task,
 //! so a client that goes away cancels it; whoever must run to the end sees to that below.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aloft_base::{Policy, Stop, Tasks};
@@ -62,20 +63,36 @@ async fn accept(
     drive: Option<Drive>,
 ) -> Result<(), Infallible> {
     let places = Arc::new(Semaphore::new(limits.connections));
+    let mut crowd = Crowd::default();
     let mut stopping = pin!(tasks.stop().asked());
     loop {
         let next = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            let accepted = listener.accept().await;
+            let place = match places.clone().try_acquire_owned() {
+                Ok(place) => Ok(place),
+                Err(_) => {
+                    crowd.thin();
+                    places.clone().acquire_owned().await
+                }
+            };
+            (place, accepted)
         };
         let (place, accepted) = tokio::select! {
             () = &mut stopping => return Ok(()),
-            // Safe to cancel: a place is given back when dropped, and accept takes a connection only when it returns it.
+            // Cancelled only by the stop, which closes what was accepted like everything else.
             next = next => next,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let work = connection(stream, peer, limits, handler.clone(), tasks.stop().child());
+                let link = Arc::new(Link::default());
+                crowd.joined(&link, limits.connections);
+                let work = connection(
+                    (stream, peer),
+                    limits,
+                    handler.clone(),
+                    link,
+                    tasks.stop().child(),
+                );
                 let work = Turn::new(async move {
                     work.await;
                     drop(place);
@@ -101,6 +118,29 @@ async fn accept(
     }
 }
 
+/// The connections of a listener in the order of their arrival. When a new one finds no place, the oldest is asked to give its
+/// own up: at once if it is idle, else after the answer under way. So connections that are only kept open keep nobody out,
+/// and busy ones take turns.
+#[derive(Default)]
+struct Crowd(VecDeque<Weak<Link>>);
+
+impl Crowd {
+    fn joined(&mut self, link: &Arc<Link>, most: usize) {
+        if self.0.len() >= most.saturating_mul(2) {
+            self.0.retain(|link| link.strong_count() > 0);
+        }
+        self.0.push_back(Arc::downgrade(link));
+    }
+
+    fn thin(&mut self) {
+        while let Some(oldest) = self.0.pop_front() {
+            if let Some(link) = oldest.upgrade() {
+                return link.give_way();
+            }
+        }
+    }
+}
+
 /// Whether accepting at once again would only fail again: EMFILE, ENFILE, ENOBUFS, ENOMEM.
 fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
@@ -115,23 +155,22 @@ struct Shared {
 }
 
 async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
     limits: Limits,
     handler: Arc<dyn Handler>,
+    link: Arc<Link>,
     stop: Stop,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
         return;
     }
-    let link = Arc::new(Link::default());
     let guard = Guard::new(stream, limits, link.clone());
     let shared = Arc::new(Shared {
         handler,
         limits,
         peer,
-        link,
+        link: link.clone(),
     });
     let service = {
         let shared = shared.clone();
@@ -148,17 +187,23 @@ async fn connection(
         .header_read_timeout(None)
         .max_buf_size(limits.head_bytes + SLACK);
     let mut served = server.serve_connection(TokioIo::new(guard), service);
-    let result = tokio::select! {
-        biased;
-        result = &mut served => result,
-        () = stop.asked() => {
-            std::pin::Pin::new(&mut served).graceful_shutdown();
-            match tokio::time::timeout(limits.drain, &mut served).await {
-                Ok(result) => result,
-                // Who grants no time expects this.
-                Err(_) if limits.drain.is_zero() => return,
-                Err(_) => return tracing::warn!(%peer, "a connection was cut: its request did not end in time"),
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = &mut served => break result,
+            () = stop.asked() => {
+                std::pin::Pin::new(&mut served).graceful_shutdown();
+                match tokio::time::timeout(limits.drain, &mut served).await {
+                    Ok(result) => break result,
+                    // Who grants no time expects this.
+                    Err(_) if limits.drain.is_zero() => return,
+                    Err(_) => {
+                        return tracing::warn!(%peer, "a connection was cut: its request did not end in time");
+                    }
+                }
             }
+            // All three are safe to cancel: none holds anything but its place in a list of wakers.
+            () = link.asked_to_give_way() => std::pin::Pin::new(&mut served).graceful_shutdown(),
         }
     };
     if let Err(error) = result {

@@ -16,6 +16,10 @@ use crate::guard::Link;
 use crate::{Body, BodyError, empty};
 use aloft_base::Stall;
 
+/// The bytes a second that a body must bring once it has had the time of one stall: Apache's default (mod_reqtimeout,
+/// MinRate), below any line over which somebody works.
+const LEAST_RATE: u64 = 500;
+
 /// A message's body as hyper receives it, with bounds.
 pub(crate) fn incoming(body: Incoming, limit: usize, stall: Duration, link: Option<Arc<Link>>) -> Body {
     if http_body::Body::is_end_stream(&body) {
@@ -27,6 +31,7 @@ pub(crate) fn incoming(body: Incoming, limit: usize, stall: Duration, link: Opti
         left: limit,
         longest_stall: stall,
         stall: Stall::default(),
+        trickle: Stall::default(),
         link,
         is_done: false,
     }
@@ -39,11 +44,25 @@ struct Arriving {
     left: usize,
     longest_stall: Duration,
     stall: Stall,
+    /// All its waits together: each byte renews the one above, so that a client could make a body last for ever.
+    trickle: Stall,
     link: Option<Arc<Link>>,
     is_done: bool,
 }
 
 impl Arriving {
+    /// Whether nothing came for too long, or too little by now. An answer may be a feed that has little to tell; only a
+    /// request owes bytes.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.stall.poll(cx, self.longest_stall).is_ready() {
+            return true;
+        }
+        let received = (self.limit - self.left) as u64;
+        let earned = Duration::from_millis(received.saturating_mul(1_000) / LEAST_RATE);
+        let all = self.longest_stall.saturating_add(earned);
+        self.link.is_some() && self.trickle.poll(cx, all).is_ready()
+    }
+
     fn check(&mut self, frame: Result<Frame<Bytes>, hyper::Error>) -> Result<Frame<Bytes>, BodyError> {
         let frame = frame.map_err(|error| {
             let cut = self.link.as_ref().and_then(|link| link.cut.get());
@@ -71,7 +90,7 @@ impl http_body::Body for Arriving {
             return Poll::Ready(None);
         }
         let checked = match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Pending if this.stall.poll(cx, this.longest_stall).is_pending() => return Poll::Pending,
+            Poll::Pending if !this.is_late(cx) => return Poll::Pending,
             Poll::Pending => Some(Err(BodyError::TimedOut)),
             Poll::Ready(frame) => {
                 this.stall.clear();

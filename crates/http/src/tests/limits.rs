@@ -175,6 +175,32 @@ async fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_408() {
+    let server = start(quick()).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1_024];
+    // Far fewer than 500 bytes a second, and each comes well before a stall is one.
+    while answer.is_empty() {
+        tokio::select! {
+            read = reading.read(&mut buffer) => {
+                let count = read.unwrap();
+                assert!(count > 0, "closed without an answer");
+                answer.extend_from_slice(&buffer[..count]);
+            }
+            () = tokio::time::sleep(Duration::from_millis(20)) => writing.write_all(b"x").await.unwrap(),
+        }
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_body_that_stalls_is_408() {
     let server = start(quick()).await;
     for body in [
@@ -245,21 +271,53 @@ async fn connections_over_the_bound_wait_for_a_place() {
     .await;
     let mut first = server.connect().await;
     first
-        .write_all(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n")
+        .write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    read_until(&mut first, "GET /first ").await;
+    server.started().await;
     let mut second = server.connect().await;
     second
         .write_all(b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    first
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(100), second.read(&mut byte)).await;
+    assert!(early.is_err(), "the second connection is not served yet");
+    server.toy.go.notify_one();
+    let answer = read_to_end(&mut first).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("connection: close"),
+        "its place is wanted: {answer}"
+    );
+    read_until(&mut second, "GET /second ").await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_a_new_one_the_oldest_first() {
+    let server = start(Limits {
+        connections: 2,
+        ..Limits::default()
+    })
+    .await;
+    let mut idle = Vec::new();
+    for path in ["/first", "/second"] {
+        let mut stream = server.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_until(&mut stream, &format!("GET {path} ")).await;
+        idle.push(stream);
+    }
+    let mut third = server.connect().await;
+    third
+        .write_all(b"GET /third HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut third, "GET /third ").await;
+    assert_eq!(read_to_end(&mut idle[0]).await, "", "the oldest was closed");
+    idle[1]
         .write_all(b"GET /again HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
         .unwrap();
-    read_until(&mut first, "GET /again ").await;
-    assert_eq!(server.calls(), 2, "the second connection is not served yet");
-    drop(first);
-    read_until(&mut second, "GET /second ").await;
+    read_until(&mut idle[1], "GET /again ").await;
 }
