@@ -3,18 +3,20 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aloft_base::{Chance, Clock, InvocationId};
 use aloft_call::{Call, Caller, Fault, HttpCall, Invoke, Lineage, Payload, Principal, Trace};
 use aloft_definition::Method;
-use aloft_http::{Body, Handler, Peer, Refusal, Request, Response, collect, full};
+use aloft_http::{Body, BodyError, Handler, Peer, Refusal, Request, Response, full};
 use aloft_observe::Metrics;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::app::{Live, Target};
@@ -87,10 +89,11 @@ impl Gateway {
     async fn route<'l>(
         &self,
         live: &'l Live,
-        id: InvocationId,
+        watched: &mut Watched<'l>,
         head: Parts,
         body: Body,
     ) -> (Served<'l>, Response) {
+        let id = watched.access.id;
         let uri = head.uri.clone();
         let Some(segments) = path::segments(uri.path()) else {
             let message = "the path is not valid: its percent-encoding is broken or not UTF-8";
@@ -104,10 +107,13 @@ impl Gateway {
                 target,
                 values,
                 method,
-            } => (
-                Served::Route(target),
-                self.call(target, values, method, id, head, body).await,
-            ),
+            } => {
+                watched.target = Some(target);
+                (
+                    Served::Route(target),
+                    self.call(target, values, method, id, head, body).await,
+                )
+            }
             Match::Methods(methods) => self.file(live, &segments, methods, id, &head).await,
         }
     }
@@ -169,37 +175,38 @@ impl Gateway {
         .unwrap_or_else(|| Trace::begin(&*self.chance))
     }
 
-    /// Reads the body, if there is room for it.
+    /// Reads the body, if there is room for it. Room is taken as bytes arrive, not for what the head announces: else a few
+    /// clients that announce much and send nothing would keep everybody out.
     async fn receive(
         &self,
-        body: Body,
+        mut body: Body,
         id: InvocationId,
     ) -> Result<(Body, Option<SemaphorePermit<'_>>), Response> {
-        if http_body::Body::is_end_stream(&body) {
-            return Ok((body, None));
-        }
-        let declared = http_body::Body::size_hint(&body)
-            .exact()
-            .and_then(|length| usize::try_from(length).ok());
-        let units = declared.unwrap_or(self.config.body_bytes).div_ceil(UNIT);
-        let room = u32::try_from(units)
-            .ok()
-            .and_then(|units| self.room.try_acquire_many(units).ok());
-        if room.is_none() {
-            let message = "too many large requests at once: try again later";
-            let mut response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, message, id);
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return Err(response);
-        }
-        match collect(body, self.config.body_bytes).await {
-            Ok(bytes) => Ok((full(bytes), room)),
-            Err(error) => {
-                let refusal = Refusal::from(&error);
-                Err(answer::problem(refusal.status, &refusal.message, id))
+        let (mut bytes, mut room) = (Pieces::default(), None::<SemaphorePermit<'_>>);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| unread(&error, id))?;
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            bytes.push(piece);
+            if bytes.length > self.config.body_bytes {
+                let limit = self.config.body_bytes;
+                return Err(unread(&BodyError::TooLarge { limit }, id));
+            }
+            let held = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+            let Some(more) = self.room(bytes.length.div_ceil(UNIT).saturating_sub(held)) else {
+                return Err(no_room(id));
+            };
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
             }
         }
+        Ok((full(bytes.whole()), room))
+    }
+
+    fn room(&self, units: usize) -> Option<SemaphorePermit<'_>> {
+        self.room.try_acquire_many(u32::try_from(units).ok()?).ok()
     }
 
     /// What no route takes: a file, a refusal of the method, or nothing.
@@ -245,16 +252,98 @@ impl Gateway {
         if let Ok(id) = HeaderValue::try_from(access.id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
+        let bytes = http_body::Body::size_hint(response.body()).exact();
+        self.record(access, served, response.status(), bytes);
+        response
+    }
+
+    /// The metrics and the access log: one line a request.
+    fn record(&self, access: &Access<'_>, served: &Served<'_>, status: StatusCode, bytes: Option<u64>) {
         let (metrics, route) = match served {
             Served::Route(target) => (&target.metrics, &*target.route),
             Served::Files => (&self.files, "files"),
             Served::Nothing => (&self.none, "none"),
         };
         let took = self.clock.instant().saturating_duration_since(access.began);
-        metrics.answered(response.status(), took);
-        log(access, route, took, &response);
-        response
+        metrics.answered(status, took);
+        tracing::info!(
+            target: "access",
+            method = access.method,
+            path = access.path,
+            status = status.as_u16(),
+            bytes,
+            duration_ms = took.as_secs_f64() * 1_000.0,
+            request_id = %access.id,
+            route,
+        );
     }
+}
+
+/// Counts and logs a request whose client went away before there was an answer: its future is dropped then, and nobody else
+/// would ever tell of it.
+struct Watched<'a> {
+    gateway: &'a Gateway,
+    access: Access<'a>,
+    target: Option<&'a Target>,
+    is_answered: bool,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let served = self.target.map_or(Served::Nothing, Served::Route);
+            self.gateway.record(&self.access, &served, client_gone(), Some(0));
+        }
+    }
+}
+
+/// 499, nginx's word for a client that closed before it had its answer. It is never sent.
+fn client_gone() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// A body as it arrives: mostly in one piece, which then is not copied.
+#[derive(Default)]
+struct Pieces {
+    first: Bytes,
+    all: BytesMut,
+    length: usize,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: Bytes) {
+        if self.length == 0 {
+            self.length = piece.len();
+            self.first = piece;
+            return;
+        }
+        self.length += piece.len();
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&piece);
+    }
+
+    fn whole(self) -> Bytes {
+        if self.all.is_empty() {
+            return self.first;
+        }
+        self.all.freeze()
+    }
+}
+
+fn unread(error: &BodyError, id: InvocationId) -> Response {
+    let refusal = Refusal::from(error);
+    answer::problem(refusal.status, &refusal.message, id)
+}
+
+fn no_room(id: InvocationId) -> Response {
+    let message = "too many large requests at once: try again later";
+    let mut response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, message, id);
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 #[async_trait]
@@ -279,8 +368,15 @@ impl Handler for Gateway {
             path: uri.path(),
             began,
         };
-        let (served, response) = self.route(&live, id, head, body).await;
-        self.finish(&access, &served, response)
+        let mut watched = Watched {
+            gateway: self,
+            access,
+            target: None,
+            is_answered: false,
+        };
+        let (served, response) = self.route(&live, &mut watched, head, body).await;
+        watched.is_answered = true;
+        self.finish(&watched.access, &served, response)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response {
@@ -294,18 +390,4 @@ impl Handler for Gateway {
         };
         self.finish(&access, &Served::Nothing, response)
     }
-}
-
-/// The access log: one line a request.
-fn log(access: &Access<'_>, route: &str, took: Duration, response: &Response) {
-    tracing::info!(
-        target: "access",
-        method = access.method,
-        path = access.path,
-        status = response.status().as_u16(),
-        bytes = http_body::Body::size_hint(response.body()).exact(),
-        duration_ms = took.as_secs_f64() * 1_000.0,
-        request_id = %access.id,
-        route,
-    );
 }

@@ -1,7 +1,13 @@
 //! Requests to functions: what the function sees, and what becomes of each outcome.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use super::*;
 use aloft_call::FunctionError;
+use aloft_http::BodyError;
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
 
 fn raised() -> Fault {
     Fault::Raised(FunctionError {
@@ -240,6 +246,39 @@ async fn a_functions_answer_keeps_its_fields_but_not_those_of_a_connection() {
     assert_eq!(house.get("/").await.status, 502);
 }
 
+/// A body that announces so much, has brought the first piece, and then keeps its reader waiting.
+struct Slow {
+    piece: Option<Bytes>,
+    announced: u64,
+}
+
+impl http_body::Body for Slow {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        match self.piece.take() {
+            Some(piece) => Poll::Ready(Some(Ok(http_body::Frame::data(piece)))),
+            None => Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.announced)
+    }
+}
+
+fn slow(arrived: usize, announced: u64) -> Request<Body> {
+    let slow = Slow {
+        piece: (arrived > 0).then(|| vec![b'x'; arrived].into()),
+        announced,
+    };
+    Request::post("/").body(slow.boxed_unsync()).unwrap()
+}
+
 #[tokio::test]
 async fn bodies_are_bounded_one_by_one_and_together() {
     let house = House::new(Config {
@@ -254,11 +293,48 @@ async fn bodies_are_bounded_one_by_one_and_together() {
     let post = |length: usize| Request::post("/").body(full(vec![b'x'; length])).unwrap();
     assert_eq!(house.send(post(10_000)).await.status, 200);
     assert_eq!(house.send(post(10_001)).await.status, 413);
-    let refused = house.send(post(30_000)).await;
+    // One body that is held leaves room for a small one, and not for a large one.
+    let mut held = house.gateway.handle(slow(10_000, 10_000));
+    assert!((&mut held).now_or_never().is_none());
+    let refused = house.send(post(10_000)).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
-    // What was held is given back.
+    assert_eq!(house.send(post(9_000)).await.status, 200);
+    // What was held is given back, also by a client that goes away.
+    drop(held);
     assert_eq!(house.send(post(10_000)).await.status, 200);
-    assert_eq!(house.calls(), 2);
+    assert_eq!(house.calls(), 3);
+}
+
+#[tokio::test]
+async fn bodies_that_are_announced_and_do_not_come_keep_nobody_out() {
+    let house = House::new(Config {
+        body_bytes: 10_000,
+        held_bytes: 20_000,
+        ..Config::dev()
+    });
+    house.gateway.replace(App {
+        routes: parsed(&[("POST /", "f")]),
+        ..App::default()
+    });
+    let mut waiting: Vec<_> = (0..9).map(|_| house.gateway.handle(slow(1, 10_000))).collect();
+    for request in &mut waiting {
+        assert!(request.now_or_never().is_none());
+    }
+    let post = Request::post("/").body(full(vec![b'x'; 10_000])).unwrap();
+    assert_eq!(house.send(post).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_counted_too() {
+    let house = House::with_routes(&[("POST /x", "f")]);
+    let mut request = slow(1, 10);
+    *request.uri_mut() = "/x".parse().unwrap();
+    let mut request = house.gateway.handle(request);
+    assert!((&mut request).now_or_never().is_none());
+    drop(request);
+    let text = house.metrics.render();
+    let line = "aloft_http_requests_total{route=\"POST /x\",status=\"4xx\"} 1";
+    assert!(text.contains(line), "{line} is not in\n{text}");
 }
 
 #[tokio::test]
