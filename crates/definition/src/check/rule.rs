@@ -15,6 +15,21 @@ use crate::types::{Rule, Source};
 
 /// What a table's changes are called.
 const TABLE_EVENTS: [&str; 3] = ["aloft.table.insert", "aloft.table.modify", "aloft.table.remove"];
+/// What a table's event has: `rule::TableSource` makes it.
+const TABLE_EVENT: [&str; 10] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "data",
+    "aloftroot",
+    "aloftdepth",
+];
+/// And what its data has.
+const TABLE_DATA: [&str; 3] = ["keys", "new", "old"];
 
 pub(super) fn check(
     checker: &mut Checker<'_>,
@@ -29,7 +44,7 @@ pub(super) fn check(
         return None;
     };
     let on = read_source(checker, &block, on, names);
-    let when = read_pattern(checker, &block, when);
+    let when = read_pattern(checker, &block, when, on.as_ref());
     let run = checker.text(&block, run).and_then(|found| {
         let is_known = function::is_known(checker, &found, names);
         found.text.parse().ok().filter(|_| is_known)
@@ -73,13 +88,35 @@ fn read_source(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key, names: &
     name.parse().ok().filter(|_| is_known).map(Source::Table)
 }
 
-fn read_pattern(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Option<(Value, Pattern)> {
+fn read_pattern(
+    checker: &mut Checker<'_>,
+    block: &Block<'_>,
+    key: &Key,
+    on: Option<&Source>,
+) -> Option<(Value, Pattern)> {
     let Some(entry) = block.get(key.name) else {
         return Some((json!({}), Pattern::all()));
     };
-    checker.block(&entry, "the pattern", &key.expected())?;
+    let pattern = checker.block(&entry, "the pattern", &key.expected())?;
     let value = to_json(checker, entry.value)?;
-    check_types(checker, &entry);
+    check_names(checker, &pattern);
+    check_values(
+        checker,
+        &pattern,
+        "type",
+        "no table sends events of the type",
+        &TABLE_EVENTS,
+    );
+    if let Some(Source::Table(table)) = on {
+        let source = format!("/tables/{table}");
+        check_values(
+            checker,
+            &pattern,
+            "source",
+            "this table's events never have the source",
+            &[&source],
+        );
+    }
     match Pattern::compile(&value) {
         Ok(pattern) => Some((value, pattern)),
         Err(error) => {
@@ -101,21 +138,36 @@ fn read_pattern(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Opti
     }
 }
 
-/// A type that no table sends would make a rule that never runs.
-fn check_types(checker: &mut Checker<'_>, when: &Entry<'_>) {
-    let types = when
-        .value
-        .get_ref()
-        .get("type")
-        .and_then(|types| types.get_ref().as_array());
-    for value in types.into_iter().flat_map(|types| types.iter()) {
+/// A field that no table's event has would make a rule that never runs, or with `exists = false` one that always does.
+fn check_names(checker: &mut Checker<'_>, pattern: &Block<'_>) {
+    checker.unknown_names(pattern, &TABLE_EVENT);
+    if let Some(data) = pattern.get("data").filter(|data| data.value.get_ref().is_table())
+        && let Some(data) = checker.block(&data, "the pattern's data", "")
+    {
+        checker.unknown_names(&data, &TABLE_DATA);
+    }
+}
+
+/// Text under this field that no event of the table has: the same.
+fn check_values(checker: &mut Checker<'_>, pattern: &Block<'_>, field: &str, what: &str, known: &[&str]) {
+    let entry = pattern.get(field);
+    let values = entry.as_ref().and_then(|entry| entry.value.get_ref().as_array());
+    for value in values.into_iter().flat_map(|values| values.iter()) {
         let Some(text) = value.get_ref().as_str() else {
             continue;
         };
-        if !TABLE_EVENTS.contains(&text) {
-            let message = format!("no table sends events of the type {}", quoted(text));
-            let expected = format!("one of {}", TABLE_EVENTS.join(", "));
-            checker.report_near(&value.span(), message, expected, nearest(text, TABLE_EVENTS));
+        if !known.contains(&text) {
+            let message = format!("{what} {}", quoted(text));
+            let expected = match known {
+                [only] => quoted(only),
+                _ => format!("one of {}", known.join(", ")),
+            };
+            checker.report_near(
+                &value.span(),
+                message,
+                expected,
+                nearest(text, known.iter().copied()),
+            );
         }
     }
 }

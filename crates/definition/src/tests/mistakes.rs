@@ -505,6 +505,22 @@ fn rules() {
             "on = \"table:orders\"\nwhen = { type = [\"aloft.table.inserted\"] }",
             &["12:18 no table sends events of the type … nearest aloft.table.insert"],
         ),
+        (
+            "on = \"table:orders\"\nwhen = { typ = [\"aloft.table.insert\"] }",
+            &["12:10 there is no key \"typ\" in the pattern; expected one of … nearest type"],
+        ),
+        (
+            "on = \"table:orders\"\nwhen = { data.nwe.id = [\"1\"] }",
+            &[
+                "12:15 there is no key \"nwe\" in the pattern's data; expected one of keys, new, old; nearest new",
+            ],
+        ),
+        (
+            "on = \"table:orders\"\nwhen = { source = [\"/tables/order\", { prefix = \"/\" }] }",
+            &[
+                "12:20 never have the source \"/tables/order\"; expected \"/tables/orders\"; nearest /tables/orders",
+            ],
+        ),
     ] {
         check_function(&format!("[rules.r]\nrun = \"create\"\n{lines}"), expected);
     }
