@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{Stop, Tasks};
+use aloft_http::Limits;
 use aloft_node::{Config, Node};
 use aloft_observe::{Feed, Missed, Notice, Subscription};
 use aloft_sandbox::{Isolation, Spawner};
@@ -15,6 +16,7 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Dev;
+use crate::descriptors::connections_a_port;
 use crate::exit::{ExitCode, unusable};
 use crate::outlet::Outlet;
 use crate::print::human;
@@ -24,9 +26,10 @@ const DRAIN: Duration = Duration::from_secs(30);
 const PIECE: usize = 64 << 10;
 
 pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
-    let config = config(&dev)?;
+    let mut config = config(&dev)?;
     let out = Outlets::start(dev.json)?;
     start_log(&out.errors);
+    config.connections = connections_a_port();
     // Before the runtime's threads exist: the spawner is a process of its own, and single-threaded.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -79,6 +82,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         key,
         isolation,
         search,
+        connections: Limits::default().connections,
         drain: DRAIN,
     })
 }

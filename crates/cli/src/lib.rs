@@ -10,6 +10,7 @@ mod args;
 mod check;
 mod connect;
 mod deliveries;
+mod descriptors;
 mod dev;
 mod doctor;
 mod exit;

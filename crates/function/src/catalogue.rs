@@ -29,12 +29,9 @@ impl Catalogue {
     }
 
     /// Replaces all versions at once.
-    pub fn replace(&self, versions: impl IntoIterator<Item = Version>) {
-        self.0.store(Arc::new(
-            versions
-                .into_iter()
-                .map(|v| (v.function.clone(), Arc::new(v)))
-                .collect(),
-        ));
+    pub fn replace<V: Into<Arc<Version>>>(&self, versions: impl IntoIterator<Item = V>) {
+        let versions = versions.into_iter().map(Into::into);
+        let by_name = versions.map(|version| (version.function.clone(), version));
+        self.0.store(Arc::new(by_name.collect()));
     }
 }

@@ -28,6 +28,8 @@ pub struct Config {
     pub isolation: Isolation,
     /// Folders in which interpreters are looked for.
     pub search: Vec<PathBuf>,
+    /// Connections that each port has at a time; see `aloft_http::Limits`.
+    pub connections: usize,
     /// How long requests, calls and deliveries under way may take to end when the node stops. 30 s.
     pub drain: Duration,
 }

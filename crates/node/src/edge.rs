@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use aloft_api::Api;
+use aloft_base::FunctionName;
+use aloft_call::{Call, Invoke, Outcome};
 use aloft_gateway::Gateway;
 use aloft_http::{Handler, Refusal, Request, Response};
 use async_trait::async_trait;
@@ -46,5 +48,19 @@ impl Handler for Application {
 
     fn refuse(&self, refusal: &Refusal) -> Response {
         self.gateway.refuse(refusal)
+    }
+}
+
+/// Calls by hand, after the same look. Rules call functions without it: a reload waits for their calls under way.
+pub(crate) struct Fresh {
+    pub(crate) invoke: Arc<dyn Invoke>,
+    pub(crate) project: Arc<Project>,
+}
+
+#[async_trait]
+impl Invoke for Fresh {
+    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+        self.project.freshen().await;
+        self.invoke.invoke(function, call).await
     }
 }

@@ -24,7 +24,7 @@ use aloft_store_embedded::Embedded;
 use aloft_table::Tables;
 use tokio::net::TcpListener;
 
-use crate::edge::{Application, Services};
+use crate::edge::{Application, Fresh, Services};
 use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
 use crate::services::Inside;
@@ -173,7 +173,10 @@ impl Node {
         };
         let platform = Api::new(aloft_api::Parts {
             guard,
-            invoke,
+            invoke: Arc::new(Fresh {
+                invoke,
+                project: project.clone(),
+            }),
             controller: controller.clone(),
             rules: rules.clone(),
             feed: feed.clone(),
@@ -191,11 +194,12 @@ impl Node {
             gateway,
             project: project.clone(),
         };
-        let drain = config.drain;
+        let (connections, drain) = (config.connections, config.drain);
         aloft_http::serve(
             api,
             Limits {
                 body_bytes: SERVICES_BODY,
+                connections,
                 drain,
                 ..Limits::default()
             },
@@ -205,6 +209,7 @@ impl Node {
         aloft_http::serve(
             app,
             Limits {
+                connections,
                 drain,
                 ..Limits::default()
             },

@@ -46,6 +46,8 @@ pub(crate) struct Project {
     pythons: OnceCell<Pythons>,
     watch: Watch,
     routes: Mutex<Vec<String>>,
+    /// The last definition that was right.
+    last: Mutex<Option<Definition>>,
     changed: Mutex<Vec<String>>,
     /// Whether something has changed that does not run yet; set in the same moment in which the change is seen.
     is_stale: AtomicBool,
@@ -62,14 +64,15 @@ impl Project {
             parts,
             pythons: OnceCell::new(),
             routes: Mutex::default(),
+            last: Mutex::default(),
             changed: Mutex::default(),
             is_stale: AtomicBool::new(false),
             turning: tokio::sync::Mutex::new(()),
         })
     }
 
-    /// Turns the project into what runs. On an error the former routes stay; tables that are new stay, too,
-    /// and functions when only the rules could not be applied.
+    /// Turns the project into what runs. On an error the former routes and rules stay, and what could be built runs: while
+    /// one function's requirements or the definition are broken, edits of sources still count. Tables that are new stay, too.
     pub(crate) async fn load(&self) -> Result<(), Error> {
         let _turning = self.turning.lock().await;
         self.turn().await
@@ -145,17 +148,20 @@ impl Project {
     async fn turn(&self) -> Result<(), Error> {
         // The file that is read here is watched from the beginning, and the folders before they are built, so that what
         // changes meanwhile is seen afterwards.
-        let definition = self.definition()?;
+        let (definition, broken) = match self.definition() {
+            Ok(definition) => (definition, None),
+            Err(error) => match self.last().clone() {
+                Some(last) => (last, Some(error)),
+                None => return Err(error),
+            },
+        };
         let folders: BTreeSet<PathBuf> = definition
             .functions
             .values()
             .map(|f| self.root.join(&f.source))
             .collect();
         self.watch.follow(folders);
-        let mut versions = Vec::new();
-        for (name, function) in &definition.functions {
-            versions.push(self.version(name, function).await?);
-        }
+        let (versions, failed) = self.versions(&definition).await;
         let parts = &self.parts;
         for (name, table) in &definition.tables {
             parts
@@ -167,6 +173,9 @@ impl Project {
         // would cost the event one of its retries.
         parts.catalogue.replace(versions);
         parts.controller.retire_replaced();
+        if let Some(error) = broken.or(failed) {
+            return Err(error);
+        }
         // Rules before routes: what the first request writes is already seen.
         parts.rules.apply(self.rules(&definition).await?).await?;
         let routes = definition.routes.iter().map(|route| route.pattern.to_string());
@@ -177,11 +186,34 @@ impl Project {
         *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes.chain(files).collect();
         let app = App {
             root: self.root.clone(),
-            routes: definition.routes,
-            files: definition.files,
+            routes: definition.routes.clone(),
+            files: definition.files.clone(),
         };
         parts.gateway.replace(app);
+        *self.last() = Some(definition);
         Ok(())
+    }
+
+    /// The functions' versions: what was built, else what ran before; and why the first one that could not be built was not.
+    async fn versions(&self, definition: &Definition) -> (Vec<Arc<Version>>, Option<Error>) {
+        let (mut versions, mut failed) = (Vec::new(), None);
+        for (name, function) in &definition.functions {
+            match self.version(name, function).await {
+                Ok(version) => versions.push(Arc::new(version)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if failed.is_some() {
+            // The former routes and rules stay, so the functions behind them must.
+            let built: BTreeSet<FunctionName> = versions.iter().map(|v| v.function.clone()).collect();
+            let former = self.parts.catalogue.all().into_iter();
+            versions.extend(former.filter(|version| !built.contains(&version.function)));
+        }
+        (versions, failed)
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Definition>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn definition(&self) -> Result<Definition, Error> {
