@@ -275,6 +275,8 @@ impl Runtime for ProcessRuntime {
         let mut init = exchange.init();
         let loaded = async {
             tokio::select! {
+                // The runtime tells why it cannot load the code and then ends: what it told counts.
+                biased;
                 init = init.wait_for(|init| *init != Init::Running) => match init.as_deref() {
                     Ok(Init::Failed(error)) => Err(Fault::Init(error.clone())),
                     Ok(Init::Done | Init::Running) => Ok(()),
