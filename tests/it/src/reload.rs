@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::harness::{Platform, Project, get, wait_for};
+use crate::harness::{Platform, Project, aloft, get, wait_for};
 
 const DEFINITION: &str = r#"
 [project]
@@ -79,18 +79,64 @@ fn broken_code_answers_with_file_and_line_until_it_is_mended() {
     for (what, code, line) in broken {
         project.write("functions/hello.py", code);
         let answer = get(&platform.url("/hello")).refusal(&[502]);
+        let names_the_place = |text: &str| {
+            text.contains("hello.py")
+                && (text.contains(&format!("line {line}")) || text.contains(&format!("hello.py:{line}")))
+        };
         let error = answer["error"].to_string();
-        assert!(error.contains("hello.py"), "{what}: no file in {error}");
-        assert!(
-            error.contains(&format!("line {line}")) || error.contains(&format!("hello.py:{line}")),
-            "{what}: {error}"
-        );
-        platform.event(what, |event| {
-            event["event"] == "invocation" && event["outcome"] != "ok" && event["function"] == "hello"
+        assert!(names_the_place(&error), "{what}: {error}");
+        let id = &answer["request_id"];
+        let event = platform.event(what, |event| {
+            event["event"] == "invocation" && event["invocation"] == *id
         });
+        assert!(names_the_place(&event["error"].to_string()), "{what}: {event}");
+        let id = id.as_str().unwrap();
+        let logs = aloft(
+            &project.folder(),
+            &["logs", "--invocation", id, "--to", &platform.api],
+        );
+        assert!(names_the_place(&logs.stdout), "{what}: {logs}");
     }
     project.write("functions/hello.py", &hello("mended"));
     assert_eq!(get(&platform.url("/hello")).is(200).text(), "mended");
+}
+
+/// A call by hand finds the newest code as a request does.
+#[test]
+fn the_next_invoke_runs_the_new_code() {
+    let (project, platform) = start();
+    for text in ["two", "three", "four"] {
+        project.write("functions/hello.py", &hello(text));
+        let done = aloft(&project.folder(), &["invoke", "hello", "--to", &platform.api]);
+        assert!(done.stdout.contains(text), "{done}");
+    }
+}
+
+/// What is broken is told; what is not goes on changing.
+#[test]
+fn a_broken_definition_or_list_of_requirements_stops_no_other_edit() {
+    let (project, platform) = start();
+    project.write("aloft.toml", &DEFINITION.replace("handler = ", "handlr = "));
+    project.write("functions/hello.py", &hello("two"));
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "two");
+
+    let second = r#"
+[functions.second]
+runtime = "python3"
+source = "second"
+handler = "second.handler"
+"#;
+    project.write("second/second.py", "def handler(event, context):\n    return 1\n");
+    project.write("aloft.toml", &format!("{DEFINITION}{second}"));
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "two");
+    project.write("second/requirements.txt", "--no-such-option\n");
+    project.write("functions/hello.py", &hello("three"));
+    assert_eq!(get(&platform.url("/hello")).is(200).text(), "three");
+    platform.event("the list", |event| {
+        event["event"] == "reload" && event["ok"] == false && event["error"].to_string().contains("second")
+    });
+    let done = aloft(&project.folder(), &["invoke", "second", "--to", &platform.api]);
+    assert_eq!(done.stdout.trim(), "1", "what ran before goes on: {done}");
 }
 
 /// A definition with a mistake changes nothing: what ran goes on, and the mistake is told.
