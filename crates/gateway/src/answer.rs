@@ -6,8 +6,8 @@ use aloft_definition::Method;
 use aloft_http::{Response, empty, full};
 use http::StatusCode;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use serde::Serialize;
 
@@ -71,32 +71,29 @@ pub(crate) fn answered(answer: Answer) -> Result<Response, Fault> {
         });
     }
     drop_hop_by_hop(response.headers_mut());
+    // The length is the body's own; one that differs would cut the connection or leave it hanging.
+    response.headers_mut().remove(CONTENT_LENGTH);
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         *response.body_mut() = empty();
     }
     Ok(response)
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// Takes out what speaks of one connection (RFC 9110, section 7.6.1): behind an edge there is another one.
+pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        // Nobody may take the length from a body, or the host from a request, by naming it here.
+        .filter(|name| ![CONTENT_LENGTH, HOST].contains(name))
         .collect();
     for name in named {
         headers.remove(name);
     }
-    // The length is the body's own; one that differs would cut the connection or leave it hanging.
-    for name in [
-        CONNECTION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        CONTENT_LENGTH,
-    ] {
+    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
     for name in ["keep-alive", "proxy-connection"] {

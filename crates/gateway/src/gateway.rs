@@ -96,7 +96,10 @@ impl Gateway {
         let id = watched.access.id;
         let uri = head.uri.clone();
         let Some(segments) = path::segments(uri.path()) else {
-            let message = "the path is not valid: its percent-encoding is broken or not UTF-8";
+            let message = match uri.path() {
+                "*" => "the whole server has no options: ask for a path",
+                _ => "the path is not valid: its percent-encoding is broken or not UTF-8",
+            };
             return (
                 Served::Nothing,
                 answer::problem(StatusCode::BAD_REQUEST, message, id),
@@ -132,6 +135,7 @@ impl Gateway {
             Ok(received) => received,
             Err(response) => return response,
         };
+        answer::drop_hop_by_hop(&mut head.headers);
         if method == Method::Get && head.method == http::Method::HEAD {
             // HEAD follows GET: the same call, and the server leaves the body out.
             head.method = http::Method::GET;

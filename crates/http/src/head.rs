@@ -133,10 +133,21 @@ impl Head {
         }
         // The length is compared first, because most fields are none of these.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.hosts += 1,
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(trim(value))?,
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(trim(value))?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(trim(value))?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9112, section 3.2: a Host that is no host is 400. What may stand in a host and a port (RFC 3986, section 3.2.2) is
+    /// looked at, not how they are put together.
+    fn host(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        self.hosts += 1;
+        let is_of_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte);
+        if !value.iter().all(is_of_host) {
+            return Err(Refusal::malformed("the Host field is not a host and a port"));
         }
         Ok(())
     }

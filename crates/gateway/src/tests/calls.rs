@@ -37,10 +37,24 @@ async fn a_call_carries_route_variables_body_and_trace() {
             ("id".to_owned(), "a b".to_owned()),
             ("item".to_owned(), "x/y".to_owned()),
         ],
+        fields: vec!["traceparent".to_owned()],
         body: Bytes::from("payload"),
         trace: trace.to_owned(),
     };
     assert_eq!(house.last(), expected);
+
+    // What speaks of the connection stays here, whoever it names.
+    let request = Request::put("/orders/1/items/2")
+        .header("connection", "keep-alive, x-mine, host")
+        .header("host", "a")
+        .header("x-mine", "1")
+        .header("x-other", "2")
+        .body(empty())
+        .unwrap();
+    house.send(request).await;
+    let mut fields = house.last().fields;
+    fields.sort();
+    assert_eq!(fields, ["host", "x-other"]);
 
     // A trace that is not valid, or there twice, is replaced by a new one.
     for traces in [vec!["00-zz"], vec![trace, trace], vec![]] {

@@ -35,6 +35,7 @@ struct Seen {
     uri: String,
     route: String,
     variables: Vec<(String, String)>,
+    fields: Vec<String>,
     body: Bytes,
     trace: String,
 }
@@ -56,6 +57,7 @@ impl Invoke for Toy {
                 .into_iter()
                 .map(|(name, value)| (name.to_string(), value))
                 .collect(),
+            fields: http.head.headers.keys().map(ToString::to_string).collect(),
             body: collect(http.body, 100 << 20).await.unwrap(),
             trace,
         };

@@ -68,6 +68,9 @@ async fn ambiguous_framing_is_refused_and_the_connection_closed() {
     )
     .await;
     check(&server, "POST / HTTP/1.1\r\nContent-Length: 0", "", 400).await;
+    for host in ["a b", "a/c", "user@a", "a?", "a,\tb"] {
+        check(&server, &format!("GET / HTTP/1.1\r\nHost: {host}"), "", 400).await;
+    }
     server.assert_alive().await;
 }
 
