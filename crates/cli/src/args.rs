@@ -174,7 +174,7 @@ pub(crate) enum DeliveriesAction {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  aloft doctor --json")]
 pub(crate) struct Doctor {
-    /// Print {"items":[{"wall","ok","detail","fix"}]}
+    /// Print {"ok","items":[{"wall","ok","detail","fix"}]}
     #[arg(long)]
     pub(crate) json: bool,
 }

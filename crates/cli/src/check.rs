@@ -22,7 +22,14 @@ pub(crate) fn run(check: &Check) -> anyhow::Result<ExitCode> {
             }
             return Ok(ExitCode::Done);
         }
-        Err(problems) => problems,
+        Err(mut problems) => {
+            // From where the command runs, so that an editor can go there.
+            for problem in &mut problems.0 {
+                let file = check.dir.join(&problem.file);
+                problem.file = file.strip_prefix(".").unwrap_or(&file).display().to_string();
+            }
+            problems
+        }
     };
     if check.json {
         say!("{}", json!({ "ok": false, "problems": problems.0 }));

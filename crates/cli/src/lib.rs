@@ -46,7 +46,35 @@ pub fn run() -> ExitCode {
         Command::Doctor(doctor) => doctor::run(&doctor),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("aloft: {error:#}");
+        eprintln!("aloft: {}", told(&error));
         ExitCode::of(&error)
     })
+}
+
+/// An error with its causes. One that already stands in the sentence is not said twice: our own errors tell what they must
+/// also where only they are shown.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("the disk is full");
+        let error = anyhow::Error::from(cause).context("cannot write a: the disk is full; free some");
+        assert_eq!(told(&error), "cannot write a: the disk is full; free some");
+        assert_eq!(
+            told(&error.context("no start")),
+            "no start: cannot write a: the disk is full; free some"
+        );
+    }
 }
