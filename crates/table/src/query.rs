@@ -12,6 +12,8 @@ use crate::{Error, Table};
 const PAGE_BYTES: usize = 1 << 20;
 /// How many rows are read from the store at a time.
 const CHUNK: usize = 256;
+/// After so many rows a read lets others have its thread.
+const ROWS_A_TURN: usize = 64;
 
 /// What of the rows an answer shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,15 +84,6 @@ impl Table {
         let schema = &self.description.schema;
         let (hash, range) = wanted.condition.fit(schema)?;
         let hash_item = Item([(schema.hash.name.clone(), hash.clone())].into_iter().collect());
-        // The partition key obeys the rules of a row's, the sort key's bounds need not exist as keys.
-        if let aloft_item::Value::S(text) = &hash
-            && text.is_empty()
-        {
-            return Err(Error::Invalid(format!(
-                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: {}",
-                schema.hash.name
-            )));
-        }
         if let Some(filter) = &wanted.read.filter
             && let Some(key) = schema
                 .keys()
@@ -192,6 +185,10 @@ impl Table {
                 .await?;
             let last_key = page.entries.last().map(|entry| entry.key.clone());
             for entry in &page.entries {
+                // A filter may take a while, and others wait for this thread.
+                if found.scanned.is_multiple_of(ROWS_A_TURN) {
+                    tokio::task::yield_now().await;
+                }
                 let item = match partition {
                     Some(partition) => self.read_row(entry, partition)?,
                     None => self.read(entry)?,

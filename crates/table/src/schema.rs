@@ -175,28 +175,35 @@ impl Schema {
 
     fn check_sizes(&self, item: &Item) -> Result<(), Error> {
         for attribute in self.keys() {
-            let (bytes, what) = match item.get(&attribute.name) {
-                Some(Value::S(text)) => (text.len(), "string"),
-                Some(Value::B(bytes)) => (bytes.len(), "binary"),
-                _ => continue,
-            };
-            if bytes == 0 {
-                return Err(Error::Invalid(format!(
-                    "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty {what} value. Key: {}",
-                    attribute.name
-                )));
+            if let Some(value) = item.get(&attribute.name) {
+                self.check_key_size(attribute, value)?;
             }
-            let message = if *attribute == self.hash && bytes > MAX_HASH_BYTES {
-                "Size of hashkey has exceeded the maximum size limit of2048 bytes"
-            } else if *attribute != self.hash && bytes > MAX_RANGE_BYTES {
-                "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
-            } else {
-                continue;
-            };
-            return Err(Error::Invalid(format!(
-                "One or more parameter values were invalid: {message}"
-            )));
         }
         Ok(())
+    }
+
+    /// Checks a value of a key attribute: of a row, or one that a key condition compares with.
+    pub(crate) fn check_key_size(&self, attribute: &KeyAttribute, value: &Value) -> Result<(), Error> {
+        let (bytes, what) = match value {
+            Value::S(text) => (text.len(), "string"),
+            Value::B(bytes) => (bytes.len(), "binary"),
+            _ => return Ok(()),
+        };
+        if bytes == 0 {
+            return Err(Error::Invalid(format!(
+                "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty {what} value. Key: {}",
+                attribute.name
+            )));
+        }
+        let message = if *attribute == self.hash && bytes > MAX_HASH_BYTES {
+            "Size of hashkey has exceeded the maximum size limit of2048 bytes"
+        } else if *attribute != self.hash && bytes > MAX_RANGE_BYTES {
+            "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Invalid(format!(
+            "One or more parameter values were invalid: {message}"
+        )))
     }
 }

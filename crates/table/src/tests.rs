@@ -325,6 +325,29 @@ async fn an_update_makes_a_row_that_is_not_there() {
     assert_eq!(bench.changes(table.log()).await.len(), 1);
 }
 
+/// Taking away from what is not there makes nothing, neither a row nor an event.
+#[tokio::test]
+async fn an_update_that_only_takes_away_makes_no_row() {
+    let bench = Bench::new().await;
+    let table = bench.table("orders", None).await;
+    let key = item(json!({"id": {"S": "a"}}));
+    let given = values(json!({":set": {"SS": ["x"]}, ":one": {"N": "1"}}));
+    for text in [
+        "REMOVE gone",
+        "REMOVE gone.part",
+        "DELETE tags :set",
+        "REMOVE gone DELETE tags :set",
+    ] {
+        let update = Update::parse(text, &given).unwrap();
+        let written = table.update(&key, Some(&update), None).await.unwrap();
+        assert_eq!(written, Written { old: None, new: None }, "{text}");
+    }
+    assert_eq!(bench.changes(table.log()).await.len(), 0);
+    let update = Update::parse("SET n = :one REMOVE gone", &given).unwrap();
+    table.update(&key, Some(&update), None).await.unwrap();
+    assert_eq!(bench.changes(table.log()).await.len(), 1);
+}
+
 #[tokio::test]
 async fn a_condition_decides_and_tells_what_is_there() {
     let bench = Bench::new().await;
@@ -531,6 +554,40 @@ async fn queries_read_a_partition_in_the_order_of_its_sort_key() {
         query.forward = false;
         let backward: Vec<&str> = expected.into_iter().rev().collect();
         assert_eq!(sort_keys(&table.query(&query).await.unwrap()), backward, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_condition_compares_only_with_what_can_be_a_key() {
+    let bench = Bench::new().await;
+    let table = bench.table("orders", Some(KeyKind::S)).await;
+    let (long, longer) = ("x".repeat(1_025), "x".repeat(2_049));
+    let empty = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: ";
+    for (text, expected) in [
+        ("id = :e", format!("{empty}id")),
+        ("id = :a AND #at > :e", format!("{empty}at")),
+        ("id = :a AND begins_with(#at, :e)", format!("{empty}at")),
+        ("id = :a AND #at BETWEEN :e AND :a", format!("{empty}at")),
+        (
+            "id = :a AND #at < :long",
+            "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes".to_owned(),
+        ),
+        (
+            "id = :longer",
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes".to_owned(),
+        ),
+    ] {
+        let names = BTreeMap::from([("#at".to_owned(), "at".to_owned())]);
+        let given: BTreeMap<String, Value> = [(":e", ""), (":a", "a"), (":long", &long), (":longer", &longer)]
+            .map(|(key, text)| (key.to_owned(), Value::S(text.to_owned())))
+            .into();
+        let given = Placeholders::new(Some(names), Some(given)).unwrap();
+        let query = Query {
+            condition: KeyCondition::parse(text, &given).unwrap(),
+            forward: true,
+            read: Read::default(),
+        };
+        refused(table.query(&query).await, &expected);
     }
 }
 

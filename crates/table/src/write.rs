@@ -40,7 +40,8 @@ impl Table {
         self.write(&keys, condition, |_| Ok(Some(item.clone()))).await
     }
 
-    /// Changes a row, or makes it if it does not exist. Without an update it makes sure that the row exists.
+    /// Changes a row, or makes it if it does not exist. Without an update it makes sure that the row exists; an update that only
+    /// takes away (`REMOVE`, `DELETE`) makes none.
     ///
     /// # Errors
     /// As [`put`](Self::put), and when the update does not fit the row.
@@ -62,6 +63,9 @@ impl Table {
             )));
         }
         let decide = |old: Option<&Item>| {
+            if old.is_none() && update.is_some_and(Update::only_removes) {
+                return Ok(None);
+            }
             let base = old.unwrap_or(key);
             let new = match update {
                 Some(update) => update.apply(base)?,

@@ -203,14 +203,15 @@ fn refuse_settings(input: &mut Members) -> Result<(), Error> {
     if input.text("TableClass")?.is_some_and(|class| class != "STANDARD") {
         return Err(not_supported("TableClass"));
     }
-    for (name, switch) in [
-        ("StreamSpecification", "StreamEnabled"),
-        ("SSESpecification", "Enabled"),
+    for (name, switch, rest) in [
+        ("StreamSpecification", "StreamEnabled", &["StreamViewType"][..]),
+        ("SSESpecification", "Enabled", &["SSEType", "KMSMasterKeyId"]),
     ] {
-        if let Some(mut members) = input.object(name)?
-            && members.boolean(switch)? != Some(false)
-        {
-            return Err(not_supported(name));
+        if let Some(mut members) = input.object(name)? {
+            if members.boolean(switch)? != Some(false) {
+                return Err(not_supported(name));
+            }
+            members.finish(rest)?;
         }
     }
     match input.list("Tags")? {

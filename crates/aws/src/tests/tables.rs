@@ -153,6 +153,7 @@ async fn what_is_no_table_is_refused_in_dynamodbs_words() {
         (table(|t| t["AttributeDefinitions"][0]["AttributeType"] = json!("SS")), format!("{one} Value 'SS' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]")),
         (table(|t| t["GlobalSecondaryIndexes"] = json!([])), format!("{parameters} \"GlobalSecondaryIndexes\" is not supported yet")),
         (table(|t| t["StreamSpecification"] = json!({"StreamEnabled": true})), format!("{parameters} \"StreamSpecification\" is not supported yet")),
+        (table(|t| t["SSESpecification"] = json!({"Enabled": false, "SSEType": "KMS"})), format!("{parameters} \"SSEType\" is not supported yet")),
         (table(|t| t["Tags"] = json!([{"Key": "a", "Value": "b"}])), format!("{parameters} \"Tags\" is not supported yet")),
     ];
     for (input, text) in cases {

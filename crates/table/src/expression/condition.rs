@@ -1,5 +1,7 @@
 //! Conditions and filters: their grammar, and whether an item meets one.
 
+use std::sync::Arc;
+
 use aloft_item::{Item, Number, Type, Value};
 
 use super::lexer::Token;
@@ -42,7 +44,7 @@ pub(crate) enum Comparator {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operand {
     Path(Path),
-    Value(Value),
+    Value(Arc<Value>),
     Size(Box<Operand>),
 }
 
@@ -89,11 +91,12 @@ impl Condition {
     pub fn attributes(&self) -> Vec<&str> {
         let mut paths = Vec::new();
         self.0.paths(&mut paths);
-        paths.into_iter().map(|path| path.attribute.as_str()).collect()
+        paths.into_iter().map(|path| &*path.attribute).collect()
     }
 }
 
-// ---- grammar: any := all (OR all)*, all := one (AND one)*, one := NOT one | ( any ) | test
+// ---- grammar: any := all (OR all)*, all := one (AND one)*, one := NOT one | ( any ) | test; an operand may stand in
+// parentheses, too
 
 fn any(p: &mut Parser<'_>) -> Result<Test, String> {
     let first = one(p)?;
@@ -120,31 +123,56 @@ fn rest_of_all(p: &mut Parser<'_>, mut test: Test) -> Result<Test, String> {
 }
 
 fn one(p: &mut Parser<'_>) -> Result<Test, String> {
+    match one_or_operand(p)? {
+        Group::Test(test) => Ok(test),
+        // An operand alone says nothing.
+        Group::Operand(_) => Err(p.unexpected()),
+    }
+}
+
+/// What stands in parentheses, or could.
+enum Group {
+    Test(Test),
+    Operand(Operand),
+}
+
+/// A test, or an operand that nothing is done with.
+fn one_or_operand(p: &mut Parser<'_>) -> Result<Group, String> {
     if p.eat_word("NOT") {
         p.count_operator()?;
-        return p.deeper(one).map(|test| Test::Not(Box::new(test)));
+        return p.deeper(one).map(|test| Group::Test(Test::Not(Box::new(test))));
     }
-    if p.eat("(") {
-        // `((…))`: what is in these parentheses is nothing but another pair.
-        let doubled = p.peek() == Token::Symbol("(");
-        let inner = if doubled { p.deeper(one)? } else { p.deeper(any)? };
-        if doubled && p.peek() == Token::Symbol(")") {
-            return Err("The expression has redundant parentheses;".to_owned());
-        }
-        let test = if doubled { rest_of_any(p, inner)? } else { inner };
-        p.expect(")")?;
-        return Ok(test);
+    match p.grouped(any_or_operand)? {
+        Some(Group::Test(test)) => return Ok(Group::Test(test)),
+        Some(Group::Operand(left)) => return comparison(p, left),
+        None => {}
     }
     if let (Token::Word(name), Token::Symbol("(")) = (p.peek(), p.ahead(1))
         && name != "size"
     {
-        return function(p);
+        let test = function(p)?;
+        if is_comparison(p) {
+            return Err(misplaced(name));
+        }
+        return Ok(Group::Test(test));
     }
-    comparison(p)
+    let left = operand(p)?;
+    comparison(p, left)
 }
 
-fn comparison(p: &mut Parser<'_>) -> Result<Test, String> {
-    let left = operand(p)?;
+fn any_or_operand(p: &mut Parser<'_>) -> Result<Group, String> {
+    match one_or_operand(p)? {
+        Group::Test(first) => rest_of_any(p, first).map(Group::Test),
+        operand => Ok(operand),
+    }
+}
+
+fn is_comparison(p: &Parser<'_>) -> bool {
+    matches!(p.peek(), Token::Symbol(symbol) if Comparator::parse(symbol).is_some())
+}
+
+/// What is asked of an operand, if something is.
+fn comparison(p: &mut Parser<'_>, left: Operand) -> Result<Group, String> {
     if let Token::Symbol(symbol) = p.peek()
         && let Some(comparator) = Comparator::parse(symbol)
     {
@@ -152,7 +180,7 @@ fn comparison(p: &mut Parser<'_>) -> Result<Test, String> {
         p.advance();
         let right = operand(p)?;
         check_comparison(comparator, &left, &right)?;
-        return Ok(Test::Compare(comparator, left, right));
+        return Ok(Group::Test(Test::Compare(comparator, left, right)));
     }
     if p.eat_word("BETWEEN") {
         p.count_operator()?;
@@ -160,7 +188,7 @@ fn comparison(p: &mut Parser<'_>) -> Result<Test, String> {
         p.expect_word("AND")?;
         let high = operand(p)?;
         check_bounds(&low, &high)?;
-        return Ok(Test::Between(left, low, high));
+        return Ok(Group::Test(Test::Between(left, low, high)));
     }
     if p.eat_word("IN") {
         p.count_operator()?;
@@ -170,12 +198,15 @@ fn comparison(p: &mut Parser<'_>) -> Result<Test, String> {
         if choices.len() > 100 {
             return Err(wrong_count("IN", choices.len() + 1));
         }
-        return Ok(Test::In(left, choices));
+        return Ok(Group::Test(Test::In(left, choices)));
     }
-    Err(p.unexpected())
+    Ok(Group::Operand(left))
 }
 
 fn operand(p: &mut Parser<'_>) -> Result<Operand, String> {
+    if let Some(operand) = p.grouped(operand)? {
+        return Ok(operand);
+    }
     if let Some(value) = p.value()? {
         return Ok(Operand::Value(value));
     }
@@ -194,11 +225,13 @@ fn operand(p: &mut Parser<'_>) -> Result<Operand, String> {
             }
             Ok(Operand::Size(Box::new(of)))
         }
-        Some(name) if is_function(name) => Err(format!(
-            "The function is not allowed to be used this way in an expression; function: {name}"
-        )),
+        Some(name) if is_function(name) => Err(misplaced(name)),
         Some(name) => Err(format!("Invalid function name; function: {name}")),
     }
+}
+
+pub(crate) fn misplaced(name: &str) -> String {
+    format!("The function is not allowed to be used this way in an expression; function: {name}")
 }
 
 fn is_function(name: &str) -> bool {
@@ -230,16 +263,14 @@ fn function(p: &mut Parser<'_>) -> Result<Test, String> {
         ("attribute_exists" | "attribute_not_exists", 1, ..) => Err(format!(
             "Operator or function requires a document path; operator or function: {name}"
         )),
-        ("attribute_type", 2, Some(of), Some(Operand::Value(Value::S(t)))) => {
-            let parsed = Type::parse(&t);
-            parsed.map(|t| Test::IsType(of, t)).ok_or_else(|| {
+        ("attribute_type", 2, Some(of), Some(Operand::Value(t))) => match &*t {
+            Value::S(t) => Type::parse(t).map(|t| Test::IsType(of, t)).ok_or_else(|| {
                 let all = "B,NULL,SS,BOOL,L,BS,N,NS,S,M";
                 format!("Invalid attribute type name found; type: {t}, valid types: {{{all}}}")
-            })
-        }
-        ("attribute_type", 2, _, Some(other)) => {
-            Err(wrong_type(name, constant_type(&other).unwrap_or(Type::M)))
-        }
+            }),
+            other => Err(wrong_type(name, other.type_of())),
+        },
+        ("attribute_type", 2, _, Some(_)) => Err(misplaced(name)),
         ("begins_with", 2, Some(of), Some(start)) => {
             for side in [&of, &start] {
                 if let Some(t) = constant_type(side)
@@ -261,7 +292,7 @@ fn function(p: &mut Parser<'_>) -> Result<Test, String> {
 
 // ---- checks that need no item
 
-fn wrong_type(name: &str, t: Type) -> String {
+pub(crate) fn wrong_type(name: &str, t: Type) -> String {
     format!(
         "Incorrect operand type for operator or function; operator or function: {name}, operand type: {t}"
     )
@@ -364,7 +395,8 @@ fn contains(value: &Value, what: &Value) -> bool {
     match (value, what) {
         (Value::S(value), Value::S(what)) => value.contains(what.as_str()),
         (Value::B(value), Value::B(what)) => {
-            what.is_empty() || value.windows(what.len()).any(|window| window == what.as_ref())
+            // Linear, whatever is looked for: `windows` would take minutes for what a hostile filter can ask.
+            memchr::memmem::find(value, what).is_some()
         }
         (Value::L(elements), what) => elements.contains(what),
         (Value::Ss(set), Value::S(what)) => set.contains(what),
@@ -394,7 +426,7 @@ impl Operand {
         use std::borrow::Cow;
         match self {
             Self::Path(path) => path.find(item).map(Cow::Borrowed),
-            Self::Value(value) => Some(Cow::Borrowed(value)),
+            Self::Value(value) => Some(Cow::Borrowed(&**value)),
             Self::Size(of) => {
                 let size = size(of.resolve(item)?.as_ref())?;
                 Some(Cow::Owned(Value::N(Number::from(

@@ -1,6 +1,8 @@
 //! Key conditions: the condition grammar, of which only an equality of the partition key and one range of the sort key is
 //! allowed.
 
+use std::sync::Arc;
+
 use aloft_item::Value;
 
 use super::condition::{Comparator, Condition, Operand, Test, begins_with, compare};
@@ -9,7 +11,7 @@ use crate::{Error, Schema};
 
 /// A key condition: at most one test per attribute, not yet fitted to a table's keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyCondition(Vec<(String, Range)>);
+pub struct KeyCondition(Vec<(Arc<str>, Range)>);
 
 /// Which sort keys a query wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,7 @@ impl KeyCondition {
     /// When it is none, in DynamoDB's words.
     pub fn parse(text: &str, placeholders: &Placeholders) -> Result<Self, Error> {
         let Condition(test) = Condition::parse(PARAMETER, text, placeholders)?;
-        let mut found: Vec<(String, Range)> = Vec::new();
+        let mut found: Vec<(Arc<str>, Range)> = Vec::new();
         collect(test, &mut found).map_err(Error::Invalid)?;
         if found.len() > 2 {
             return Err(Error::Invalid(
@@ -80,7 +82,7 @@ impl KeyCondition {
     pub(crate) fn fit(&self, schema: &Schema) -> Result<(Value, Range), Error> {
         let invalid = |message: &str| Error::Invalid(message.to_owned());
         let not_supported = "Query key condition not supported";
-        let tests = |name: &str| self.0.iter().find(|(n, _)| n == name).map(|(_, range)| range);
+        let tests = |name: &str| self.0.iter().find(|(n, _)| **n == *name).map(|(_, range)| range);
         let missed = |name: &str| invalid(&format!("Query condition missed key schema element: {name}"));
         if schema.range.is_none() && self.0.len() > 1 {
             return Err(invalid(not_supported));
@@ -101,11 +103,18 @@ impl KeyCondition {
         let Range::Equal(hash) = hash else {
             return Err(invalid(not_supported));
         };
+        schema.check_key_size(&schema.hash, hash)?;
+        for (value, key) in range
+            .iter()
+            .flat_map(|(range, key)| range.values().into_iter().map(move |v| (v, *key)))
+        {
+            schema.check_key_size(key, value)?;
+        }
         Ok((hash.clone(), range.map_or(Range::All, |(range, _)| range.clone())))
     }
 }
 
-fn collect(test: Test, to: &mut Vec<(String, Range)>) -> Result<(), String> {
+fn collect(test: Test, to: &mut Vec<(Arc<str>, Range)>) -> Result<(), String> {
     let (name, range) = match test {
         Test::And(a, b) => {
             collect(*a, to)?;
@@ -164,7 +173,7 @@ fn not_first(operator: &str) -> String {
 
 fn constant(operand: Operand) -> Result<Value, String> {
     match operand {
-        Operand::Value(value) => Ok(value),
+        Operand::Value(value) => Ok(Arc::unwrap_or_clone(value)),
         Operand::Path(_) => Err(format!(
             "Invalid condition in {PARAMETER}: Multiple attribute names used in one condition"
         )),

@@ -3,7 +3,7 @@
 /// A piece of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
-    /// A keyword, a function's name or an attribute's name.
+    /// A keyword, a function's name or an attribute's name. It begins with a letter: `_a` needs a `#name`, as in DynamoDB.
     Word(&'a str),
     /// `#name`, with its `#`.
     Name(&'a str),
@@ -44,7 +44,7 @@ pub(crate) fn lex(text: &str) -> Vec<Lexed<'_>> {
             b'#' if length > 1 => Token::Name(piece),
             b':' if length > 1 => Token::Value(piece),
             b'0'..=b'9' => Token::Number(piece),
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => Token::Word(piece),
+            b'a'..=b'z' | b'A'..=b'Z' => Token::Word(piece),
             b'(' | b')' | b'[' | b']' | b',' | b'.' | b'=' | b'<' | b'>' | b'+' | b'-' => {
                 Token::Symbol(piece)
             }
@@ -74,7 +74,7 @@ fn length_of_token(rest: &str) -> usize {
     match rest.bytes().next().unwrap_or(b' ') {
         b'#' | b':' => 1 + rest.get(1..).map_or(0, word),
         b'0'..=b'9' => rest.bytes().take_while(u8::is_ascii_digit).count(),
-        b'a'..=b'z' | b'A'..=b'Z' | b'_' => word(rest),
+        b'a'..=b'z' | b'A'..=b'Z' => word(rest),
         b'<' if rest.starts_with("<=") || rest.starts_with("<>") => 2,
         b'>' if rest.starts_with(">=") => 2,
         _ => rest.chars().next().map_or(1, char::len_utf8),

@@ -3,6 +3,8 @@
 //! Recursive descent by hand: DynamoDB's messages need to know the token and its neighbours, which generated parsers hide.
 //! The depth is bounded, because 4 KiB of `NOT` would otherwise take the stack.
 
+use std::sync::Arc;
+
 use aloft_item::Value;
 
 use super::lexer::{Lexed, Token, lex};
@@ -208,14 +210,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn name(&mut self) -> Result<String, String> {
+    fn name(&mut self) -> Result<Arc<str>, String> {
         let name = match self.peek() {
             Token::Word(word) if is_reserved(word) => {
                 return Err(format!(
                     "Attribute name is a reserved keyword; reserved keyword: {word}"
                 ));
             }
-            Token::Word(word) => word.to_owned(),
+            Token::Word(word) => word.into(),
             Token::Name(key) => self.placeholders.name(key)?,
             _ => return Err(self.unexpected()),
         };
@@ -224,13 +226,46 @@ impl<'a> Parser<'a> {
     }
 
     /// A `:value`, if one comes next.
-    pub(crate) fn value(&mut self) -> Result<Option<Value>, String> {
+    pub(crate) fn value(&mut self) -> Result<Option<Arc<Value>>, String> {
         let Token::Value(key) = self.peek() else {
             return Ok(None);
         };
         let value = self.placeholders.value(key)?;
         self.advance();
         Ok(Some(value))
+    }
+
+    /// What `rule` reads in parentheses, if one opens here. A pair around nothing but another pair is refused.
+    pub(crate) fn grouped<T>(
+        &mut self,
+        rule: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<Option<T>, String> {
+        if !self.eat("(") {
+            return Ok(None);
+        }
+        let doubled = (self.peek() == Token::Symbol("(")).then(|| self.closing(self.at));
+        let inner = self.deeper(rule)?;
+        if doubled.is_some_and(|close| close + 1 == self.at) && self.peek() == Token::Symbol(")") {
+            return Err("The expression has redundant parentheses;".to_owned());
+        }
+        self.expect(")")?;
+        Ok(Some(inner))
+    }
+
+    /// Where the parenthesis that opens at `open` is closed; the end if it is not.
+    fn closing(&self, open: usize) -> usize {
+        let mut depth = 0_usize;
+        for (at, lexed) in self.tokens.iter().enumerate().skip(open) {
+            match lexed.token {
+                Token::Symbol("(") => depth += 1,
+                Token::Symbol(")") => depth = depth.saturating_sub(1),
+                _ => continue,
+            }
+            if depth == 0 {
+                return at;
+            }
+        }
+        self.tokens.len()
     }
 
     /// A function's name, if a call comes next; its opening parenthesis is taken too.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use aloft_item::{Item, Map, Value};
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
-    /// A member of a map.
-    Name(String),
+    /// A member of a map. Shared, because an expression may name a long attribute many times.
+    Name(Arc<str>),
     /// An element of a list.
     Index(usize),
 }
@@ -17,7 +18,7 @@ pub(crate) enum Step {
 /// A path into an item: an attribute's name, and steps into its document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Path {
-    pub(crate) attribute: String,
+    pub(crate) attribute: Arc<str>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -27,7 +28,7 @@ impl Path {
         let mut value = item.get(&self.attribute)?;
         for step in &self.steps {
             value = match (step, value) {
-                (Step::Name(name), Value::M(members)) => members.get(name)?,
+                (Step::Name(name), Value::M(members)) => members.get(&**name)?,
                 (Step::Index(index), Value::L(elements)) => elements.get(*index)?,
                 _ => return None,
             };
@@ -121,7 +122,7 @@ impl Selection {
 
     fn members(&self, map: &Map) -> Map {
         let kept = self.0.iter().filter_map(|(step, inner)| match step {
-            Step::Name(name) => Some((name.clone(), inner.value(map.get(name)?)?)),
+            Step::Name(name) => Some((name.to_string(), inner.value(map.get(&**name)?)?)),
             Step::Index(_) => None,
         });
         kept.collect()

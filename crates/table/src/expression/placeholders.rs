@@ -2,24 +2,32 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aloft_item::Value;
 
 use crate::Error;
 
-/// What stands for names and values in a request's expressions. Each one given must be used.
+/// The most bytes of all names and values together; DynamoDB's bound of substitution variables.
+const MAX_BYTES: usize = 2 << 20;
+/// The longest attribute name, in bytes.
+const MAX_NAME_BYTES: usize = 65_535;
+
+/// What stands for names and values in a request's expressions. Each one given must be used. They are shared, not copied,
+/// with each place that they stand in: 4 KiB of expression may name a value of a megabyte a thousand times.
 #[derive(Debug, Default)]
 pub struct Placeholders {
-    names: Option<BTreeMap<String, String>>,
-    values: Option<BTreeMap<String, Value>>,
+    names: Option<BTreeMap<String, Arc<str>>>,
+    values: Option<BTreeMap<String, Arc<Value>>>,
     used: RefCell<BTreeSet<String>>,
 }
 
 impl Placeholders {
-    /// Checks the keys of what a request gave.
+    /// Checks what a request gave.
     ///
     /// # Errors
-    /// When a map is empty or a key is not `#` or `:` and letters, digits or underscores.
+    /// When a map is empty, a key is not `#` or `:` and letters, digits or underscores, a name is empty or longer than 65,535
+    /// bytes, or all together are larger than 2 MiB.
     pub fn new(
         names: Option<BTreeMap<String, String>>,
         values: Option<BTreeMap<String, Value>>,
@@ -34,9 +42,10 @@ impl Placeholders {
             ':',
             "ExpressionAttributeValues",
         )?;
+        check_sizes(names.as_ref(), values.as_ref())?;
         Ok(Self {
-            names,
-            values,
+            names: names.map(|names| shared(names, Arc::from)),
+            values: values.map(|values| shared(values, Arc::new)),
             used: RefCell::default(),
         })
     }
@@ -51,7 +60,7 @@ impl Placeholders {
         self.values.is_some()
     }
 
-    pub(crate) fn name(&self, key: &str) -> Result<String, String> {
+    pub(crate) fn name(&self, key: &str) -> Result<Arc<str>, String> {
         let name = self.names.as_ref().and_then(|names| names.get(key)).ok_or_else(|| {
             format!("An expression attribute name used in the document path is not defined; attribute name: {key}")
         })?;
@@ -59,7 +68,7 @@ impl Placeholders {
         Ok(name.clone())
     }
 
-    pub(crate) fn value(&self, key: &str) -> Result<Value, String> {
+    pub(crate) fn value(&self, key: &str) -> Result<Arc<Value>, String> {
         let value = self
             .values
             .as_ref()
@@ -122,6 +131,42 @@ fn check<'a>(
                 "{what} contains invalid key: Syntax error; key: \"{key}\""
             )));
         }
+    }
+    Ok(())
+}
+
+fn shared<A, B>(given: BTreeMap<String, A>, share: impl Fn(A) -> B) -> BTreeMap<String, B> {
+    given
+        .into_iter()
+        .map(|(key, given)| (key, share(given)))
+        .collect()
+}
+
+fn check_sizes(
+    names: Option<&BTreeMap<String, String>>,
+    values: Option<&BTreeMap<String, Value>>,
+) -> Result<(), Error> {
+    let mut bytes = 0;
+    for (key, name) in names.into_iter().flatten() {
+        if name.is_empty() {
+            return Err(Error::Invalid(format!(
+                "ExpressionAttributeNames contains invalid value: Empty attribute name for key {key}"
+            )));
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return Err(Error::Invalid(format!(
+                "ExpressionAttributeNames contains invalid value: Attribute name for key {key} must not be longer than {MAX_NAME_BYTES} bytes"
+            )));
+        }
+        bytes += key.len() + name.len();
+    }
+    for (key, value) in values.into_iter().flatten() {
+        bytes += key.len() + value.size();
+    }
+    if bytes > MAX_BYTES {
+        return Err(Error::Invalid(format!(
+            "ExpressionAttributeNames and ExpressionAttributeValues have {bytes} bytes together, at most {MAX_BYTES} are allowed"
+        )));
     }
     Ok(())
 }

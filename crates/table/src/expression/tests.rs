@@ -66,6 +66,12 @@ fn conditions_hold_or_not() {
         ("n = :five", true),
         ("#n <> :five", false),
         ("n < :nine and n>=:five", true),
+        ("(n) = (:five)", true),
+        ("((n) = :five)", true),
+        ("(n) BETWEEN (:one) AND (:nine) AND (size(words)) > :one", true),
+        ("n IN ((:one), (:five))", true),
+        ("begins_with((words), (:he))", true),
+        ("contains(bin, :bin1)", true),
         ("n < :he", false),
         ("gone <> :five", true),
         ("gone = :five", false),
@@ -168,6 +174,18 @@ fn conditions_are_refused_with_dynamodbs_words() {
             "The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {N:1}, upper bound operand: AttributeValue: {S:he}",
         ),
         ("((n = :one))", "The expression has redundant parentheses;"),
+        ("((n)) = :one", "The expression has redundant parentheses;"),
+        ("n = ((:one))", "The expression has redundant parentheses;"),
+        ("(n)", "Syntax error; token: \"<EOF>\", near: \"n)\""),
+        ("_a = :one", "Syntax error; token: \"_\", near: \"_a\""),
+        (
+            "attribute_exists(n) = :one",
+            "The function is not allowed to be used this way in an expression; function: attribute_exists",
+        ),
+        (
+            "attribute_type(n, words)",
+            "The function is not allowed to be used this way in an expression; function: attribute_type",
+        ),
         (
             "l[99999999999999999999] = :one",
             "List index is not within the allowable range; index: [99999999999999999999]",
@@ -233,6 +251,61 @@ fn placeholders_are_checked_and_must_be_used() {
     );
 }
 
+#[test]
+fn names_and_values_have_bounds() {
+    let name = |name: String| Placeholders::new(Some([("#a".to_owned(), name)].into()), None);
+    refused(
+        name(String::new()),
+        "ExpressionAttributeNames contains invalid value: Empty attribute name for key #a",
+    );
+    name("n".repeat(65_535)).unwrap();
+    refused(
+        name("n".repeat(65_536)),
+        "ExpressionAttributeNames contains invalid value: Attribute name for key #a must not be longer than 65535 bytes",
+    );
+    let value = |bytes: usize| {
+        let value = Value::S("v".repeat(bytes));
+        Placeholders::new(None, Some([(":v".to_owned(), value)].into()))
+    };
+    value((2 << 20) - 2).unwrap();
+    refused(
+        value((2 << 20) - 1),
+        "ExpressionAttributeNames and ExpressionAttributeValues have 2097153 bytes together, at most 2097152 are allowed",
+    );
+}
+
+/// However often an expression names a value, there is one of it.
+#[test]
+fn a_value_is_shared_by_all_who_name_it() {
+    let value = Value::S("v".repeat(1 << 20));
+    let given = Placeholders::new(None, Some([(":v".to_owned(), value)].into())).unwrap();
+    let shared = given.value(":v").unwrap();
+    let text = format!("n IN (:v{})", ",:v".repeat(99));
+    let condition = Condition::parse("FilterExpression", &text, &given).unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&shared), 2 + 100);
+    assert!(!condition.holds(&sample()));
+    // An update would have to hold them all, and is refused before it does.
+    let sets: Vec<String> = (0..300).map(|n| format!("a{n} = :v")).collect();
+    let update = Update::parse(&format!("SET {}", sets.join(",")), &given).unwrap();
+    refused(
+        update.apply(&sample()),
+        "Item size to update has exceeded the maximum allowed size",
+    );
+}
+
+/// What was quadratic would take minutes here.
+#[test]
+fn binary_is_searched_in_linear_time() {
+    let haystack = Value::B(vec![b'a'; 390_000].into());
+    let mut needle = vec![b'a'; 195_000];
+    needle.push(b'b');
+    let given = Placeholders::new(None, Some([(":v".to_owned(), Value::B(needle.into()))].into())).unwrap();
+    let many: Vec<&str> = (0..150).map(|_| "contains(b,:v)").collect();
+    let text = many.join("OR ");
+    let condition = Condition::parse("FilterExpression", &text, &given).unwrap();
+    assert!(!condition.holds(&Item([("b".to_owned(), haystack)].into_iter().collect())));
+}
+
 fn update(text: &str) -> Result<Update, Error> {
     Update::parse(
         text,
@@ -252,6 +325,9 @@ fn updates_change_items() {
     for (text, attribute, expected) in [
         ("SET n = n + :one", "n", json!(6)),
         ("set #n = n - :nine", "n", json!(-4)),
+        ("SET n = (n + :one)", "n", json!(6)),
+        ("SET n = (n) + (:one)", "n", json!(6)),
+        ("SET c = if_not_exists((c), (:five))", "c", json!(5)),
         ("SET c = if_not_exists(c, :five) + :one", "c", json!(6)),
         ("SET n = if_not_exists(n, :nine)", "n", json!(5)),
         ("SET #new = :x", "brand.new", json!("x")),
@@ -319,7 +395,15 @@ fn updates_are_refused_with_dynamodbs_words() {
         ),
         (
             "SET a = :he + :one",
-            "Incorrect operand type for operator or function; operator: +, operand type: STRING",
+            "Incorrect operand type for operator or function; operator or function: +, operand type: S",
+        ),
+        (
+            "SET a = ((:one + :one))",
+            "The expression has redundant parentheses;",
+        ),
+        (
+            "SET a = list_append(list_append(l, :list), :list)",
+            "The function is not allowed to be used this way in an expression; function: list_append",
         ),
         (
             "ADD a :he",

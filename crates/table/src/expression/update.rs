@@ -3,8 +3,11 @@
 //! All values are worked out on the item as it was; then `SET`, `REMOVE`, `ADD` and `DELETE` take effect. Indices mean the
 //! lists as they were: what `SET` puts behind a list's end is appended, what `REMOVE` takes out goes from the back.
 
-use aloft_item::{Item, Map, Number, Value};
+use std::sync::Arc;
 
+use aloft_item::{Item, MAX_ITEM_BYTES, Map, Number, Type, Value};
+
+use super::condition::{misplaced, wrong_type};
 use super::lexer::Token;
 use super::parser::{Parser, parse, wrong_count};
 use super::path::{Path, Selection, Step, check_clashes};
@@ -16,8 +19,8 @@ use crate::Error;
 pub struct Update {
     set: Vec<(Path, Assigned)>,
     remove: Vec<Path>,
-    add: Vec<(Path, Value)>,
-    delete: Vec<(Path, Value)>,
+    add: Vec<(Path, Arc<Value>)>,
+    delete: Vec<(Path, Arc<Value>)>,
 }
 
 /// The right side of a `SET`.
@@ -31,7 +34,7 @@ enum Assigned {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Operand {
     Path(Path),
-    Value(Value),
+    Value(Arc<Value>),
     IfNotExists(Path, Box<Operand>),
     ListAppend(Box<Operand>, Box<Operand>),
 }
@@ -55,7 +58,7 @@ impl Update {
 
     /// The attributes that it writes.
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
-        self.paths().map(|path| path.attribute.as_str())
+        self.paths().map(|path| &*path.attribute)
     }
 
     /// What of an item lies at the paths that it writes: for `UPDATED_OLD` and `UPDATED_NEW`.
@@ -63,24 +66,36 @@ impl Update {
         Selection::of(self.paths()).apply(item)
     }
 
+    /// Whether it only takes away, so that it makes nothing of an item that is not there.
+    pub fn only_removes(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty()
+    }
+
     /// What it makes of an item.
     ///
     /// # Errors
     /// When an operand is missing or of the wrong type, or a path leads nowhere.
     pub fn apply(&self, item: &Item) -> Result<Item, Error> {
-        let assigned = self
-            .set
-            .iter()
-            .map(|(path, value)| Ok((path, value.resolve(item)?)))
-            .collect::<Result<Vec<_>, Error>>()?;
+        let mut assigned = Vec::with_capacity(self.set.len());
+        let mut bytes = 0;
+        for (path, value) in &self.set {
+            let value = value.resolve(item)?;
+            // Each of them will be a part of the item. Refused on the way, because one large operand may be named many times.
+            bytes += value.size();
+            check_size(bytes)?;
+            assigned.push((path, value));
+        }
         let mut new = item.clone();
         // In the order of the paths, so that appends to one list come in the order of their indices.
-        let mut assigned = assigned;
         assigned.sort_by_key(|(path, _)| *path);
         for (path, value) in assigned {
             set(&mut new, path, value)?;
         }
         for (path, value) in &self.add {
+            if !matches!(**value, Value::N(_)) {
+                bytes += value.size();
+                check_size(bytes)?;
+            }
             add(&mut new, path, value)?;
         }
         for (path, value) in &self.delete {
@@ -134,21 +149,21 @@ fn assignment(p: &mut Parser<'_>) -> Result<(Path, Assigned), String> {
 }
 
 fn assigned(p: &mut Parser<'_>) -> Result<Assigned, String> {
-    if p.eat("(") {
-        let inner = p.deeper(assigned)?;
-        p.expect(")")?;
-        return Ok(inner);
-    }
-    let left = operand(p)?;
+    let left = match p.grouped(assigned)? {
+        Some(Assigned::Plain(left)) => left,
+        Some(sum) => return Ok(sum),
+        None => operand(p)?,
+    };
     for (symbol, build) in [("+", Assigned::Plus as fn(_, _) -> _), ("-", Assigned::Minus)] {
         if p.eat(symbol) {
             p.count_operator()?;
             let right = operand(p)?;
             for side in [&left, &right] {
                 match side {
-                    Operand::Value(Value::N(_)) | Operand::Path(_) | Operand::IfNotExists(..) => {}
-                    Operand::Value(value) => return Err(wrong_type(symbol, value)),
-                    Operand::ListAppend(..) => return Err(wrong_type(symbol, &Value::L(Vec::new()))),
+                    Operand::Path(_) | Operand::IfNotExists(..) => {}
+                    Operand::Value(value) if matches!(**value, Value::N(_)) => {}
+                    Operand::Value(value) => return Err(wrong_type(symbol, value.type_of())),
+                    Operand::ListAppend(..) => return Err(wrong_type(symbol, Type::L)),
                 }
             }
             return Ok(build(left, right));
@@ -158,6 +173,9 @@ fn assigned(p: &mut Parser<'_>) -> Result<Assigned, String> {
 }
 
 fn operand(p: &mut Parser<'_>) -> Result<Operand, String> {
+    if let Some(operand) = p.grouped(operand)? {
+        return Ok(operand);
+    }
     if let Some(value) = p.value()? {
         return Ok(Operand::Value(value));
     }
@@ -170,6 +188,13 @@ fn operand(p: &mut Parser<'_>) -> Result<Operand, String> {
     let given = p.deeper(|p| p.list(operand))?;
     p.expect(")")?;
     let count = given.len();
+    // So DynamoDB has it; it also bounds what one assignment may build.
+    if given
+        .iter()
+        .any(|operand| matches!(operand, Operand::ListAppend(..)))
+    {
+        return Err(misplaced("list_append"));
+    }
     let mut given = given.into_iter();
     match (name, count, given.next(), given.next()) {
         ("if_not_exists", 2, Some(Operand::Path(path)), Some(other)) => {
@@ -181,12 +206,9 @@ fn operand(p: &mut Parser<'_>) -> Result<Operand, String> {
         ("list_append", 2, Some(a), Some(b)) => {
             for side in [&a, &b] {
                 if let Operand::Value(value) = side
-                    && !matches!(value, Value::L(_))
+                    && !matches!(**value, Value::L(_))
                 {
-                    let t = value.type_of();
-                    return Err(format!(
-                        "Incorrect operand type for operator or function; operator or function: list_append, operand type: {t}"
-                    ));
+                    return Err(wrong_type("list_append", value.type_of()));
                 }
             }
             Ok(Operand::ListAppend(Box::new(a), Box::new(b)))
@@ -195,20 +217,20 @@ fn operand(p: &mut Parser<'_>) -> Result<Operand, String> {
     }
 }
 
-fn path_and_value(p: &mut Parser<'_>, operator: &str, numbers: bool) -> Result<(Path, Value), String> {
+fn path_and_value(p: &mut Parser<'_>, operator: &str, numbers: bool) -> Result<(Path, Arc<Value>), String> {
     let path = p.path()?;
     let Some(value) = p.value()? else {
         return Err(p.unexpected());
     };
-    match value {
+    match *value {
         Value::Ss(_) | Value::Ns(_) | Value::Bs(_) => Ok((path, value)),
         Value::N(_) if numbers => Ok((path, value)),
-        _ => Err(wrong_type(operator, &value)),
+        _ => Err(wrong_section_type(operator, &value)),
     }
 }
 
-/// Here DynamoDB spells types out.
-fn wrong_type(operator: &str, value: &Value) -> String {
+/// Of `ADD` and `DELETE` DynamoDB spells types out.
+fn wrong_section_type(operator: &str, value: &Value) -> String {
     let t = match value {
         Value::S(_) => "STRING",
         Value::N(_) => "NUMBER",
@@ -225,6 +247,15 @@ fn wrong_type(operator: &str, value: &Value) -> String {
 }
 
 // ---- evaluation
+
+fn check_size(bytes: usize) -> Result<(), Error> {
+    if bytes > MAX_ITEM_BYTES {
+        return Err(invalid(
+            "Item size to update has exceeded the maximum allowed size",
+        ));
+    }
+    Ok(())
+}
 
 fn invalid(message: &str) -> Error {
     Error::Invalid(message.to_owned())
@@ -260,7 +291,7 @@ impl Operand {
     fn resolve(&self, item: &Item) -> Result<Value, Error> {
         match self {
             Self::Path(path) => path.find(item).cloned().ok_or_else(no_such_attribute),
-            Self::Value(value) => Ok(value.clone()),
+            Self::Value(value) => Ok(Value::clone(value)),
             Self::IfNotExists(path, other) => match path.find(item) {
                 Some(value) => Ok(value.clone()),
                 None => other.resolve(item),
@@ -286,10 +317,10 @@ fn place<'a>(item: &'a mut Item, path: &'a Path) -> Result<Place<'a>, Error> {
     let Some((last, way)) = path.steps.split_last() else {
         return Ok(Place::Member(&mut item.0, &path.attribute));
     };
-    let mut value = item.0.get_mut(&path.attribute).ok_or_else(no_such_path)?;
+    let mut value = item.0.get_mut(&*path.attribute).ok_or_else(no_such_path)?;
     for step in way {
         value = match (step, value) {
-            (Step::Name(name), Value::M(members)) => members.get_mut(name),
+            (Step::Name(name), Value::M(members)) => members.get_mut(&**name),
             (Step::Index(index), Value::L(elements)) => elements.get_mut(*index),
             _ => None,
         }
