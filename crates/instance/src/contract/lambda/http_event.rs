@@ -1,6 +1,10 @@
 //! An HTTP call as Lambda's payload format 2.0, and the function's answer back as HTTP. Shapes: API Gateway's developer
 //! guide, "Create AWS Lambda proxy integrations for HTTP APIs".
 
+use std::borrow::Cow;
+use std::fmt::{Debug, Display};
+use std::net::IpAddr;
+
 use aloft_base::{InvocationId, Tenant, Timestamp};
 use aloft_call::{Fault, HttpCall};
 use aloft_http::{Body, full};
@@ -8,7 +12,80 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// The event, as it is written: built from what the call holds without copying it. (A tree of JSON values, built first, took an
+/// eighth of the platform's time in a warm call.)
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    version: &'static str,
+    route_key: &'a str,
+    raw_path: &'a str,
+    raw_query_string: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cookies: Vec<String>,
+    headers: Fields<'a>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    query_string_parameters: Map<String, Value>,
+    request_context: RequestContext<'a>,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    path_parameters: Fields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Cow<'a, str>>,
+    is_base64_encoded: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestContext<'a> {
+    account_id: &'a str,
+    api_id: &'static str,
+    domain_name: &'a str,
+    domain_prefix: &'a str,
+    http: Http<'a>,
+    #[serde(serialize_with = "as_text")]
+    request_id: InvocationId,
+    route_key: &'a str,
+    stage: &'static str,
+    time: String,
+    time_epoch: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Http<'a> {
+    method: &'a str,
+    path: &'a str,
+    #[serde(serialize_with = "as_debug")]
+    protocol: http::Version,
+    source_ip: IpAddr,
+    user_agent: &'a str,
+}
+
+/// Names with values, each name once, in their order.
+struct Fields<'a>(Vec<(&'a str, Cow<'a, str>)>);
+
+impl Fields<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+fn as_text<S: Serializer>(shown: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(shown)
+}
+
+fn as_debug<S: Serializer>(shown: &impl Debug, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{shown:?}"))
+}
 
 /// The event of an HTTP call.
 pub(crate) fn encode(
@@ -19,92 +96,79 @@ pub(crate) fn encode(
     now: Timestamp,
 ) -> Vec<u8> {
     let head = &call.head;
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let host = head.headers.get(header::HOST).map(text).unwrap_or_default();
-    let agent = head.headers.get(header::USER_AGENT).map(text).unwrap_or_default();
+    let text = |name| head.headers.get(name).map(lossy).unwrap_or_default();
+    let (host, agent) = (text(header::HOST), text(header::USER_AGENT));
     let query = head.uri.query().unwrap_or_default();
-    let mut event = Map::new();
-    event.insert("version".into(), "2.0".into());
-    event.insert("routeKey".into(), (&*call.route).into());
-    event.insert("rawPath".into(), head.uri.path().into());
-    event.insert("rawQueryString".into(), query.into());
-    let cookies = cookies(&head.headers);
-    if !cookies.is_empty() {
-        event.insert("cookies".into(), cookies.into());
-    }
-    event.insert("headers".into(), headers(&head.headers).into());
-    let parameters = query_parameters(query);
-    if !parameters.is_empty() {
-        event.insert("queryStringParameters".into(), parameters.into());
-    }
-    event.insert(
-        "requestContext".into(),
-        json!({
-            "accountId": tenant.as_str(),
-            "apiId": "aloft",
-            "domainName": host,
-            "domainPrefix": host.split('.').next().unwrap_or_default(),
-            "http": {
-                "method": head.method.as_str(),
-                "path": head.uri.path(),
-                "protocol": format!("{:?}", head.version),
-                "sourceIp": call.peer.to_string(),
-                "userAgent": agent,
+    let (body, is_base64_encoded) = match std::str::from_utf8(body) {
+        Ok("") => (None, false),
+        Ok(text) if is_text(&head.headers) => (Some(text.into()), false),
+        _ => (Some(BASE64.encode(body).into()), true),
+    };
+    let variables = call.variables.iter();
+    let event = Event {
+        version: "2.0",
+        route_key: &call.route,
+        raw_path: head.uri.path(),
+        raw_query_string: query,
+        cookies: cookies(&head.headers),
+        headers: headers(&head.headers),
+        query_string_parameters: query_parameters(query),
+        request_context: RequestContext {
+            account_id: tenant.as_str(),
+            api_id: "aloft",
+            domain_name: &host,
+            domain_prefix: host.split('.').next().unwrap_or_default(),
+            http: Http {
+                method: head.method.as_str(),
+                path: head.uri.path(),
+                protocol: head.version,
+                source_ip: call.peer,
+                user_agent: &agent,
             },
-            "requestId": id.to_string(),
-            "routeKey": &*call.route,
-            "stage": "$default",
-            "time": clf_time(now),
-            "timeEpoch": now.as_millis(),
-        }),
-    );
-    if !call.variables.is_empty() {
-        let variables: Map<String, Value> = call
-            .variables
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.as_str().into()))
-            .collect();
-        event.insert("pathParameters".into(), variables.into());
+            request_id: id,
+            route_key: &call.route,
+            stage: "$default",
+            time: clf_time(now),
+            time_epoch: now.as_millis(),
+        },
+        path_parameters: Fields(
+            variables
+                .map(|(name, value)| (&**name, Cow::from(value)))
+                .collect(),
+        ),
+        body,
+        is_base64_encoded,
+    };
+    let mut bytes = Vec::with_capacity(1 << 10);
+    // Writing to memory cannot fail, and every key is text.
+    if let Err(error) = serde_json::to_writer(&mut bytes, &event) {
+        tracing::error!(%error, "an event could not be written");
     }
-    let mut is_base64 = false;
-    if !body.is_empty() {
-        let body = match std::str::from_utf8(body) {
-            Ok(text) if is_text(&head.headers) => text.to_owned(),
-            _ => {
-                is_base64 = true;
-                BASE64.encode(body)
-            }
-        };
-        event.insert("body".into(), body.into());
-    }
-    event.insert("isBase64Encoded".into(), is_base64.into());
-    Value::Object(event).to_string().into_bytes()
+    bytes
+}
+
+fn lossy(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 /// Lower-case names, repeated ones joined by commas, without cookies, which have a place of their own.
-fn headers(map: &HeaderMap) -> Map<String, Value> {
-    let mut headers = Map::new();
-    for (name, value) in map.iter().filter(|(name, _)| *name != header::COOKIE) {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        append(&mut headers, name.as_str().to_owned(), &value);
-    }
-    headers
+fn headers(map: &HeaderMap) -> Fields<'_> {
+    let names = map.keys().filter(|name| **name != header::COOKIE);
+    let joined = |name| {
+        let mut values = map.get_all(name).iter().map(lossy);
+        let first = values.next().unwrap_or_default();
+        values.fold(first, |all, value| format!("{all},{value}").into())
+    };
+    Fields(names.map(|name| (name.as_str(), joined(name))).collect())
 }
 
-fn cookies(map: &HeaderMap) -> Vec<Value> {
-    let lines = map
-        .get_all(header::COOKIE)
-        .iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    lines
-        .flat_map(|line| {
-            line.split(';')
-                .map(str::trim)
-                .filter(|cookie| !cookie.is_empty())
-                .map(Value::from)
-                .collect::<Vec<_>>()
-        })
-        .collect()
+fn cookies(map: &HeaderMap) -> Vec<String> {
+    let mut cookies = Vec::new();
+    for line in map.get_all(header::COOKIE).iter().map(lossy) {
+        let each = line.split(';').map(str::trim).filter(|cookie| !cookie.is_empty());
+        cookies.extend(each.map(str::to_owned));
+    }
+    cookies
 }
 
 fn query_parameters(query: &str) -> Map<String, Value> {

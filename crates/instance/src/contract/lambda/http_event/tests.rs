@@ -6,6 +6,8 @@ use aloft_base::ErrorKind;
 use http::Request;
 use proptest::prelude::*;
 
+use serde_json::json;
+
 use super::*;
 
 /// `12/Mar/2020:19:03:58 +0000`, the documentation's own example.
