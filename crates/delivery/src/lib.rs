@@ -58,6 +58,6 @@ pub use letter::{Content, DeadLetters, Letter, LetterId, Listed, Range};
 pub use metrics::{Metrics, RuleMetrics};
 pub use parcel::{Failures, KeyHash, Parcel};
 pub use policy::{Attempts, Decision, Policy, Reason, decide};
-pub use run::{Destination, Ground, Route, Runner, STORE_BACKOFF, Unpack, attempt_once};
+pub use run::{Destination, Ground, Route, Runner, STORE_BACKOFF, Unpack, attempt_once, beside};
 pub use space::{RuleId, Space};
 pub use target::{ATTEMPT_BOUND, FunctionTarget, Target};

@@ -121,15 +121,17 @@ pub enum Reason {
     Loop,
     /// Too much waits behind the key's failed delivery.
     BacklogFull,
-    /// The rule was removed while the delivery waited.
+    /// The rule was removed while the delivery waited, or before it had read the event.
     RuleRemoved,
+    /// The rule got another source before it had read the event.
+    SourceChanged,
     /// What is stored cannot be read.
     Unreadable,
 }
 
 impl Reason {
     /// Every reason, for metrics that declare their labels.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Exhausted,
         Self::Expired,
         Self::Rejected,
@@ -137,6 +139,7 @@ impl Reason {
         Self::Loop,
         Self::BacklogFull,
         Self::RuleRemoved,
+        Self::SourceChanged,
         Self::Unreadable,
     ];
 
@@ -150,6 +153,7 @@ impl Reason {
             Self::Loop => "loop",
             Self::BacklogFull => "backlog_full",
             Self::RuleRemoved => "rule_removed",
+            Self::SourceChanged => "source_changed",
             Self::Unreadable => "unreadable",
         }
     }

@@ -12,6 +12,7 @@
 //! It waits on the lane's wake and the next due time; when nothing waits there is only the 30 s poll.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,14 +204,22 @@ impl Runner {
                 };
                 Ok::<_, aloft_store::Error>((claims, next))
             };
-            let (claims, next) = match looked.await {
-                Ok(looked) => looked,
-                Err(error) => {
+            let mut ended = Vec::new();
+            let looked = beside(&mut in_flight, &mut ended, async {
+                let looked = looked.await;
+                if let Err(error) = &looked {
                     failed += 1;
                     tracing::warn!(rule = %self.route.name, %error, "the retries of a rule could not be read; trying again");
                     self.ground.pause(failed, stop).await;
-                    continue;
                 }
+                looked
+            });
+            let looked = looked.await;
+            ended.iter().for_each(|token| {
+                held.remove(token);
+            });
+            let Ok((claims, next)) = looked else {
+                continue;
             };
             failed = 0;
             let is_full = claims.len() == free;
@@ -413,6 +422,24 @@ impl Runner {
                 self.metrics.died(letter.reason, letter.events());
                 tracing::warn!(rule = %self.route.name, reason = %letter.reason, "a delivery was given up; `aloft deliveries ls` shows it");
             }
+        }
+    }
+}
+
+/// Does something while what is in flight goes on; how that ended is kept in `ended`. A future that nobody polls does not even
+/// notice its deadline, so whoever owns attempts waits for nothing without this.
+pub async fn beside<T, F: Future>(
+    in_flight: &mut FuturesUnordered<F>,
+    ended: &mut Vec<F::Output>,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    loop {
+        // Both are safe to cancel: the work is kept, and what is in flight lives in its set.
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            Some(one) = in_flight.next(), if !in_flight.is_empty() => ended.push(one),
         }
     }
 }

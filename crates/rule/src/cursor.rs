@@ -99,7 +99,7 @@ impl Cursor {
     }
 }
 
-/// Makes the rule's cursors into a log where they do not exist yet, and removes those into other logs. Once this is done, the rule sees all
+/// Makes the rule's cursors into a log where they do not exist yet, and leaves those into other logs, which somebody may still read. Once this is done, the rule sees all
 /// that is written.
 pub(crate) async fn ensure(
     store: &dyn Store,
@@ -108,7 +108,6 @@ pub(crate) async fn ensure(
     (log, shards): (LogId, u16),
     chance: &dyn Chance,
 ) -> Result<(), Error> {
-    remove(store, rule, Some(log), chance).await?;
     for shard in (0..shards).map(Shard) {
         let mut tries = 0..TRIES;
         while Cursor::load(store, rule, name, (log, shard)).await?.is_none() {
@@ -131,33 +130,40 @@ pub(crate) async fn ensure(
     Ok(())
 }
 
-/// Removes the rule's cursors, but for those into `but`, so that they pin no log any more.
-pub(crate) async fn remove(
+/// A cursor that is to go.
+pub(crate) struct Left {
+    pub(crate) cursor: Cursor,
+    pub(crate) log: LogId,
+    pub(crate) shard: Shard,
+}
+
+/// The rule's cursors but for those into `but`: at most a page, again and again until there are none.
+pub(crate) async fn left(
     store: &dyn Store,
     rule: RuleId,
+    name: &str,
     but: Option<LogId>,
-    chance: &dyn Chance,
-) -> Result<(), Error> {
-    loop {
-        let page = store
-            .snapshot()
-            .await?
-            .scan(&rule.0.prefix(&[CURSOR]), Direction::Forward, 1_000)
-            .await?;
-        let mut batch = Batch::new(BatchId::draw(chance));
-        for entry in &page.entries {
-            if but.is_none() || log_of(rule, &entry.key) != but {
-                batch = batch.delete(entry.key.clone());
-            }
-        }
-        if batch.operations().is_empty() {
-            return Ok(());
-        }
-        // Nothing is expected, so nothing can conflict.
-        if store.commit(batch).await?.is_committed() && !page.more {
-            return Ok(());
-        }
+) -> Result<Vec<Left>, Error> {
+    let prefix = rule.0.prefix(&[CURSOR]);
+    let page = store
+        .snapshot()
+        .await?
+        .scan(&prefix, Direction::Forward, 1_000)
+        .await?;
+    let mut left = Vec::new();
+    for entry in page.entries {
+        let Some((log, shard)) = place_of(rule, &entry.key).filter(|(log, _)| Some(*log) != but) else {
+            continue;
+        };
+        let mut cursor = Cursor::at(entry.key, Position::START);
+        cursor.expect = Expect::Version(entry.version);
+        cursor.read(&entry.value).map_err(|source| Error::Cursor {
+            rule: name.to_owned(),
+            source,
+        })?;
+        left.push(Left { cursor, log, shard });
     }
+    Ok(left)
 }
 
 fn key_of(rule: RuleId, log: LogId, shard: Shard) -> Result<Key, Error> {
@@ -166,9 +172,9 @@ fn key_of(rule: RuleId, log: LogId, shard: Shard) -> Result<Key, Error> {
         .key(&KeyWriter::new().u8(CURSOR).u64(log.0).u16(shard.0).finish())?)
 }
 
-fn log_of(rule: RuleId, key: &Key) -> Option<LogId> {
+fn place_of(rule: RuleId, key: &Key) -> Option<(LogId, Shard)> {
     let rest = rule.0.rest(key)?;
     let mut parts = KeyReader::new(&rest);
     parts.u8().ok()?;
-    parts.u64().ok().map(LogId)
+    Some((LogId(parts.u64().ok()?), Shard(parts.u16().ok()?)))
 }

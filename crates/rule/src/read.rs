@@ -16,7 +16,7 @@ use std::time::Duration;
 use aloft_base::Stop;
 use aloft_delivery::{
     Attempts, Backlogs, DeadLetters, Decision, Ground, KeyHash, Letter, Parked, Range, Reason, RuleId,
-    STORE_BACKOFF, Target, attempt_once, caught, decide,
+    STORE_BACKOFF, Target, attempt_once, beside, caught, decide,
 };
 use aloft_store::{Batch, LogId, Outcome, Position, Record, Shard};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -58,8 +58,8 @@ struct Standing {
     read_to: Position,
     /// Whether the log may hold more.
     has_more: bool,
-    /// Whether the start at this place was noted.
-    is_begun: bool,
+    /// Once the start at this place was noted: whether what is read next is suspect, because too many were noted before.
+    begun: Option<bool>,
     /// How often in a row reading failed.
     failed: u32,
     /// When the settled prefix is due.
@@ -108,14 +108,16 @@ impl Reader {
             cursor,
             window: Window::default(),
             has_more: true,
-            is_begun: false,
+            begun: None,
             failed: 0,
             due: None,
         };
         let mut in_flight = FuturesUnordered::new();
+        let mut ended = Vec::new();
         let mut drained_by = None;
         loop {
-            self.fill(&mut at, stop).await;
+            beside(&mut in_flight, &mut ended, self.fill(&mut at, stop)).await;
+            self.settle(&mut at, &mut ended);
             while !stop.is_asked()
                 && in_flight.len() < self.concurrency
                 && let Some((number, pending)) = at.window.next()
@@ -123,7 +125,9 @@ impl Reader {
                 in_flight.push(self.deliver(number, pending));
             }
             if self.is_due(&mut at, in_flight.is_empty(), stop) {
-                if !self.commit(&mut at, stop).await? {
+                let moved = beside(&mut in_flight, &mut ended, self.commit(&mut at, stop)).await?;
+                self.settle(&mut at, &mut ended);
+                if !moved {
                     return Ok(());
                 }
                 continue;
@@ -139,8 +143,9 @@ impl Reader {
             // Each branch only waits: deliveries live in `in_flight`, wakes are kept by the waiter.
             tokio::select! {
                 () = stop.asked(), if drained_by.is_none() => {}
-                Some((number, fate)) = in_flight.next(), if !in_flight.is_empty() => {
-                    at.window.settle(number, fate, |pending| self.park(pending));
+                Some(one) = in_flight.next(), if !in_flight.is_empty() => {
+                    ended.push(one);
+                    self.settle(&mut at, &mut ended);
                 }
                 () = waiter.wait(), if !at.has_more && drained_by.is_none() => at.has_more = true,
                 () = tokio::time::sleep_until(wait) => {
@@ -148,6 +153,12 @@ impl Reader {
                     at.due = Some(Instant::now());
                 }
             }
+        }
+    }
+
+    fn settle(&self, at: &mut Standing, ended: &mut Vec<(u64, Fate)>) {
+        for (number, fate) in ended.drain(..) {
+            at.window.settle(number, fate, |pending| self.park(pending));
         }
     }
 
@@ -165,9 +176,13 @@ impl Reader {
         if work > 0 && at.due.is_none() {
             at.due = Some(Instant::now() + LINGER);
         }
-        let is_nothing_left = is_idle && !at.window.has_ready() && !at.has_more;
+        let is_waiting = is_idle && !at.window.has_ready();
+        let is_nothing_left = is_waiting && !at.has_more;
+        // Large records fill a window before they are many: without room nothing more would ever be settled.
+        let is_full = is_waiting && !at.window.has_room();
         let is_over = stop.is_asked() && is_idle;
         settled >= WORTH
+            || is_full
             || (work > 0 && is_nothing_left)
             || is_over
             || at.due.is_some_and(|due| due <= Instant::now())
@@ -242,14 +257,16 @@ impl Reader {
         for (record, is_parked) in records.into_iter().zip(parked) {
             self.admit(&mut at.window, record, is_parked);
         }
+        // What follows lies behind the place that was begun too often.
+        at.begun = Some(false);
         at.read_to = last;
         Ok(())
     }
 
     /// Notes, before anything is delivered, that a reader starts here. Answers whether too many have before.
     async fn begin(&self, at: &mut Standing) -> Result<bool, Error> {
-        if at.is_begun {
-            return Ok(false);
+        if let Some(is_suspect) = at.begun {
+            return Ok(is_suspect);
         }
         let (position, starts) = (at.cursor.position, at.cursor.starts.saturating_add(1));
         let batch = at.cursor.put(self.ground.batch(), position, starts);
@@ -257,8 +274,8 @@ impl Reader {
             return Err(Error::Contended(self.rule.name.clone()));
         };
         at.cursor.moved(position, starts, committed.version);
-        at.is_begun = true;
         let is_suspect = starts > SUSPECT;
+        at.begun = Some(is_suspect);
         if is_suspect {
             tracing::warn!(rule = %self.rule.name, starts, "this place of the log was begun again and again; its events are delivered as tasks");
         }

@@ -6,20 +6,22 @@
 use std::convert::Infallible;
 
 use aloft_base::{Chance, Policy, Tasks};
-use aloft_delivery::{Route, RuleId};
+use aloft_delivery::{Letter, Range, Reason, Route, RuleId};
 use aloft_store::layout::{self, Id, Name};
-use aloft_store::{Batch, BatchId, LogId, Position, Shard, Store};
+use aloft_store::{Batch, BatchId, LogId, Position, Record, Shard, Store};
 use async_trait::async_trait;
 
-use crate::Error;
-use crate::cursor::{self, Cursor};
+use crate::cursor::{self, Cursor, Left};
 use crate::run::{KIND, Rules, Running};
 use crate::trim::Cursors;
+use crate::{Error, Rule};
 
 /// How often a name is bound or unbound again when somebody else changed names meanwhile.
 const TRIES: usize = 16;
-/// Names of one page.
+/// Names, or records, of one page.
 const PAGE: usize = 1_000;
+/// Bytes of a page of records.
+const PAGE_BYTES: usize = 4 << 20;
 
 impl Rules {
     /// Begins the end of every rule that is bound and does not run.
@@ -46,8 +48,7 @@ impl Rules {
     }
 
     async fn retire(&self, running: &mut Running, name: &str, id: RuleId) -> Result<(), Error> {
-        let parts = &self.inner().parts;
-        cursor::remove(&*parts.store, id, None, &*parts.chance).await?;
+        self.give_up(id, name, None, None).await?;
         let tasks = Tasks::new(self.inner().tasks.stop().child());
         let runner = self.runner(Route {
             rule: id,
@@ -67,6 +68,81 @@ impl Rules {
         });
         running.retiring.insert(name.to_owned(), tasks);
         Ok(())
+    }
+
+    /// Removes the rule's cursors, but for those into `but`, so that they pin no log any more. What they had not read becomes a
+    /// dead letter in the same commit: nothing ends without a word. `former` tells which events the rule wanted; without it,
+    /// as when it was removed while no node ran, nobody knows how many there were. Nobody may read by the cursors now.
+    pub(crate) async fn give_up(
+        &self,
+        id: RuleId,
+        name: &str,
+        but: Option<LogId>,
+        former: Option<&Rule>,
+    ) -> Result<(), Error> {
+        let (parts, letters) = (&self.inner().parts, self.letters());
+        let reason = match but {
+            Some(_) => Reason::SourceChanged,
+            None => Reason::RuleRemoved,
+        };
+        for _ in 0..TRIES {
+            let left = cursor::left(&*parts.store, id, name, but).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for Left { cursor, log, shard } in left {
+                let batch = Batch::new(BatchId::draw(&*parts.chance))
+                    .expect(cursor.key.clone(), cursor.expect)
+                    .delete(cursor.key.clone());
+                let former = former.filter(|former| former.source.log() == log);
+                let unread = self.unread(log, shard, cursor.position, former).await?;
+                let batch = match unread {
+                    Some(range) => {
+                        let letter = Letter::range(id, name, reason, parts.clock.now(), range);
+                        letters.put(batch, &letter)?
+                    }
+                    None => batch,
+                };
+                // Should somebody have moved it all the same, the next round finds it where it stands now.
+                let _moved = parts.store.commit(batch).await?;
+            }
+        }
+        Err(Error::Contended(name.to_owned()))
+    }
+
+    /// What lies behind a position and was wanted, if something does.
+    async fn unread(
+        &self,
+        log: LogId,
+        shard: Shard,
+        after: Position,
+        former: Option<&Rule>,
+    ) -> Result<Option<Range>, Error> {
+        let store = &self.inner().parts.store;
+        let (mut last, mut wanted) = (after, 0_u64);
+        loop {
+            match store.read_log(log, shard, last, PAGE, PAGE_BYTES).await {
+                Ok(records) => {
+                    let Some(record) = records.last() else { break };
+                    last = record.position;
+                    if let Some(former) = former {
+                        let is_wanted = |record: &&Record| former.wants(record);
+                        wanted += records.iter().filter(is_wanted).count() as u64;
+                    }
+                }
+                Err(aloft_store::Error::Trimmed { through, .. }) => last = through,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let events = former.map(|_| wanted);
+        let is_something = last > after && events != Some(0);
+        Ok(is_something.then_some(Range {
+            log,
+            shard,
+            from: after,
+            to: last,
+            events,
+        }))
     }
 
     async fn unbind(&self, name: &str, id: RuleId) -> Result<(), Error> {

@@ -43,6 +43,13 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// Whether a record is an event that the rule wants. One that cannot be read would have been given up: it counts.
+    pub(crate) fn wants(&self, record: &Record) -> bool {
+        event_of(&*self.source, record).map_or(true, |event| self.pattern.matches(&event.event))
+    }
+}
+
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rule")

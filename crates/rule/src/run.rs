@@ -147,10 +147,11 @@ impl Rules {
         for name in gone {
             if let Some(one) = running.rules.remove(&name) {
                 one.tasks.drain(self.drain_bound()).await;
+                self.give_up(one.id, &name, None, Some(&one.rule)).await?;
             }
         }
         for (id, rule) in ready {
-            self.start(&mut running, id, rule).await;
+            self.start(&mut running, id, rule).await?;
         }
         running.is_applied = true;
         self.retire_others(&mut running).await
@@ -219,7 +220,7 @@ impl Rules {
         });
     }
 
-    /// Binds the rule's name and makes its cursors.
+    /// Binds the rule's name and makes its cursors. The former ones stay until whoever reads by them has ended.
     async fn ensure(&self, rule: &Rule) -> Result<RuleId, Error> {
         let Inner { parts, .. } = &*self.0;
         let name = Name {
@@ -233,16 +234,21 @@ impl Rules {
         Ok(id)
     }
 
-    async fn start(&self, running: &mut Running, id: RuleId, rule: Rule) {
-        if let Some(one) = running.rules.get(&rule.name) {
+    async fn start(&self, running: &mut Running, id: RuleId, rule: Rule) -> Result<(), Error> {
+        let former = running.rules.get(&rule.name);
+        if let Some(one) = former {
             if one.id == id && one.rule.is_same(&rule) {
-                return;
+                return Ok(());
             }
             one.tasks.drain(self.drain_bound()).await;
         }
         if let Some(tasks) = running.retiring.remove(&rule.name) {
             tasks.drain(self.drain_bound()).await;
         }
+        // The former reader has ended: what it had in flight is settled by its own cursor.
+        let former = former.map(|one| one.rule.clone());
+        let log = rule.source.log();
+        self.give_up(id, &rule.name, Some(log), former.as_deref()).await?;
         let rule = Arc::new(rule);
         let tasks = Tasks::new(self.0.tasks.stop().child());
         let target = self.target(&rule);
@@ -251,6 +257,7 @@ impl Rules {
         }
         self.start_runner(&tasks, id, &rule, target);
         running.rules.insert(rule.name.clone(), One { id, rule, tasks });
+        Ok(())
     }
 
     fn target(&self, rule: &Rule) -> Arc<dyn Target> {

@@ -50,6 +50,10 @@ impl Source for TableSource {
 
     fn event(&self, record: &Record) -> Result<Event, String> {
         let change = decode_change(record).map_err(|error| error.to_string())?;
+        if change.table != self.table {
+            // A retry of before the rule got another table.
+            return Self::event_of_any(record);
+        }
         let event = self
             .envelope(&change, record.at)
             .map_err(|error| error.to_string())?;
@@ -208,6 +212,25 @@ mod tests {
             hash: attribute("id", hash),
             range: range.map(|kind| attribute("at", kind)),
         }
+    }
+
+    /// A retry of before the rule got another table stays an event of its own table.
+    #[tokio::test]
+    async fn a_record_of_another_table_is_that_table_s_event() {
+        let schema = |hash: &str| Schema {
+            hash: KeyAttribute {
+                name: hash.to_owned(),
+                kind: aloft_table::KeyKind::S,
+            },
+            range: None,
+        };
+        let (mut source, record) = put(schema("id"), json!({"id": {"S": "a"}})).await;
+        let own = source.event(&record).unwrap();
+        source.table = "invoices".parse().unwrap();
+        source.hash = Some("number".to_owned());
+        let event = source.event(&record).unwrap();
+        assert_eq!(event.event.source(), own.event.source());
+        assert_eq!(event.event.subject(), Some("a"));
     }
 
     #[tokio::test]

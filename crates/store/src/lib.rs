@@ -73,6 +73,9 @@ pub use wake::{Topic, Waiter, Wake};
 pub const MAX_KEY_BYTES: usize = 2_400;
 /// The largest value, record or task body, in bytes: 1 MiB of a user's and 64 KiB of what wraps it.
 pub const MAX_VALUE_BYTES: usize = (1 << 20) + (64 << 10);
+/// The largest record that a service appends for a user. What wraps it on its way (a parcel, a dead letter with its failure's
+/// message) finds room in what is left to [`MAX_VALUE_BYTES`].
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
 /// The largest batch, in bytes of keys and values.
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 /// The most operations in a batch.

@@ -428,6 +428,53 @@ async fn the_largest_keys_and_items_fit_the_store() {
     assert_eq!(table.get(&item(key)).await.unwrap(), Some(item(row)));
 }
 
+/// Items that take far more room as bytes than DynamoDB counts: the largest record that is let through leaves room for what
+/// wraps it on its way.
+#[tokio::test]
+async fn a_record_is_never_larger_than_its_bound() {
+    let bench = Bench::new().await;
+    let table = bench.table("orders", None).await;
+    let (mut fits, mut refused) = (0, 0);
+    let mut count = |result: Result<Written, Error>| match result {
+        Ok(_) => fits += 1,
+        Err(error) => {
+            assert_eq!(
+                error.to_string(),
+                "Item size has exceeded the maximum allowed size"
+            );
+            refused += 1;
+        }
+    };
+    for members in (200_000..400_000).step_by(20_000) {
+        let list = Value::L(vec![Value::S(String::new()); members]);
+        let key = item(json!({"id": {"S": format!("a{members}")}}));
+        let mut large = key.clone();
+        large.0.insert("l".to_owned(), list);
+        count(table.put(large, None).await);
+        let update = Update::parse("SET n = :one", &values(json!({":one": {"N": "1"}}))).unwrap();
+        count(table.update(&key, Some(&update), None).await);
+    }
+    assert!(
+        fits > 0 && refused > 0,
+        "{fits} fitted and {refused} were refused: neither tells without the other"
+    );
+    let store = &table.tables.0.store;
+    let mut after = aloft_store::Position::START;
+    loop {
+        let records = store
+            .read_log(table.log(), aloft_store::Shard(0), after, 10, 4 << 20)
+            .await
+            .unwrap();
+        let Some(last) = records.last() else { break };
+        assert!(
+            records
+                .iter()
+                .all(|record| record.value.len() <= aloft_store::MAX_RECORD_BYTES)
+        );
+        after = last.position;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_writers_of_one_row_all_succeed() {
     let bench = Bench::new().await;

@@ -5,7 +5,7 @@
 //! was not durable when it was read.
 
 use aloft_item::{Item, Value};
-use aloft_store::{Batch, BatchId, Expect, Key, Shard};
+use aloft_store::{Batch, BatchId, Expect, Key, MAX_RECORD_BYTES, Shard};
 
 use crate::coding::write_item;
 use crate::expression::{Condition, Update};
@@ -125,17 +125,21 @@ impl Table {
             if new == old {
                 return Ok(Written { old, new });
             }
-            let batch = self.batch(&place, keys, entry.as_ref(), new.as_ref());
-            match self.tables.committed(batch, attempt).await {
-                Ok(true) => return Ok(Written { old, new }),
-                Ok(false) => {}
-                Err(error) => return Err(too_large(error)),
+            let batch = self.batch(&place, keys, entry.as_ref(), new.as_ref())?;
+            if self.tables.committed(batch, attempt).await? {
+                return Ok(Written { old, new });
             }
         }
         Err(Error::Contended(ATTEMPTS))
     }
 
-    fn batch(&self, place: &Key, keys: &Item, old: Option<&aloft_store::Entry>, new: Option<&Item>) -> Batch {
+    fn batch(
+        &self,
+        place: &Key,
+        keys: &Item,
+        old: Option<&aloft_store::Entry>,
+        new: Option<&Item>,
+    ) -> Result<Batch, Error> {
         let inner = &self.tables.0;
         let value = new.map(write_item);
         let record = record::write(
@@ -145,12 +149,19 @@ impl Table {
             value.as_ref(),
             inner.clock.now(),
         );
+        // An item within 400 KiB can, in a contrived form (a great many one-letter names), take more room as a record with both
+        // images than a record may have. Then it is too large here too.
+        if record.len() > MAX_RECORD_BYTES {
+            return Err(Error::Invalid(
+                "Item size has exceeded the maximum allowed size".to_owned(),
+            ));
+        }
         let batch = Batch::new(BatchId::draw(inner.chance.as_ref())).expect(place.clone(), Expect::of(old));
         let batch = match value {
             Some(value) => batch.put(place.clone(), value),
             None => batch.delete(place.clone()),
         };
-        batch.append(self.log(), Shard(0), place.as_bytes().clone(), record)
+        Ok(batch.append(self.log(), Shard(0), place.as_bytes().clone(), record))
     }
 
     fn stripe(&self, keys: &Item, of: usize) -> usize {
@@ -162,16 +173,5 @@ impl Table {
             .map(part)
             .fold(u128::from(self.id.to_u64()), |a, b| a.rotate_left(1) ^ b);
         usize::try_from(mixed % of.max(1) as u128).unwrap_or(0)
-    }
-}
-
-/// An item within 400 KiB can, in a contrived form (a great many one-letter names), take more room as a record with both
-/// images than the store takes. Then it is too large here too.
-fn too_large(error: Error) -> Error {
-    match error {
-        Error::Store(aloft_store::Error::ValueTooLarge { .. }) => {
-            Error::Invalid("Item size has exceeded the maximum allowed size".to_owned())
-        }
-        other => other,
     }
 }

@@ -115,6 +115,21 @@ async fn what_no_pattern_wants_costs_no_commit_of_its_own() {
     assert_eq!(kit.commits() - before, 21, "the poll moves the cursor once");
 }
 
+/// Large records fill a window before they are many. What waits behind them does not wait for the poll.
+#[tokio::test(start_paused = true)]
+async fn a_window_full_of_what_no_pattern_wants_is_moved_on_at_once() {
+    let kit = Kit::new(2).await;
+    let large: Vec<String> = (0..300)
+        .map(|n| format!("skip{n}/{}", "x".repeat(100_000)))
+        .collect();
+    let began = tokio::time::Instant::now();
+    let records: Vec<(&str, &str)> = large.iter().map(|text| ("k", text.as_str())).collect();
+    kit.write(&records).await;
+    kit.write(&[("k", "wanted")]).await;
+    kit.until_taken(1).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_rule_does_nothing() {
     let kit = Kit::new(2).await;

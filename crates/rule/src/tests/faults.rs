@@ -9,7 +9,7 @@ use aloft_store::{Batch, BatchId, Outcome, Position, Shard, Store};
 use super::kit::*;
 use crate::cursor::Cursor;
 
-fn reasons(letters: &[aloft_delivery::Listed]) -> Vec<Reason> {
+pub(super) fn reasons(letters: &[aloft_delivery::Listed]) -> Vec<Reason> {
     letters.iter().map(|listed| listed.letter.reason).collect()
 }
 
@@ -259,6 +259,22 @@ async fn while_the_store_fails_nothing_is_lost_and_then_it_goes_on() {
     let mut taken = kit.script.taken();
     taken.sort();
     assert_eq!(taken, ["e1", "e2", "f1"]);
+}
+
+/// A call under way is not held up by a commit that cannot be made: nobody else drives it.
+#[tokio::test(start_paused = true)]
+async fn calls_go_on_while_the_cursor_cannot_be_moved() {
+    let kit = Kit::new(2).await;
+    kit.script.set("slow", [Step::Take(Duration::from_secs(10))]);
+    kit.write(&[("a", "quick"), ("b", "slow")]).await;
+    kit.until(async |kit| kit.script.begun().len() == 2 && kit.script.taken() == ["quick"])
+        .await;
+    kit.store.is_off.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(kit.script.taken(), ["quick", "slow"]);
+    kit.store.is_off.store(false, Ordering::SeqCst);
+    kit.until_settled().await;
+    assert_eq!(kit.script.taken().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_delivery::Reason;
+use aloft_delivery::{Content, Reason};
 use aloft_store::{LogId, Position, Shard, Store};
 
+use super::faults::reasons;
 use super::kit::*;
 
 async fn kept(kit: &Kit) -> usize {
@@ -80,6 +81,49 @@ async fn a_removed_rule_leaves_nothing_behind() {
             .is_none()
     })
     .await;
+}
+
+/// What a rule had not read when it was removed, or got another source, is counted in a dead letter.
+#[tokio::test(start_paused = true)]
+async fn what_a_rule_had_not_read_is_not_passed_over_silently() {
+    let kit = Kit::new(2).await;
+    let events = |listed: &aloft_delivery::Listed| match &listed.letter.content {
+        Content::Range(range) => range.events,
+        other => panic!("{other:?}"),
+    };
+    // So many hang that the rest is not even read.
+    let names: Vec<String> = (0..300).map(|n| format!("e{n}")).collect();
+    for name in &names {
+        kit.script.set(name, vec![Step::Hang]);
+    }
+    let records: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    kit.write(&records).await;
+    kit.write(&[("k", "skip")]).await;
+    kit.until(async |kit| kit.script.begun().len() == kit.config.concurrency)
+        .await;
+    let mut moved = rule("receipt", 2);
+    moved.source = Arc::new(Lines(LogId(6_000)));
+    kit.rules.apply(vec![moved]).await.unwrap();
+    let letters = kit.letters().await;
+    assert_eq!(reasons(&letters), [Reason::SourceChanged]);
+    assert_eq!(
+        events(&letters[0]),
+        Some(300),
+        "what no pattern wants does not count"
+    );
+    // Nothing unread, no letter.
+    kit.rules.apply(vec![]).await.unwrap();
+    assert_eq!(kit.letters().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_was_removed_while_nobody_ran_leaves_a_letter_of_what_it_had_not_read() {
+    let mut kit = Kit::new(2).await;
+    assert!(kit.rules.drain(Duration::from_secs(60)).await);
+    kit.write(&[("a", "unread")]).await;
+    kit.crash(vec![]).await;
+    let letters = kit.letters().await;
+    assert_eq!(reasons(&letters), [Reason::RuleRemoved]);
 }
 
 #[tokio::test(start_paused = true)]
