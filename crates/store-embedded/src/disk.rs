@@ -15,7 +15,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 
 use crate::Config;
 use crate::folder::Folder;
-use crate::journal;
+use crate::journal::{self, MARK_KEY, Mark};
 
 const TREE: &str = "main";
 
@@ -31,6 +31,7 @@ pub(crate) struct Disk {
     tree: Keyspace,
     database: Database,
     sync: bool,
+    mark: Mark,
     pub(crate) counters: DiskCounters,
     _folder: Folder,
 }
@@ -45,12 +46,14 @@ impl Disk {
     pub(crate) fn open(folder: Folder, config: &Config) -> Result<Self, Error> {
         let config = config.bounded();
         let path = folder.tree(|new| open(new, &config).map(drop))?;
-        journal::cut_torn_end(&path)?;
+        let mark = folder.mark()?;
+        journal::cut_torn_end(&path, &mark)?;
         let (database, tree) = open(&path, &config)?;
         Ok(Self {
             tree,
             database,
             sync: config.sync,
+            mark,
             counters: DiskCounters::default(),
             _folder: folder,
         })
@@ -92,6 +95,7 @@ impl Ground for Disk {
             PersistMode::Buffer
         };
         let mut batch = self.database.batch().durability(Some(mode));
+        batch.insert(&self.tree, MARK_KEY, self.mark);
         for write in writes {
             match write {
                 Write::Put(key, value) => batch.insert(&self.tree, key, value),

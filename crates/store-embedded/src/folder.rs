@@ -1,5 +1,5 @@
 //! The directory: who holds it, and that it appears whole. Inside lie `lock` (held by `flock` for as long as the process lives,
-//! with its id as text) and `tree` (the LSM tree).
+//! with its id as text), `mark` (see `journal`) and `tree` (the LSM tree).
 //!
 //! fjall 3.1.13 creates the folders of its trees (`keyspaces/0`, `keyspaces/1`) without syncing them into `keyspaces`: by the
 //! letter of POSIX a power cut may take them, and with them every commit so far (the test `crash` shows it). So a new tree is built as `tree.new`, every directory of it is synced, and a rename
@@ -10,11 +10,16 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use aloft_base::{Chance, SystemChance};
 use aloft_store::Error;
+
+use crate::journal::Mark;
 
 const LOCK: &str = "lock";
 const TREE: &str = "tree";
 const NEW_TREE: &str = "tree.new";
+const MARK: &str = "mark";
+const NEW_MARK: &str = "mark.new";
 
 /// A directory that this process holds.
 #[derive(Debug)]
@@ -47,6 +52,30 @@ impl Folder {
             sync(&self.path)?;
         }
         Ok(tree)
+    }
+
+    /// What the folder's groups begin with: see `journal`. Made once, durably, and readable by nobody else.
+    pub(crate) fn mark(&self) -> Result<Mark, Error> {
+        let (path, new) = (self.path.join(MARK), self.path.join(NEW_MARK));
+        if !path.exists() {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            let mark = SystemChance.next_u128().to_le_bytes();
+            let write = || {
+                let mut file = options.open(&new)?;
+                file.write_all(&mark)?;
+                file.sync_all()?;
+                fs::rename(&new, &path)
+            };
+            write().map_err(io("write the mark", &path))?;
+            sync(&self.path)?;
+        }
+        let bytes = fs::read(&path).map_err(io("read the mark", &path))?;
+        let length = bytes.len();
+        bytes.try_into().map_err(|_| {
+            let reason = format!("it has {length} bytes instead of 16; restore it from a copy");
+            Error::corrupt(path.display().to_string(), reason)
+        })
     }
 
     /// For errors.

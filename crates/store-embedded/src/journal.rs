@@ -9,6 +9,10 @@
 //! torn, because a group is synced before the next is written. A whole batch behind a torn one therefore means that the disk
 //! lost what it had confirmed. That is told, and nothing is cut: fjall itself would mostly drop both without a word.
 //!
+//! What lies behind a torn place may be what users stored, and what users store may look like a batch. So each group begins
+//! with an item that nobody outside can make: its value is the folder's mark, 128 bits of chance that never leave it. Nothing
+//! else is taken for a batch there.
+//!
 //! The format is private to fjall (`src/journal/entry.rs` there), so the workspace pins its exact version. A batch is:
 //!
 //! | entry | bytes, little-endian |
@@ -46,8 +50,13 @@ enum Found {
     Nothing,
 }
 
+/// The key of the item that begins each group: among the store's facts.
+pub(crate) const MARK_KEY: &[u8] = &[0, b'm'];
+/// What stands under it; see the file's head.
+pub(crate) type Mark = [u8; 16];
+
 /// Cuts a torn batch off the newest journal in fjall's folder.
-pub(crate) fn cut_torn_end(tree: &Path) -> Result<(), Error> {
+pub(crate) fn cut_torn_end(tree: &Path, mark: &Mark) -> Result<(), Error> {
     let Some(path) = newest(tree)? else {
         return Ok(());
     };
@@ -57,7 +66,7 @@ pub(crate) fn cut_torn_end(tree: &Path) -> Result<(), Error> {
         .open(&path)
         .map_err(io("open the journal", &path))?;
     let (at, found) = end(&mut journal).map_err(io("read the journal", &path))?;
-    let next = whole_after(&mut journal, at).map_err(io("read the journal", &path))?;
+    let next = whole_after(&mut journal, at, mark).map_err(io("read the journal", &path))?;
     if let Some(next) = next {
         return Err(Error::Io {
             what: format!("cannot open the journal {}", path.display()),
@@ -102,7 +111,7 @@ fn end(journal: &mut File) -> std::io::Result<(u64, Found)> {
 }
 
 /// Where a whole batch begins behind a place where none does.
-fn whole_after(journal: &mut File, at: u64) -> std::io::Result<Option<u64>> {
+fn whole_after(journal: &mut File, at: u64, mark: &Mark) -> std::io::Result<Option<u64>> {
     let mut begin = journal.seek(SeekFrom::Start(at))?;
     let mut rest = Vec::new();
     // The length is there beforehand, so mostly nothing but zeros follows: they are not kept.
@@ -116,11 +125,31 @@ fn whole_after(journal: &mut File, at: u64) -> std::io::Result<Option<u64>> {
     journal.read_to_end(&mut rest)?;
     for skipped in 0..rest.len() {
         let mut here = rest.get(skipped..).unwrap_or_default();
-        if batch(&mut here)? == Found::Whole {
+        if is_marked(here, mark) && batch(&mut here)? == Found::Whole {
             return Ok(Some(begin + skipped as u64));
         }
     }
     Ok(None)
+}
+
+/// Whether a batch that begins here begins with the mark. What does not is not looked at further, so the search takes time in
+/// proportion to what it searches.
+fn is_marked(mut here: &[u8], mark: &Mark) -> bool {
+    let mut read = || -> std::io::Result<bool> {
+        let here = &mut here;
+        let ([tag], count, _sequence) = (take::<1>(here)?, take::<4>(here)?, take::<8>(here)?);
+        let [item, .., k0, k1, _, _, _, _, v0, v1, v2, v3] = take::<21>(here)?;
+        let key = usize::from(u16::from_le_bytes([k0, k1]));
+        let value = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
+        Ok(tag == START
+            && item == ITEM
+            && count != [0; 4]
+            && (key, value) == (MARK_KEY.len(), mark.len())
+            && take::<2>(here)? == MARK_KEY
+            && take::<16>(here)? == *mark)
+    };
+    // Too short for it.
+    read().unwrap_or(false)
 }
 
 /// Reads one batch. After [`Found::Whole`] the reader stands behind it, otherwise anywhere.

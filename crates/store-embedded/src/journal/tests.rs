@@ -109,6 +109,48 @@ async fn writing_goes_on_where_a_batch_was_cut_off() {
     assert_eq!(store.get(&key(3)).await.unwrap().unwrap().value, "again");
 }
 
+/// What a user stored may be the bytes of a batch, an empty or a full one: with a hole before it in its own batch it is not
+/// taken for one.
+#[tokio::test]
+async fn what_only_looks_like_a_batch_keeps_nothing_from_opening() {
+    let mut empty = vec![START, 0, 0, 0, 0];
+    empty.extend_from_slice(&7_u64.to_le_bytes());
+    empty.push(END);
+    empty.extend_from_slice(&Xxh3::new().digest().to_le_bytes());
+    empty.extend_from_slice(TRAILER);
+    let mut one = vec![START, 1, 0, 0, 0];
+    one.extend_from_slice(&8_u64.to_le_bytes());
+    let mut clear = vec![CLEAR];
+    clear.extend_from_slice(&1_u64.to_le_bytes());
+    let mut sum = Xxh3::new();
+    sum.update(&clear);
+    one.extend_from_slice(&clear);
+    one.push(END);
+    one.extend_from_slice(&sum.digest().to_le_bytes());
+    one.extend_from_slice(TRAILER);
+    for forged in [empty, one] {
+        assert_eq!(
+            batch(&mut &*forged).unwrap(),
+            Found::Whole,
+            "it does look like one"
+        );
+        let (folder, journal, begins) = filled().await;
+        let store = open(folder.path()).await.unwrap();
+        let last = *begins.last().unwrap();
+        let (mut value, length) = (vec![0; 3 * 4_096], forged.len());
+        SeededChance::new(9).fill(&mut value);
+        value[2 * 4_096..][..length].copy_from_slice(&forged);
+        put(&store, 3, value).await;
+        store.abandon();
+        hole(&journal, last, last + PAGE);
+        let store = open(folder.path()).await.unwrap();
+        assert_eq!(rows(&store).await, [0, 1, 2, 3]);
+        let kept = store.get(&key(3)).await.unwrap().unwrap().value;
+        assert_eq!(kept.len(), 20_000, "of the torn batch nothing is left");
+        store.abandon();
+    }
+}
+
 #[tokio::test]
 async fn a_hole_before_a_whole_batch_is_told_and_nothing_is_cut() {
     let (folder, journal, begins) = filled().await;
