@@ -216,6 +216,7 @@ impl Node {
             Arc::new(application),
             &edge,
         );
+        upkeep::watch(store.clone(), readiness.clone(), &tasks);
         upkeep::start(store, time.clock.clone(), time.chance.clone(), &tasks);
         let stop = tasks.stop().clone();
         let followed = project.clone();

@@ -146,4 +146,8 @@ impl Store for Embedded {
     fn wake(&self) -> &Wake {
         self.engine.wake()
     }
+
+    async fn broken(&self) -> Error {
+        self.engine.broken().await
+    }
 }

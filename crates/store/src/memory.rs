@@ -123,6 +123,10 @@ impl Store for Memory {
     fn wake(&self) -> &Wake {
         self.engine.wake()
     }
+
+    async fn broken(&self) -> Error {
+        self.engine.broken().await
+    }
 }
 
 /// The map. Clones are the same map.

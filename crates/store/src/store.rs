@@ -132,6 +132,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Where to wait for news.
     fn wake(&self) -> &Wake;
+
+    /// Waits until the store accepts nothing more before it is opened anew, because a write failed or another owner took it
+    /// over, and says why. Who keeps it open should end then, and be started again: going on helps nobody.
+    async fn broken(&self) -> Error;
 }
 
 /// The store at one point. It lives at most 30 s, then its reads fail with [`Error::SnapshotExpired`]: a longer read pages

@@ -260,6 +260,9 @@ impl Store for Switch {
     fn wake(&self) -> &Wake {
         self.memory.wake()
     }
+    async fn broken(&self) -> Error {
+        self.memory.broken().await
+    }
 }
 
 pub(super) struct Kit {

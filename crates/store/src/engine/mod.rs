@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use aloft_base::{Clock, Timestamp};
 use bytes::Bytes;
+use tokio::sync::watch;
 
 pub use ground::{Ground, View, Visit, Write};
 
@@ -137,6 +138,8 @@ pub struct Engine<G: Ground> {
     work: Mutex<Work>,
     snapshots: Snapshots<G::View>,
     counters: Counters,
+    /// Why nothing more is accepted, once a write failed.
+    broken: watch::Sender<Option<Error>>,
 }
 
 /// What the committer knows.
@@ -196,6 +199,7 @@ impl<G: Ground> Engine<G> {
             work: Mutex::new(Work::new(starts, restarts)),
             snapshots: Snapshots::default(),
             counters: Counters::default(),
+            broken: watch::Sender::new(None),
         })
     }
 
@@ -236,6 +240,7 @@ impl<G: Ground> Engine<G> {
                 tracing::error!(%error, "a write of the store failed: it accepts no more until it is opened anew");
                 let poisoned = Error::Poisoned(error.to_string());
                 commits.refused = Some(poisoned.clone());
+                self.broken.send_replace(Some(poisoned.clone()));
                 // Also a refusal may rest on what is now lost, so nobody gets an answer of this group.
                 return answers.iter().map(|_| Err(poisoned.clone())).collect();
             }
@@ -354,6 +359,16 @@ impl<G: Ground> Engine<G> {
         }
         self.wake.notify(Topic::Lane(token.lane()));
         Lease::Held
+    }
+
+    /// See [`Store::broken`](crate::Store::broken).
+    pub async fn broken(&self) -> Error {
+        let mut broken = self.broken.subscribe();
+        match broken.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(error)) => error.clone(),
+            // The sender lives as long as this engine, so there always is an answer.
+            Ok(None) | Err(_) => Error::Closed,
+        }
     }
 
     /// Where to wait for news.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aloft_base::{ErrorKind, ManualClock, Timestamp};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 
 use super::{Answer, Engine, Ground, Request, View, Write, form};
 use crate::memory::Map;
@@ -211,6 +212,8 @@ fn after_a_failed_write_nothing_is_accepted_and_nothing_is_shown() {
         assert!(error.to_string().contains("the disk is full"), "{error}");
     }
     engine.ground().fails.store(false, Ordering::Relaxed);
+    let broken = engine.broken().now_or_never();
+    assert!(matches!(broken, Some(Error::Poisoned(_))), "{broken:?}");
     let later = engine.group(vec![Request::Commit(batch(4).put(key("b"), "4"))]);
     assert!(matches!(later[0], Err(Error::Poisoned(_))), "{later:?}");
     assert!(
