@@ -30,6 +30,11 @@ impl Stall {
     /// Ready when the wait, which begins now unless it already has, lasts longer than `limit`.
     pub fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let deadline = *self.since.get_or_insert_with(Instant::now) + limit;
+        // The clock first: a timer says "not yet", whatever the time, to a task that has used up its turn, and a task that a
+        // flood of other work wakes always has.
+        if Instant::now() >= deadline {
+            return Poll::Ready(());
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 
 use crate::cgroup::Group;
+use crate::filter::Filters;
 use crate::sys::{self, flag};
 use crate::wire::{At, Failure, Memory, Request, Step};
 use crate::{privilege, resident};
@@ -24,7 +25,7 @@ pub(crate) struct Program<'a> {
     pub(crate) output: &'a [OwnedFd; 2],
     /// The user and group of PID 1, as its user namespace knows them.
     pub(crate) ids: (Uid, Gid),
-    pub(crate) filter: &'a [libc::sock_filter],
+    pub(crate) filters: &'a Filters,
 }
 
 /// Becomes the program, or says into `failed` why not. That descriptor closes by itself when the program runs.
@@ -60,7 +61,11 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Fai
     rustix::process::chdir(directory).at(Step::Directory, directory.to_string_lossy())?;
     sys::close_all_on_exec().at(Step::Fork, "descriptors")?;
     sys::reset_signals().at(Step::Fork, "signals")?;
-    sys::set_filter(program.filter).at(Step::Filter, "the system call filter")?;
+    let filter = match program.memory {
+        Memory::Cgroup => &program.filters.counted,
+        Memory::Watch | Memory::DataLimit => &program.filters.watched,
+    };
+    sys::set_filter(filter).at(Step::Filter, "the system call filter")?;
     exec(request)
 }
 

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Groups;
 use crate::explain::{self, Explanation};
+use crate::filter::Filters;
 use crate::privilege::{self, Privilege};
 use crate::sys::{self, flag};
 use crate::wire::{At, Bind, Failure, Step, Text};
-use crate::{Config, Error, filter, init, root, serve};
+use crate::{Config, Error, init, root, serve};
 
 /// One wall: whether this host allows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,7 +250,7 @@ fn user_namespace(privilege: Privilege) -> Wall {
 
 fn filtered() -> Result<(), Failure> {
     privilege::drop_capabilities()?;
-    sys::set_filter(&filter::build()).at(Step::Filter, "installing it")?;
+    sys::set_filter(&Filters::build().watched).at(Step::Filter, "installing it")?;
     match sys::unshare(flag::USER) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
         _ => Err(Failure {

@@ -82,6 +82,19 @@ const UNKNOWN: &[c_long] = &[
     libc::SYS_io_uring_register,
 ];
 
+/// Answered with ENOSYS as well where memory is watched from outside: memory that no process has mapped is seen by nobody there.
+/// A memory cgroup counts it.
+const UNSEEN_MEMORY: &[c_long] = &[libc::SYS_memfd_create, libc::SYS_memfd_secret, libc::SYS_shmget];
+
+/// What a program may do to itself only (first argument 0), else EPERM: to the kernel PID 1, which guards the sandbox, is a process
+/// of the same user. Its limits would blind it, its priority slow it down.
+const OF_ITSELF: &[c_long] = &[
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setattr,
+];
+
 /// The kinds of sockets that may be made. Netlink is how libc lists addresses. Not vsock, which would reach a virtual
 /// machine's host around the network namespace.
 const FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
@@ -102,6 +115,7 @@ const X32: u32 = 0x4000_0000;
 const NUMBER: u32 = 0;
 const MACHINE: u32 = 4;
 const FIRST_ARGUMENT: u32 = 16;
+const SECOND_ARGUMENT: u32 = 24;
 
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -110,8 +124,26 @@ const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
-/// Builds the filter. Once, by the spawner; every sandbox inherits the bytes.
-pub(crate) fn build() -> Vec<sock_filter> {
+/// The filter for either way in which memory is bounded. Built once, by the spawner; every sandbox inherits the bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Filters {
+    /// A cgroup counts all memory.
+    pub(crate) counted: Vec<sock_filter>,
+    /// The watch looks at what processes hold.
+    pub(crate) watched: Vec<sock_filter>,
+}
+
+impl Filters {
+    pub(crate) fn build() -> Self {
+        Self {
+            counted: build(&[]),
+            watched: build(UNSEEN_MEMORY),
+        }
+    }
+}
+
+/// Builds a filter that knows nothing of these calls besides.
+fn build(unknown: &[c_long]) -> Vec<sock_filter> {
     let mut program = vec![
         step(LOAD, MACHINE),
         jump(EQUAL, ARCHITECTURE, 1, 0),
@@ -123,9 +155,28 @@ pub(crate) fn build() -> Vec<sock_filter> {
     for call in FORBIDDEN {
         program.extend([jump(EQUAL, number(*call), 0, 1), refuse(libc::EPERM)]);
     }
-    for call in UNKNOWN {
+    for call in UNKNOWN.iter().chain(unknown) {
         program.extend([jump(EQUAL, number(*call), 0, 1), refuse(libc::ENOSYS)]);
     }
+    for call in OF_ITSELF {
+        program.extend([
+            jump(EQUAL, number(*call), 0, 4),
+            step(LOAD, FIRST_ARGUMENT),
+            jump(EQUAL, 0, 1, 0),
+            refuse(libc::EPERM),
+            step(RETURN, libc::SECCOMP_RET_ALLOW),
+        ]);
+    }
+    // Which (0: a process) and who (0: itself).
+    program.extend([
+        jump(EQUAL, number(libc::SYS_setpriority), 0, 6),
+        step(LOAD, FIRST_ARGUMENT),
+        jump(EQUAL, 0, 0, 2),
+        step(LOAD, SECOND_ARGUMENT),
+        jump(EQUAL, 0, 1, 0),
+        refuse(libc::EPERM),
+        step(RETURN, libc::SECCOMP_RET_ALLOW),
+    ]);
     program.extend([
         jump(EQUAL, number(libc::SYS_clone), 0, 4),
         step(LOAD, FIRST_ARGUMENT),

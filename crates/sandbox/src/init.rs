@@ -17,6 +17,7 @@ use rustix::process::{DumpableBehavior, Gid, Pid, PidfdFlags, Signal, Uid};
 
 use crate::cgroup::{Group, Groups};
 use crate::child::{self, Program};
+use crate::filter::Filters;
 use crate::privilege::{self, Privilege};
 use crate::resident::Watch;
 use crate::root;
@@ -30,7 +31,7 @@ pub(crate) struct Common {
     /// The spawner's own user and group as the host knows them.
     pub(crate) ids: (Uid, Gid),
     pub(crate) groups: Groups,
-    pub(crate) filter: Vec<libc::sock_filter>,
+    pub(crate) filters: Filters,
     /// A pipe whose other end only the spawner holds: at its end everything ends.
     pub(crate) life: OwnedFd,
 }
@@ -189,7 +190,7 @@ fn start_program(
             proc,
             output: &output,
             ids,
-            filter: &common.filter,
+            filters: &common.filters,
         };
         child::run(&program, &write)
     };

@@ -11,10 +11,11 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, WaitOptions};
 
 use crate::cgroup::Groups;
+use crate::filter::Filters;
 use crate::init::{self, Common, Job};
 use crate::privilege::Privilege;
 use crate::wire::{self, At, Failure, MESSAGE_BYTES, Report, Request, Step};
-use crate::{doctor, filter, sys};
+use crate::{doctor, sys};
 
 /// The word that makes the program the spawner. The first user id follows.
 pub(crate) const WORD: &str = "__spawner";
@@ -71,7 +72,7 @@ fn serve(first_uid: u32) -> io::Result<()> {
             privilege: Privilege::detect(first_uid),
             ids: (rustix::process::geteuid(), rustix::process::getegid()),
             groups: Groups::open(),
-            filter: filter::build(),
+            filters: Filters::build(),
             life,
         },
         running: HashMap::new(),

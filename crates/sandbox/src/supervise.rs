@@ -110,11 +110,12 @@ fn look(running: &mut Running) -> bool {
     let processes = if running.isolated {
         resident::all_inside()
     } else {
-        resident::descendants()
+        Ok(resident::descendants())
     };
-    let over = watch.look(processes.iter().copied());
+    let over = processes.and_then(|processes| watch.look(&processes));
     keep_peak(&running.peak, watch.peak);
-    over
+    // What cannot be looked at cannot be bounded.
+    over.unwrap_or(true)
 }
 
 /// Writes the peak where the platform reads it: digits of constant width, so that no read sees half of a number.

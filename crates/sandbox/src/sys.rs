@@ -211,12 +211,6 @@ pub(crate) fn children_usage() -> (Duration, u64) {
     (time(usage.ru_utime) + time(usage.ru_stime), largest)
 }
 
-/// The size of a page in bytes.
-pub(crate) fn page_size() -> u64 {
-    // SAFETY: takes a number only.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
-}
-
 /// Lets the runtime watch a descriptor.
 pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is open until it is dropped, always gives the same descriptor, and nobody else can close it.

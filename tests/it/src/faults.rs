@@ -9,7 +9,9 @@ use crate::harness::{Answer, Platform, Project, get, try_call, wait_for};
 
 const HANDLERS: &str = r#"
 import http.client
+import mmap
 import os
+import resource
 import socket
 import sys
 import time
@@ -39,6 +41,47 @@ def allocates(event, context):
     for _ in range(4096):
         held.append(bytearray(os.urandom(4096)) * 256)
     return "4 GB"
+
+
+def shares(event, context):
+    held = mmap.mmap(-1, 1 << 30)
+    for page in range(0, 1 << 30, mmap.PAGESIZE):
+        held[page] = 1
+    time.sleep(600)
+
+
+def unmapped(event, context):
+    file = os.memfd_create("unmapped")
+    for _ in range(1024):
+        os.write(file, bytes(1 << 20))
+    return "1 GB"
+
+
+def blinds(event, context):
+    for blind in [
+        lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0)),
+        lambda: os.setpriority(os.PRIO_PROCESS, 1, 19),
+        lambda: os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0)),
+    ]:
+        try:
+            blind()
+            return "the guard is at its mercy"
+        except PermissionError:
+            pass
+    allocates(event, context)
+
+
+def floods(event, context):
+    host, port = API.split(":")
+    for _ in range(4):
+        connection = socket.create_connection((host, int(port)))
+        if os.fork() == 0:
+            while True:
+                connection.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
+        if os.fork() == 0:
+            while True:
+                connection.recv(1 << 20)
+    time.sleep(600)
 
 
 def forks(event, context):
@@ -115,6 +158,10 @@ const WRONG: &[&str] = &[
     "exits",
     "loops",
     "allocates",
+    "shares",
+    "unmapped",
+    "blinds",
+    "floods",
     "forks",
     "logs",
     "closes",
@@ -208,6 +255,30 @@ fn a_handler_that_loops_is_504_and_gone() {
     let (_project, platform) = start();
     beside_a_neighbour(&platform, "loops").refusal(&[504]);
     healthy(&platform);
+}
+
+/// The timeout comes although the function keeps the very connections busy that the call is driven by.
+#[test]
+fn a_flood_of_requests_does_not_put_off_the_timeout() {
+    let (_project, platform) = start();
+    beside_a_neighbour(&platform, "floods").refusal(&[504]);
+}
+
+/// Memory is memory, whether private, shared, or in a file that is none; and nobody switches the guard off.
+#[test]
+fn no_kind_of_memory_goes_uncounted() {
+    let (_project, platform) = start();
+    for handler in ["shares", "unmapped", "blinds"] {
+        let answer = beside_a_neighbour(&platform, handler).refusal(&[502]);
+        let id = &answer["request_id"];
+        let event = platform.event(handler, |event| {
+            event["event"] == "invocation" && event["invocation"] == *id
+        });
+        // Where nothing counts it, an unmapped file cannot be made at all.
+        let is_right = event["outcome"] == "out_of_memory"
+            || handler == "unmapped" && event["error"].to_string().contains("not implemented");
+        assert!(is_right, "{handler}: {event}");
+    }
 }
 
 #[test]
