@@ -1,7 +1,10 @@
-//! The feed: a bounded queue in, one collector, a bounded memory of the latest, and subscribers who may fall behind.
+//! The feed: two bounded queues in, one collector, a bounded memory of the latest, and subscribers who may fall behind.
 //!
 //! Publishing is one `try_send`. The collector alone writes the memory, so that a warm call shares no lock with another. A
 //! subscriber reads the same memory by number: tokio's broadcast channel would be a second one, bounded in count only.
+//!
+//! What functions print has a queue of its own, and a share of each batch: a function that prints without end loses lines,
+//! its own and its neighbours', but nobody's metering records. (Behind a flood a record may come before the last lines of its call.)
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,21 +17,31 @@ use tokio::sync::{mpsc, watch};
 
 use crate::Notice;
 
+/// Places of each queue.
 const QUEUE: usize = 8_192;
-/// Bytes of queued lines; metering records are few and small, and are taken beyond it.
+/// Bytes of queued lines.
 const QUEUE_BYTES: usize = 16 << 20;
 const KEPT_NOTICES: usize = 65_536;
 const KEPT_BYTES: usize = 16 << 20;
-/// Notices that are taken at once.
+/// Notices that are taken at once, lines not among them.
 const BATCH: usize = 1_024;
+/// Lines that are taken at once: some 25,000 a second, so that what is kept spans seconds and subscribers can follow.
+const LINES: usize = 256;
 /// Between two batches.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What happens, as it happens. Cheap to clone; clones are the same feed.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    queue: mpsc::Sender<Notice>,
+    lines: mpsc::Sender<Notice>,
+    others: mpsc::Sender<Notice>,
     shared: Arc<Shared>,
+}
+
+/// What the collector takes in.
+struct Incoming {
+    lines: mpsc::Receiver<Notice>,
+    others: mpsc::Receiver<Notice>,
 }
 
 #[derive(Debug)]
@@ -63,7 +76,12 @@ pub struct Subscription {
 impl Feed {
     /// A feed whose collector runs in `tasks`.
     pub fn start(tasks: &Tasks) -> Self {
-        let (queue, incoming) = mpsc::channel(QUEUE);
+        let (lines, incoming_lines) = mpsc::channel(QUEUE);
+        let (others, incoming_others) = mpsc::channel(QUEUE);
+        let incoming = Incoming {
+            lines: incoming_lines,
+            others: incoming_others,
+        };
         let shared = Arc::new(Shared {
             kept: Mutex::default(),
             next: watch::Sender::new(Some(0)),
@@ -75,17 +93,28 @@ impl Feed {
             Policy::Vital,
             collect(incoming, shared.clone(), tasks.clone()),
         );
-        Self { queue, shared }
+        Self {
+            lines,
+            others,
+            shared,
+        }
     }
 
     /// Says that something happened. Never waits; drops the notice when the collector is too far behind.
     pub fn publish(&self, notice: Notice) {
         let shared = &self.shared;
-        let is_line = matches!(notice, Notice::Log(_));
-        let weight = notice.weight();
-        let queued = shared.queued_bytes.fetch_add(weight, Ordering::Relaxed);
-        if (is_line && queued + weight > QUEUE_BYTES) || self.queue.try_send(notice).is_err() {
-            shared.queued_bytes.fetch_sub(weight, Ordering::Relaxed);
+        let is_taken = if matches!(notice, Notice::Log(_)) {
+            let weight = notice.weight();
+            let queued = shared.queued_bytes.fetch_add(weight, Ordering::Relaxed);
+            let is_taken = queued + weight <= QUEUE_BYTES && self.lines.try_send(notice).is_ok();
+            if !is_taken {
+                shared.queued_bytes.fetch_sub(weight, Ordering::Relaxed);
+            }
+            is_taken
+        } else {
+            self.others.try_send(notice).is_ok()
+        };
+        if !is_taken {
             shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -149,28 +178,28 @@ impl Subscription {
     }
 }
 
-async fn collect(
-    mut incoming: mpsc::Receiver<Notice>,
-    shared: Arc<Shared>,
-    tasks: Tasks,
-) -> Result<(), Infallible> {
-    let mut batch = Vec::with_capacity(BATCH);
+async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> Result<(), Infallible> {
+    let (mut lines, mut others) = (Vec::with_capacity(LINES), Vec::with_capacity(BATCH));
     loop {
         let count = tokio::select! {
-            // Both are safe to cancel: recv_many takes nothing unless it returns it.
-            count = incoming.recv_many(&mut batch, BATCH) => count,
+            // All are safe to cancel: recv_many takes nothing unless it returns it.
+            count = incoming.lines.recv_many(&mut lines, LINES) => count,
+            count = incoming.others.recv_many(&mut others, BATCH) => count,
             () = tasks.stop().asked() => 0,
         };
         if count == 0 {
             shared.next.send_replace(None);
             return Ok(());
         }
+        take(&mut incoming.lines, &mut lines, LINES);
+        take(&mut incoming.others, &mut others, BATCH);
         let next = {
             let mut kept = shared.kept();
-            for notice in batch.drain(..) {
-                shared.queued_bytes.fetch_sub(notice.weight(), Ordering::Relaxed);
-                kept.keep(Arc::new(notice));
+            for line in lines.drain(..) {
+                shared.queued_bytes.fetch_sub(line.weight(), Ordering::Relaxed);
+                kept.keep(Arc::new(line));
             }
+            others.drain(..).for_each(|notice| kept.keep(Arc::new(notice)));
             kept.first + kept.notices.len() as u64
         };
         shared
@@ -179,6 +208,15 @@ async fn collect(
         // Whoever watches sees it a moment later, and a busy function wakes this task a hundred times a second at most
         // instead of at each of its calls.
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Takes what is there already, up to a batch.
+fn take(queue: &mut mpsc::Receiver<Notice>, batch: &mut Vec<Notice>, most: usize) {
+    while batch.len() < most
+        && let Ok(notice) = queue.try_recv()
+    {
+        batch.push(notice);
     }
 }
 
@@ -256,6 +294,35 @@ mod tests {
             feed.publish(line(&"x".repeat(1 << 20)));
         }
         assert_eq!(feed.dropped(), 5, "the collector has had no turn yet");
+    }
+
+    /// Whatever a function prints, what else happens is told.
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_lines_loses_nothing_else() {
+        let feed = Feed::start(&Tasks::new(Stop::new()));
+        let (_, mut subscription) = feed.recent_and_subscribe();
+        let mut reloads = 0;
+        for round in 0..200 {
+            for _ in 0..QUEUE {
+                feed.publish(line(""));
+            }
+            feed.publish(Notice::Reload(crate::Reload {
+                at: Timestamp::from_millis(round),
+                ok: true,
+                changed: vec![],
+                error: None,
+            }));
+            tokio::time::sleep(PAUSE).await;
+            while let Some(notice) = subscription.try_next() {
+                reloads += usize::from(matches!(*notice.unwrap(), Notice::Reload(_)));
+            }
+        }
+        assert!(feed.dropped() > 0, "it was a flood");
+        tokio::time::sleep(PAUSE * 2).await;
+        while let Some(notice) = subscription.try_next() {
+            reloads += usize::from(matches!(*notice.unwrap(), Notice::Reload(_)));
+        }
+        assert_eq!(reloads, 200);
     }
 
     #[test]
