@@ -14,9 +14,6 @@ pub struct Config {
     pub region: Region,
     /// Bytes of a request's body; more is 413. The server's own bound is usually the same. 6 MiB.
     pub body_bytes: usize,
-    /// Bytes of requests' bodies that are held at a time, until their calls end; beyond it requests with a body are 503.
-    /// 256 MiB: more than forty of the largest, while ten thousand connections could send sixty gigabytes.
-    pub held_bytes: usize,
 }
 
 impl Config {
@@ -27,7 +24,6 @@ impl Config {
             tenant: Tenant::local(),
             region: Region::local(),
             body_bytes: 6 << 20,
-            held_bytes: 256 << 20,
         }
     }
 }

@@ -8,16 +8,13 @@ use std::time::Instant;
 use aloft_base::{Chance, Clock, InvocationId};
 use aloft_call::{Call, Caller, Fault, HttpCall, Invoke, Lineage, Payload, Principal, Trace};
 use aloft_definition::Method;
-use aloft_http::{Body, BodyError, Handler, Peer, Refusal, Request, Response, full};
+use aloft_http::{Body, BodyError, Handler, Peer, Refusal, Request, Response, collect, full};
 use aloft_observe::Metrics;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{StatusCode, Uri};
-use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::app::{Live, Target};
 use crate::metrics::{Declared, RouteMetrics};
@@ -26,8 +23,6 @@ use crate::{App, Config, answer, path};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The unit in which bodies are counted, so that a semaphore's permits do.
-const UNIT: usize = 1 << 10;
 
 /// Serves an application.
 pub struct Gateway {
@@ -39,8 +34,6 @@ pub struct Gateway {
     declared: Declared,
     files: RouteMetrics,
     none: RouteMetrics,
-    /// Room for bodies, in units; one that finds none is refused at once rather than waiting with its connection.
-    room: Semaphore,
 }
 
 /// A request under way: what its log line needs. One that the server refused has no method and no path to be trusted.
@@ -72,7 +65,6 @@ impl Gateway {
             live: ArcSwap::from_pointee(Live::new(App::default(), &declared)),
             files: declared.of("files"),
             none: declared.of("none"),
-            room: Semaphore::new(config.held_bytes / UNIT),
             config,
             invoke,
             clock,
@@ -131,9 +123,9 @@ impl Gateway {
         body: Body,
     ) -> Response {
         // The body is read before an instance is asked for: a slow client must not hold one.
-        let (body, _room) = match self.receive(body, id).await {
-            Ok(received) => received,
-            Err(response) => return response,
+        let body = match collect(body, self.config.body_bytes).await {
+            Ok(bytes) => full(bytes),
+            Err(error) => return unread(&error, id),
         };
         answer::drop_hop_by_hop(&mut head.headers);
         if method == Method::Get && head.method == http::Method::HEAD {
@@ -177,40 +169,6 @@ impl Gateway {
             _ => None,
         }
         .unwrap_or_else(|| Trace::begin(&*self.chance))
-    }
-
-    /// Reads the body, if there is room for it. Room is taken as bytes arrive, not for what the head announces: else a few
-    /// clients that announce much and send nothing would keep everybody out.
-    async fn receive(
-        &self,
-        mut body: Body,
-        id: InvocationId,
-    ) -> Result<(Body, Option<SemaphorePermit<'_>>), Response> {
-        let (mut bytes, mut room) = (Pieces::default(), None::<SemaphorePermit<'_>>);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| unread(&error, id))?;
-            let Ok(piece) = frame.into_data() else {
-                continue;
-            };
-            bytes.push(piece);
-            if bytes.length > self.config.body_bytes {
-                let limit = self.config.body_bytes;
-                return Err(unread(&BodyError::TooLarge { limit }, id));
-            }
-            let held = room.as_ref().map_or(0, SemaphorePermit::num_permits);
-            let Some(more) = self.room(bytes.length.div_ceil(UNIT).saturating_sub(held)) else {
-                return Err(no_room(id));
-            };
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
-            }
-        }
-        Ok((full(bytes.whole()), room))
-    }
-
-    fn room(&self, units: usize) -> Option<SemaphorePermit<'_>> {
-        self.room.try_acquire_many(u32::try_from(units).ok()?).ok()
     }
 
     /// What no route takes: a file, a refusal of the method, or nothing.
@@ -306,47 +264,14 @@ fn client_gone() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
-/// A body as it arrives: mostly in one piece, which then is not copied.
-#[derive(Default)]
-struct Pieces {
-    first: Bytes,
-    all: BytesMut,
-    length: usize,
-}
-
-impl Pieces {
-    fn push(&mut self, piece: Bytes) {
-        if self.length == 0 {
-            self.length = piece.len();
-            self.first = piece;
-            return;
-        }
-        self.length += piece.len();
-        if self.all.is_empty() {
-            self.all.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.all.extend_from_slice(&piece);
-    }
-
-    fn whole(self) -> Bytes {
-        if self.all.is_empty() {
-            return self.first;
-        }
-        self.all.freeze()
-    }
-}
-
 fn unread(error: &BodyError, id: InvocationId) -> Response {
     let refusal = Refusal::from(error);
-    answer::problem(refusal.status, &refusal.message, id)
-}
-
-fn no_room(id: InvocationId) -> Response {
-    let message = "too many large requests at once: try again later";
-    let mut response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, message, id);
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let mut response = answer::problem(refusal.status, &refusal.message, id);
+    if matches!(error, BodyError::NoRoom) {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     response
 }
 

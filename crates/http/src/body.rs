@@ -25,6 +25,9 @@ pub enum BodyError {
     /// The other side sent nothing for too long.
     #[error("the body did not arrive in time")]
     TimedOut,
+    /// Too many bytes of other bodies are held now.
+    #[error("too many large requests at once: try again later")]
+    NoRoom,
 }
 
 impl BodyError {
@@ -34,6 +37,7 @@ impl BodyError {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Broken(_) => ErrorKind::Invalid,
             Self::TimedOut => ErrorKind::TimedOut,
+            Self::NoRoom => ErrorKind::Unavailable,
         }
     }
 }

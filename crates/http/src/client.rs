@@ -13,7 +13,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::transit::incoming;
+use crate::transit::{Bounds, incoming};
 use crate::{Body, Request, Response};
 
 /// Idle connections that are kept.
@@ -186,7 +186,15 @@ impl Client {
             // It counts as ready once the answer's body is read.
             idle.push(sender);
         }
-        response.map(|body| incoming(body, self.patience.body_bytes, self.patience.body_stall, None))
+        response.map(|body| incoming(body, self.bounds(), None))
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            bytes: self.patience.body_bytes,
+            stall: self.patience.body_stall,
+            room: None,
+        }
     }
 
     fn take_idle(&self) -> Option<SendRequest<Body>> {

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::frame::Frames;
+use crate::room::Held;
 use crate::{Handler, Limits, Refusal, Response, collect};
 use aloft_base::Stall;
 
@@ -42,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) is_answering: AtomicBool,
     /// How many requests have been given to the handler.
     pub(crate) begun: AtomicU64,
+    /// What the body of the request under way takes up.
+    pub(crate) held: Held,
     /// The answer under way may be kept back until the next one; see [`crate::Deferrable`].
     pub(crate) may_wait: AtomicBool,
     /// Why the body under way was cut, for whoever reads it.

@@ -14,6 +14,8 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Bytes of a request's body; more is 413. 6 MiB, as Lambda takes no larger payload.
     pub body_bytes: usize,
+    /// Bytes of a body for which room is taken; a handler that hears longer ones out holds no more. 6 MiB.
+    pub held_bytes: usize,
     /// From a connection's start or a request's first byte until its head is complete; longer is 408. 10 s.
     pub head_time: Duration,
     /// How long a connection may lie idle between two requests before it is closed; up to twice
@@ -36,6 +38,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             target_bytes: 16 << 10,
             body_bytes: 6 << 20,
+            held_bytes: 6 << 20,
             head_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(75),
             body_stall: Duration::from_secs(30),

@@ -39,13 +39,14 @@ impl Refusal {
     }
 }
 
-/// What to answer when a request's body cannot be read: 413, 408 or 400.
+/// What to answer when a request's body cannot be read: 413, 408, 503 or 400.
 impl From<&BodyError> for Refusal {
     fn from(error: &BodyError) -> Self {
         let status = match error {
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
             BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+            BodyError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string())
     }

@@ -25,9 +25,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::guard::{Guard, Link};
-use crate::transit::{Deferrable, Leaving, incoming};
+use crate::room::Held;
+use crate::transit::{Bounds, Deferrable, Leaving, incoming};
 use crate::turn::Turn;
-use crate::{Drive, Handler, Limits, Peer, Refusal, Response};
+use crate::{Drive, Handler, Limits, Peer, Refusal, Response, Room};
 
 /// hyper's buffer per direction: it must hold the largest head.
 const SLACK: usize = 64 << 10;
@@ -37,8 +38,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves what the listener accepts until the tasks are asked to stop; then no new connection is taken, idle ones are
 /// closed, and requests under way are answered, which [`Tasks::drain`] waits for. Where the listener's socket lives does not
 /// matter: it may belong to another network namespace.
-pub fn serve(listener: TcpListener, limits: Limits, handler: Arc<dyn Handler>, tasks: &Tasks) {
-    let work = accept(listener, limits, handler, tasks.clone(), None);
+///
+/// `room` bounds what all bodies together take up; a body's share is given back once its request is answered.
+pub fn serve(listener: TcpListener, limits: Limits, room: &Room, handler: Arc<dyn Handler>, tasks: &Tasks) {
+    let work = accept(listener, (limits, room.clone()), handler, tasks.clone(), None);
     tasks.start("http listener", Policy::Vital, work);
 }
 
@@ -46,18 +49,25 @@ pub fn serve(listener: TcpListener, limits: Limits, handler: Arc<dyn Handler>, t
 pub fn serve_driven(
     listener: TcpListener,
     limits: Limits,
+    room: &Room,
     handler: Arc<dyn Handler>,
     tasks: &Tasks,
 ) -> Drive {
     let drive = Drive::default();
-    let work = accept(listener, limits, handler, tasks.clone(), Some(drive.clone()));
+    let work = accept(
+        listener,
+        (limits, room.clone()),
+        handler,
+        tasks.clone(),
+        Some(drive.clone()),
+    );
     tasks.start("http listener", Policy::Vital, work);
     drive
 }
 
 async fn accept(
     listener: TcpListener,
-    limits: Limits,
+    (limits, room): (Limits, Room),
     handler: Arc<dyn Handler>,
     tasks: Tasks,
     drive: Option<Drive>,
@@ -88,7 +98,7 @@ async fn accept(
                 crowd.joined(&link, limits.connections);
                 let work = connection(
                     (stream, peer),
-                    limits,
+                    (limits, room.clone()),
                     handler.clone(),
                     link,
                     tasks.stop().child(),
@@ -150,13 +160,14 @@ fn is_exhausted(error: &io::Error) -> bool {
 struct Shared {
     handler: Arc<dyn Handler>,
     limits: Limits,
+    room: Room,
     peer: SocketAddr,
     link: Arc<Link>,
 }
 
 async fn connection(
     (stream, peer): (TcpStream, SocketAddr),
-    limits: Limits,
+    (limits, room): (Limits, Room),
     handler: Arc<dyn Handler>,
     link: Arc<Link>,
     stop: Stop,
@@ -169,6 +180,7 @@ async fn connection(
     let shared = Arc::new(Shared {
         handler,
         limits,
+        room,
         peer,
         link: link.clone(),
     });
@@ -222,8 +234,15 @@ async fn answer(shared: &Shared, request: http::Request<Incoming>) -> http::Resp
         shared.handler.refuse(&Refusal::body_too_large(limit))
     } else {
         let link = shared.link.clone();
-        let mut request = request.map(|body| incoming(body, limit, shared.limits.body_stall, Some(link)));
+        let bounds = Bounds {
+            bytes: limit,
+            stall: shared.limits.body_stall,
+            room: Some((shared.room.clone(), shared.limits.held_bytes)),
+        };
+        let mut request = request.map(|body| incoming(body, bounds, Some(link)));
         request.extensions_mut().insert(Peer(shared.peer));
+        // Given back also when the request is dropped on the way.
+        let _held = GiveBack(&shared.link.held);
         handle(&*shared.handler, request).await
     };
     let may_wait = response.extensions_mut().remove::<Deferrable>().is_some();
@@ -242,6 +261,15 @@ async fn answer(shared: &Shared, request: http::Request<Incoming>) -> http::Resp
         body,
         link: shared.link.clone(),
     })
+}
+
+/// Gives a body's room back.
+struct GiveBack<'a>(&'a Held);
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// Runs the handler. A panic costs this request, which gets a 500, and nothing else.

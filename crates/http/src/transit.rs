@@ -13,23 +13,34 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::guard::Link;
-use crate::{Body, BodyError, empty};
+use crate::{Body, BodyError, Room, empty};
 use aloft_base::Stall;
 
 /// The bytes a second that a body must bring once it has had the time of one stall: Apache's default (mod_reqtimeout,
 /// MinRate), below any line over which somebody works.
 const LEAST_RATE: u64 = 500;
 
+/// What a body may be.
+pub(crate) struct Bounds {
+    /// Its bytes.
+    pub(crate) bytes: usize,
+    /// How long it may bring nothing.
+    pub(crate) stall: Duration,
+    /// The room that it takes up as it arrives, and how much of it at most.
+    pub(crate) room: Option<(Room, usize)>,
+}
+
 /// A message's body as hyper receives it, with bounds.
-pub(crate) fn incoming(body: Incoming, limit: usize, stall: Duration, link: Option<Arc<Link>>) -> Body {
+pub(crate) fn incoming(body: Incoming, bounds: Bounds, link: Option<Arc<Link>>) -> Body {
     if http_body::Body::is_end_stream(&body) {
         return empty();
     }
     Arriving {
         body,
-        limit,
-        left: limit,
-        longest_stall: stall,
+        limit: bounds.bytes,
+        left: bounds.bytes,
+        longest_stall: bounds.stall,
+        room: bounds.room,
         stall: Stall::default(),
         trickle: Stall::default(),
         link,
@@ -43,6 +54,7 @@ struct Arriving {
     limit: usize,
     left: usize,
     longest_stall: Duration,
+    room: Option<(Room, usize)>,
     stall: Stall,
     /// All its waits together: each byte renews the one above, so that a client could make a body last for ever.
     trickle: Stall,
@@ -73,6 +85,11 @@ impl Arriving {
             .left
             .checked_sub(length)
             .ok_or(BodyError::TooLarge { limit: self.limit })?;
+        if let (Some((room, most)), Some(link)) = (&self.room, &self.link)
+            && !room.grow(&link.held, (self.limit - self.left).min(*most))
+        {
+            return Err(BodyError::NoRoom);
+        }
         Ok(frame)
     }
 }

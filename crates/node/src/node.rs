@@ -13,7 +13,7 @@ use aloft_build::Builder;
 use aloft_controller::Controller;
 use aloft_function::Catalogue;
 use aloft_gateway::Gateway;
-use aloft_http::Limits;
+use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::{Rules, TableLogs};
@@ -33,6 +33,10 @@ use crate::{Address, Config, Error};
 
 /// The bound of a request to the services: DynamoDB's 16 MiB, and room for its envelope.
 const SERVICES_BODY: usize = 17 << 20;
+
+/// Bytes of requests' bodies that both ports hold at a time; beyond it requests with a body are 503. More than forty of the
+/// application's largest, while ten thousand connections could send sixty gigabytes.
+const HELD_BODIES: usize = 256 << 20;
 
 /// A running node.
 pub struct Node {
@@ -195,14 +199,17 @@ impl Node {
             project: project.clone(),
         };
         let (connections, drain) = (config.connections, config.drain);
+        let room = Room::new(HELD_BODIES);
         aloft_http::serve(
             api,
             Limits {
                 body_bytes: SERVICES_BODY,
+                held_bytes: SERVICES_BODY,
                 connections,
                 drain,
                 ..Limits::default()
             },
+            &room,
             Arc::new(services),
             &edge,
         );
@@ -213,6 +220,7 @@ impl Node {
                 drain,
                 ..Limits::default()
             },
+            &room,
             Arc::new(application),
             &edge,
         );

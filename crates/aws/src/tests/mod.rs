@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aloft_base::{ManualClock, Region, SeededChance, Stop, SystemClock, Tasks, Tenant, Timestamp};
 use aloft_call::{Access, Caller, Grants, Principal};
-use aloft_http::{Client, Limits, Patience, Request, collect, full, serve};
+use aloft_http::{Client, Limits, Patience, Request, Room, collect, full, serve};
 use aloft_observe::Metrics;
 use aloft_store::Memory;
 use aloft_table::Tables;
@@ -107,6 +107,7 @@ async fn listen(handler: Arc<dyn aloft_http::Handler>, tasks: &Tasks) -> Client 
             body_bytes: MAX_BODY_BYTES,
             ..Limits::default()
         },
+        &Room::new(64 << 20),
         handler,
         tasks,
     );

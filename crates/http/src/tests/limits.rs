@@ -174,6 +174,47 @@ async fn an_idle_connection_is_closed_without_a_word() {
     assert_refused(second, StatusCode::REQUEST_TIMEOUT);
 }
 
+/// Bodies that have come take up room, announced ones do not, and what was taken is given back with the answer.
+#[tokio::test]
+async fn bodies_share_the_room() {
+    let server = start_in(&Room::new(10 << 10), Limits::default()).await;
+    let post = |announced: usize, sent: usize| {
+        format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {announced}\r\n\r\n{}",
+            "x".repeat(sent)
+        )
+    };
+    // Many that announce much and have sent next to nothing.
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        stream.write_all(post(9 << 10, 1).as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    while server.calls() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let answer = server.exchange(post(7 << 10, 7 << 10).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // One of them sends on: now there is no room for another.
+    waiting[0].write_all(&[b'x'; 6 << 10]).await.unwrap();
+    loop {
+        let answer = server.exchange(post(4 << 10, 4 << 10).as_bytes()).await;
+        if answer.starts_with("HTTP/1.1 503") {
+            break;
+        }
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    drop(waiting);
+    loop {
+        let answer = server.exchange(post(9 << 10, 9 << 10).as_bytes()).await;
+        if answer.starts_with("HTTP/1.1 200") {
+            break;
+        }
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_comes_byte_by_byte_is_408() {
     let server = start(quick()).await;

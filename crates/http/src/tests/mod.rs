@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::{Body, Deferrable, Handler, Limits, Refusal, Request, Response, collect, full, serve};
+use crate::{Body, Deferrable, Handler, Limits, Refusal, Request, Response, Room, collect, full, serve};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -92,10 +92,14 @@ struct Server {
 }
 
 async fn start(limits: Limits) -> Server {
+    start_in(&Room::new(256 << 20), limits).await
+}
+
+async fn start_in(room: &Room, limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (toy, tasks) = (Arc::new(Toy::default()), Tasks::new(Stop::new()));
-    serve(listener, limits, toy.clone(), &tasks);
+    serve(listener, limits, room, toy.clone(), &tasks);
     Server { address, toy, tasks }
 }
 

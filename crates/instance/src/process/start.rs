@@ -8,7 +8,7 @@ use std::time::Duration;
 use aloft_base::{Chance, Clock, Policy, Region, Size, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_function::Version;
-use aloft_http::Limits;
+use aloft_http::{Limits, Room};
 use aloft_observe::Feed;
 use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use super::environment::environment;
 use super::instance::{Peak, ProcessInstance};
 use super::lineage::{Causes, Stamped};
 use super::logs::Logs;
-use crate::contract::lambda::{Exchange, Init, RuntimeApi};
+use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Init, RuntimeApi};
 use crate::runtime::{Runtime, Started};
 
 /// Where a function finds its code, the platform's bootstrap, and what it requires.
@@ -60,7 +60,14 @@ pub struct ProcessRuntime {
     tasks: Tasks,
     feed: Feed,
     system: Vec<Mount>,
+    /// What functions send, to their Runtime APIs and to the services.
+    room: Room,
 }
+
+/// Bytes of requests that all instances together may make the platform hold, and one of them: the largest request to the
+/// services, the largest answer, and as much again.
+const ROOM: usize = 256 << 20;
+const ROOM_OF_ONE: usize = 44 << 20;
 
 impl ProcessRuntime {
     /// A runtime whose sandboxes the spawner makes. Writes the bootstrap into its folder.
@@ -84,6 +91,7 @@ impl ProcessRuntime {
             tasks,
             feed,
             system: Mount::system(),
+            room: Room::new(ROOM),
         })
     }
 
@@ -191,12 +199,14 @@ impl ProcessRuntime {
                 ))
             })?
             .map(adopt);
+        let room = self.room.part(ROOM_OF_ONE);
         let Caller { tenant, region, .. } = &caller;
         let arn = format!("arn:aws:lambda:{region}:{tenant}:function:{}", version.function);
         let runtime_limits = Limits {
             connections: 16,
             // The contract hears a too large answer out itself, so that the caller is told of it.
             body_bytes: usize::MAX,
+            held_bytes: ANSWER_LIMIT,
             // The runtime waits for its next invocation as long as it takes.
             idle_time: Duration::from_secs(86_400 * 365),
             drain: Duration::ZERO,
@@ -205,6 +215,7 @@ impl ProcessRuntime {
         let drive = aloft_http::serve_driven(
             runtime?,
             runtime_limits,
+            &room,
             Arc::new(RuntimeApi::new(exchange.clone(), &arn)),
             &tasks,
         );
@@ -214,13 +225,14 @@ impl ProcessRuntime {
             causes: causes.clone(),
         };
         let services_limits = Limits {
-            // A request is DynamoDB's 16 MiB at most; together they bound what one function makes the platform hold.
             connections: 32,
+            // DynamoDB's bound.
             body_bytes: 16 << 20,
+            held_bytes: 16 << 20,
             drain: Duration::ZERO,
             ..Limits::default()
         };
-        aloft_http::serve(services?, services_limits, Arc::new(stamped), &tasks);
+        aloft_http::serve(services?, services_limits, &room, Arc::new(stamped), &tasks);
         let logs = Arc::new(Logs::new(
             self.clock.clone(),
             self.feed.clone(),

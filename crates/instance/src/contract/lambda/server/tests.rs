@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aloft_base::{InvocationId, Stop, Tasks};
-use aloft_http::{Limits, collect, empty};
+use aloft_http::{Limits, Room, collect, empty};
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
@@ -157,7 +157,7 @@ async fn an_answer_that_is_too_large_is_heard_out_refused_and_told_with_its_size
         drain: Duration::ZERO,
         ..Limits::default()
     };
-    aloft_http::serve(listener, limits, Arc::new(api), &tasks);
+    aloft_http::serve(listener, limits, &Room::new(16 << 20), Arc::new(api), &tasks);
     let head = format!("POST {} HTTP/1.1\r\nHost: a\r\n", response_path(id()));
     for (framing, before, after) in [
         (format!("Content-Length: {SIZE}\r\n\r\n"), String::new(), ""),
