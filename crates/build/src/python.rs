@@ -16,6 +16,7 @@ const COMPILE_TIME: Duration = Duration::from_secs(300);
 /// The last version that runs on every Python from 3.8 on.
 const PIP_WHEEL: &str = "pip-25.0.1-py3-none-any.whl";
 const PIP_SHA256: &str = "c46efd13b6aa8279f33f2864459c8ce587ea6a1a59ee20de055868d8f7688f7f";
+const COMPILE: &str = include_str!("compile.py");
 const FETCH_PIP: &str = include_str!("fetch_pip.py");
 const INSTALL_PIP: &str = include_str!("install_pip.py");
 /// The list as it was checked; it stays beside what was installed from it.
@@ -49,24 +50,23 @@ pub(crate) async fn install(
     })
 }
 
-/// Compiles a folder's modules, as many as compile. Unchecked, because nothing changes a folder under its hash.
+/// Compiles a folder's modules, as many as compile. Unchecked, because nothing changes a folder under its hash. In a process
+/// with limits that ends with this one: see `compile.py`.
 pub(crate) async fn compile(interpreter: &Interpreter, folder: &Path) {
     let mut command = python(interpreter);
+    command.args(["-I", "-S", "-c", COMPILE]).arg(folder);
     command
-        .args([
-            "-I",
-            "-S",
-            "-m",
-            "compileall",
-            "-q",
-            "-j",
-            "0",
-            "--invalidation-mode",
-            "unchecked-hash",
-        ])
-        .arg(folder);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    match tokio::time::timeout(COMPILE_TIME, command.status()).await {
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.kill_on_drop(true);
+    let compiled = async {
+        let mut child = command.spawn()?;
+        // Waiting would close it, which tells the child that nobody is there any more.
+        let _input = child.stdin.take();
+        child.wait().await
+    };
+    match tokio::time::timeout(COMPILE_TIME, compiled).await {
         Ok(Ok(status)) => tracing::debug!(%status, folder = %folder.display(), "compiled"),
         Ok(Err(error)) => tracing::warn!(%error, folder = %folder.display(), "could not compile"),
         Err(_) => tracing::warn!(folder = %folder.display(), "compiling took too long and was given up"),
@@ -241,6 +241,42 @@ with zipfile.ZipFile(place, "w") as wheel:
             executable: String::from_utf8(output.stdout).unwrap().trim().into(),
             prefixes: Vec::new(),
         }
+    }
+
+    /// One that is no Python and one that takes all the memory there is for it keep no other from being compiled.
+    #[tokio::test]
+    async fn what_cannot_be_compiled_keeps_nothing_else_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a_bad.py"), "def (\n").unwrap();
+        let row = "(1, 2.5, 'abc', {1: 2}),\n";
+        fs::write(path("b_big.py"), format!("x = [{}]\n", row.repeat(1_500_000))).unwrap();
+        fs::write(path("c_good.py"), "x = 1\n").unwrap();
+        compile(&real().await, folder.path()).await;
+        let compiled: Vec<String> = fs::read_dir(path("__pycache__"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(compiled.len(), 1, "{compiled:?}");
+        assert!(compiled[0].starts_with("c_good."), "{compiled:?}");
+    }
+
+    /// A compiler whose caller is gone, as after `kill -9`, ends by itself.
+    #[tokio::test]
+    async fn a_compiler_ends_with_its_caller() {
+        let folder = tempfile::tempdir().unwrap();
+        // It takes a while, and lets other threads run between files.
+        for n in 0..20_000 {
+            fs::write(folder.path().join(format!("m{n}.py")), "x = 1\n".repeat(50)).unwrap();
+        }
+        let mut command = python(&real().await);
+        command.args(["-I", "-S", "-c", COMPILE]).arg(folder.path());
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        drop(child.stdin.take());
+        let status = child.wait().await.unwrap();
+        assert_eq!(status.code(), Some(1));
+        let compiled = fs::read_dir(folder.path().join("__pycache__")).map_or(0, Iterator::count);
+        assert!(compiled < 20_000, "it compiled everything");
     }
 
     #[tokio::test]
