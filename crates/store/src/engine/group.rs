@@ -31,6 +31,8 @@ pub(super) struct Group<'a, G: Ground> {
     durable: u64,
     /// Rows that the group wrote: their versions, or that they are gone.
     rows: HashMap<Key, Option<Version>>,
+    /// Up to where the group trimmed shards.
+    trims: HashMap<(LogId, Shard), Position>,
     writes: BTreeMap<Bytes, Option<Bytes>>,
     pub(super) effects: Vec<Effect>,
     pub(super) topics: HashSet<Topic>,
@@ -44,6 +46,7 @@ impl<'a, G: Ground> Group<'a, G> {
             commits,
             now,
             rows: HashMap::new(),
+            trims: HashMap::new(),
             writes: BTreeMap::new(),
             effects: Vec::new(),
             topics: HashSet::new(),
@@ -256,7 +259,11 @@ impl<'a, G: Ground> Group<'a, G> {
     /// with them, so that a crash between two steps leaves nothing behind it. Records of this very group are not in the
     /// ground yet and stay.
     fn trim(&mut self, log: LogId, shard: Shard, through: Position) -> Result<bool, Error> {
-        let mark = self.engine.trimmed(&self.engine.ground.view(), log, shard)?;
+        // A second trim of the shard in one group goes on behind the first; it never moves the mark back.
+        let mark = match self.trims.get(&(log, shard)) {
+            Some(mark) => *mark,
+            None => self.engine.trimmed(&self.engine.ground.view(), log, shard)?,
+        };
         let (from, to) = (
             form::record_key(log, shard, mark),
             form::record_key(log, shard, through),
@@ -279,7 +286,9 @@ impl<'a, G: Ground> Group<'a, G> {
             },
         )?;
         if let Some(last) = keys.last() {
-            let (major, minor) = form::record_position(last)?.parts();
+            let mark = form::record_position(last)?;
+            self.trims.insert((log, shard), mark);
+            let (major, minor) = mark.parts();
             self.put(form::trim_key(log, shard), form::numbers(&[major, minor]));
         }
         self.writes.extend(keys.into_iter().map(|key| (key, None)));

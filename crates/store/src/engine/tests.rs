@@ -93,6 +93,26 @@ fn enqueue(number: u128) -> Enqueue {
     }
 }
 
+/// Two trims of one shard that are decided in one group: the later, shorter one does not bring back what the first removed.
+#[test]
+fn a_trim_never_moves_the_mark_back() {
+    let engine = engine();
+    let (log, shard) = (LogId(5), Shard(0));
+    for n in 1..=3 {
+        let batch = batch(n).append(log, shard, "k", n.to_string());
+        group(&engine, vec![batch]);
+    }
+    let records = engine.read_log(log, shard, Position::START, 10, 1 << 20).unwrap();
+    let trims = [&records[1], &records[0]].map(|to| Request::Trim(log, shard, to.position));
+    engine.group(trims.into()).into_iter().for_each(|done| {
+        done.unwrap();
+    });
+    let left = engine.read_log(log, shard, Position::START, 10, 1 << 20).unwrap();
+    assert_eq!(left, records[2..]);
+    let behind = engine.read_log(log, shard, records[0].position, 10, 1 << 20);
+    assert!(matches!(behind, Err(Error::Trimmed { through, .. }) if through == records[1].position));
+}
+
 #[test]
 fn in_a_group_each_batch_sees_the_former_ones() {
     let engine = engine();
