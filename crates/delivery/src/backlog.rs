@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use aloft_base::{Chance, Timestamp};
 use aloft_codec::{KeyReader, KeyWriter, Reader, Unknown, Writer};
-use aloft_store::{Batch, Direction, Enqueue, Expect, Snapshot, Task, TaskId};
+use aloft_store::{Batch, Direction, Enqueue, Entry, Expect, Snapshot, Task, TaskId};
 use bytes::Bytes;
 
 use crate::{Error, KeyHash, Parcel, RuleId};
@@ -106,12 +106,19 @@ impl Backlogs {
         &self,
         snapshot: &dyn Snapshot,
         key: KeyHash,
-    ) -> Result<Option<(Head, Bytes)>, Error> {
+    ) -> Result<Option<(Head, Entry)>, Error> {
         let Some(head) = self.head(snapshot, key).await? else {
             return Ok(None);
         };
         let row = snapshot.get(&self.rule.row(key, head.first)?).await?;
-        Ok(row.map(|row| (head, row.value)))
+        Ok(row.map(|row| (head, row)))
+    }
+
+    /// Writes down what is known of the first parcel, unless somebody else changed it since it was read.
+    pub(crate) fn note(&self, batch: Batch, row: &Entry, parcel: &Parcel) -> Batch {
+        batch
+            .expect(row.key.clone(), Expect::Version(row.version))
+            .put(row.key.clone(), parcel.encode())
     }
 
     /// Puts the first parcel back after an attempt, to be due at `due`. The task's token guards the row.

@@ -153,6 +153,7 @@ impl DeadLetters {
             let parcel = Parcel {
                 born: now,
                 attempts: Attempts::default(),
+                is_alone: false,
                 ..*parcel
             };
             let key = self.space.letter(id)?;

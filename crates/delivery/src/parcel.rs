@@ -27,6 +27,8 @@ pub struct Parcel {
     pub lineage: Option<(InvocationId, u8)>,
     /// The attempts so far.
     pub attempts: Attempts,
+    /// Whether it is being tried alone, since its attempts ended with the platform too often. Found so, the last one did again.
+    pub is_alone: bool,
     /// The failures so far, if there were any.
     pub failures: Option<Failures>,
     /// Fields that a newer release wrote.
@@ -72,6 +74,7 @@ impl Parcel {
             body,
             lineage: None,
             attempts: Attempts::default(),
+            is_alone: false,
             failures: None,
             unknown: Unknown::default(),
         }
@@ -88,6 +91,7 @@ impl Parcel {
             message,
         });
         self.attempts = attempts;
+        self.is_alone = false;
         self
     }
 
@@ -110,6 +114,9 @@ impl Parcel {
         }
         if let Some((root, depth)) = self.lineage {
             writer = writer.u128(12, root.to_u128()).u64(13, depth.into());
+        }
+        if self.is_alone {
+            writer = writer.u64(14, 1);
         }
         writer.unknown(&self.unknown).finish()
     }
@@ -139,6 +146,7 @@ impl Parcel {
                 11 => message = field.text()?.to_owned(),
                 12 => root = Some(InvocationId::from_u128(field.u128()?)),
                 13 => depth = u8::try_from(field.u64()?).unwrap_or(u8::MAX),
+                14 => parcel.is_alone = field.u64()? != 0,
                 _ => parcel.unknown.keep(&field),
             }
         }

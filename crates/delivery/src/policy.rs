@@ -6,7 +6,8 @@
 //! retry, as with Lambda's asynchronous calls. Counting every attempt was rejected: a busy minute would then send good events
 //! to the dead letter. Retrying for ever was rejected too: a lane that cannot empty pins its key's later events.
 //!
-//! A crash of the platform in the middle of an attempt is neither: nobody knows whose fault it was. It has a bound of its own
+//! A crash of the platform in the middle of an attempt is neither: nobody knows whose fault it was. So an event that was there
+//! a few times ([`Policy::SUSPECT`]) is tried alone from then on, and only crashes then are its own: they have a bound
 //! ([`Policy::CRASHES`]), so that an event that kills the node ends in the dead letter, and one that was only there when
 //! somebody else killed it does not.
 //!
@@ -38,7 +39,9 @@ impl Policy {
         ceiling: Duration::from_secs(300),
     };
 
-    /// How often the platform may end in the middle of one delivery's attempts before the event itself is suspected.
+    /// How often the platform may end while a delivery is due or being made before it is made alone.
+    pub const SUSPECT: u32 = 3;
+    /// How often the platform may then end in the middle of its attempts before it is given up.
     pub const CRASHES: u32 = 10;
 
     /// A policy with the platform's own backoff.
@@ -71,7 +74,7 @@ pub struct Attempts {
     pub failed: u32,
     /// How often it was tried at all, throttled attempts included. The backoff grows with it.
     pub tried: u32,
-    /// How often the platform ended, or its claim lapsed, in the middle of an attempt.
+    /// How often the platform ended, or its claim lapsed, while it was tried alone.
     pub crashed: u32,
 }
 

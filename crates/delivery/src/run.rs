@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use aloft_base::{Backoff, Chance, Clock, Stop, Timestamp};
 use aloft_call::Event;
-use aloft_store::{Batch, BatchId, Claim, Outcome, Store, Token};
+use aloft_store::{Batch, BatchId, Claim, Entry, Lease, Outcome, Store, Token};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::RwLock;
 
 use crate::backlog::{Backlogs, Head, decode_key};
 use crate::caught::caught;
@@ -121,6 +122,8 @@ pub struct Runner {
     metrics: RuleMetrics,
     letters: DeadLetters,
     backlogs: Backlogs,
+    /// Attempts share it; a suspect has it to itself.
+    turn: RwLock<()>,
 }
 
 /// What a round came to.
@@ -158,6 +161,7 @@ impl Runner {
             metrics,
             letters,
             backlogs,
+            turn: RwLock::new(()),
         }
     }
 
@@ -310,24 +314,46 @@ impl Runner {
         };
         // Strangers' code may run for minutes; no snapshot is held meanwhile.
         drop(snapshot);
-        let parcel = match Parcel::decode(&row) {
+        let parcel = match Parcel::decode(&row.value) {
             Ok(parcel) => parcel,
             Err(error) => {
                 tracing::error!(rule = %self.route.name, %error, "a parcel cannot be read; it goes to the dead letter as it is");
                 return Ok(End::Dead {
                     key,
-                    letter: self.raw(row),
+                    letter: self.raw(row.value),
                     tried: false,
                 });
             }
         };
-        Ok(self.deliver(claim, key, head, parcel).await)
+        // The store counts every claim that lapsed, and every unclean restart of all that was due, into the task's attempts.
+        let charged = claim.task.attempts.saturating_sub(parcel.attempts.tried);
+        if charged <= Policy::SUSPECT && !parcel.is_alone && parcel.attempts.crashed == 0 {
+            let _shared = self.turn.read().await;
+            return Ok(self.deliver(key, head, parcel).await);
+        }
+        let _alone = self.turn.write().await;
+        // Whoever was before it may have taken long.
+        if self.ground.store.extend(&claim.token, CLAIMED).await? == Lease::Lost {
+            return Err(Error::Contended("a retry whose claim lapsed"));
+        }
+        let parcel = self.suspected(&row, parcel).await?;
+        Ok(self.deliver(key, head, parcel).await)
     }
 
-    async fn deliver(&self, claim: &Claim, key: KeyHash, head: Head, mut parcel: Parcel) -> End {
-        // The store counts every claim that lapsed and every unclean restart into the task's attempts.
-        let crashed = claim.task.attempts.saturating_sub(parcel.attempts.tried);
-        parcel.attempts.crashed = parcel.attempts.crashed.saturating_add(crashed);
+    /// Writes down that a suspect is being tried alone, before it is, and that it was if it was found so.
+    async fn suspected(&self, row: &Entry, mut parcel: Parcel) -> Result<Parcel, Error> {
+        if parcel.is_alone {
+            parcel.attempts.crashed = parcel.attempts.crashed.saturating_add(1);
+        }
+        parcel.is_alone = true;
+        let batch = self.backlogs.note(self.ground.batch(), row, &parcel);
+        if self.ground.store.commit(batch).await?.is_committed() {
+            return Ok(parcel);
+        }
+        Err(Error::Contended("a retry that somebody else makes"))
+    }
+
+    async fn deliver(&self, key: KeyHash, head: Head, parcel: Parcel) -> End {
         let (born, now) = (parcel.born, self.ground.clock.now());
         let Some(to) = &self.route.to else {
             return self.dead(key, Reason::RuleRemoved, parcel, false);

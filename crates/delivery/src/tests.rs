@@ -553,7 +553,54 @@ async fn an_event_that_kills_the_platform_ends_in_the_dead_letter() {
         assert!(crashes <= deadly, "it was never given up");
     }
     assert_eq!(kit.letters().await[0].letter.reason, Reason::Crashed);
-    assert_eq!(kit.seen().len() as u32, Policy::CRASHES + 1);
+    let alone = Policy::CRASHES + 1;
+    assert_eq!(kit.seen().len() as u32, Policy::SUSPECT + 1 + alone);
+}
+
+/// What was only there when another event killed the platform, again and again, is delivered.
+#[tokio::test(start_paused = true)]
+async fn who_stands_beside_an_event_that_kills_the_platform_is_not_given_up() {
+    let mut kit = Kit::new(100);
+    kit.script("a1", vec![Step::Hang; 100]);
+    let names: Vec<String> = (0..40).map(|n| format!("b{n}")).collect();
+    let others: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    kit.park(&[("a1", "a")]).await;
+    kit.park(&others).await;
+    for crashes in 0.. {
+        assert!(crashes < 200, "{:?}", kit.letters().await);
+        let runner = kit.runner(true);
+        let stop = Stop::new();
+        let waits = async {
+            let snapshot = kit.store.snapshot().await.unwrap();
+            Backlogs::new(RULE).any(&*snapshot).await.unwrap()
+        };
+        if !waits.await {
+            break;
+        }
+        let (before, deaths) = (kit.seen().len(), kit.letters().await.len());
+        let died = async {
+            // It dies when the deadly event is being tried, or soon after somebody was delivered.
+            while kit.seen().len() == before && kit.letters().await.len() == deaths {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        tokio::select! {
+            _ = runner.run(stop.clone()) => panic!("it ended by itself"),
+            () = died => {}
+        }
+        kit.store = Arc::new(kit.store.crash().unwrap());
+        kit.ground.store = kit.store.clone();
+    }
+    let letters = kit.letters().await;
+    let given_up: Vec<&str> = letters
+        .iter()
+        .map(|listed| match &listed.letter.content {
+            Content::One(parcel) => parcel.event.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(given_up, ["a1"]);
 }
 
 #[tokio::test(start_paused = true)]
