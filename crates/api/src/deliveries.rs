@@ -9,11 +9,19 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, json_response};
 
-/// The first page; `more` says that there are others. Those that are older show when these are dealt with.
-pub(crate) async fn list(rules: &Rules) -> Result<Response, Error> {
+/// A page, the newest first; `more` says that there are others, and `before=ID` of the last one asks for them.
+pub(crate) async fn list(rules: &Rules, query: &str) -> Result<Response, Error> {
+    let before = match query.split_once('=') {
+        None if query.is_empty() => None,
+        Some(("before", id)) => Some(parse(id)?),
+        _ => {
+            let message = format!("the query \"{query}\" is not understood: only before=ID is");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+    };
     let (listed, more) = rules
         .letters()
-        .list(None, DeadLetters::PAGE)
+        .list(before, DeadLetters::PAGE)
         .await
         .map_err(failed)?;
     let items: Vec<Value> = listed

@@ -82,7 +82,9 @@ impl Api {
                 StatusCode::OK,
                 &instances::instances(&parts.controller),
             )),
-            (&Method::GET, ["deliveries"]) => deliveries::list(&parts.rules).await,
+            (&Method::GET, ["deliveries"]) => {
+                deliveries::list(&parts.rules, request.uri().query().unwrap_or_default()).await
+            }
             (&Method::GET, ["deliveries", id]) => deliveries::show(&parts.rules, id).await,
             (&Method::POST, ["deliveries", id, "retry"]) => deliveries::retry(&parts.rules, id).await,
             (&Method::DELETE, ["deliveries", id]) => deliveries::drop(&parts.rules, id).await,

@@ -9,7 +9,7 @@
 //! | `POST functions/{name}/invoke` | runs a function with the body as its payload |
 //! | `GET logs?function=&invocation=&follow=true` | the feed's lines, one JSON object a line |
 //! | `GET instances` | what runs now |
-//! | `GET deliveries`, `POST deliveries/{id}/retry`, `DELETE deliveries/{id}` | dead letters |
+//! | `GET deliveries?before=`, `POST deliveries/{id}/retry`, `DELETE deliveries/{id}` | dead letters |
 //!
 //! Lists are `{"items":[…]}`; errors are `{"message","kind"}` with the kind of [`aloft_base::ErrorKind`].
 //!

@@ -1,7 +1,7 @@
 //! `aloft deliveries`.
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::args::{Deliveries, DeliveriesAction, Target};
 use crate::connect::{Node, block_on};
@@ -11,11 +11,11 @@ use crate::print::say;
 pub(crate) fn run(deliveries: &Deliveries) -> anyhow::Result<ExitCode> {
     match &deliveries.action {
         DeliveriesAction::Ls { target } => {
-            let answer = ask(target, Method::GET, "deliveries")?;
+            let items = all(target)?;
             if target.json {
-                say!("{answer}");
+                say!("{}", json!({ "items": items }));
             } else {
-                list(&answer);
+                list(&items);
             }
         }
         DeliveriesAction::Show { id, target } => say!("{:#}", ask(target, Method::GET, &path(id)?)?),
@@ -33,6 +33,25 @@ pub(crate) fn run(deliveries: &Deliveries) -> anyhow::Result<ExitCode> {
 
 fn ask(target: &Target, method: Method, path: &str) -> anyhow::Result<Value> {
     block_on(async { Node::find(target)?.ask(method, path, Vec::new()).await })
+}
+
+/// Every page, the newest letter first.
+fn all(target: &Target) -> anyhow::Result<Vec<Value>> {
+    let mut items = Vec::new();
+    let mut page = "deliveries".to_owned();
+    loop {
+        let mut answer = ask(target, Method::GET, &page)?;
+        if let Some(Value::Array(more)) = answer.get_mut("items").map(Value::take) {
+            items.extend(more);
+        }
+        let last = items.last().and_then(|item: &Value| item.get("id")?.as_str());
+        match last {
+            Some(last) if answer.get("more") == Some(&Value::Bool(true)) => {
+                page = format!("deliveries?before={last}");
+            }
+            _ => return Ok(items),
+        }
+    }
 }
 
 fn path(id: &str) -> anyhow::Result<String> {
@@ -56,14 +75,9 @@ fn done(target: &Target, answer: &Value, sentence: &str) {
     }
 }
 
-fn list(answer: &Value) {
+fn list(items: &[Value]) {
     say!("{:34} {:24} {:16} {:24} REASON", "ID", "AT", "RULE", "EVENT");
-    for item in answer
-        .get("items")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for item in items {
         let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
         say!(
             "{:34} {:24} {:16} {:24} {}",

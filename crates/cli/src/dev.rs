@@ -127,7 +127,11 @@ async fn serve(dev: Dev, config: Config, out: &Outlets) -> anyhow::Result<ExitCo
     if config.isolation == Isolation::None {
         out.errors.put(&format!("warning: {}\n", Isolation::GIVEN_UP));
     }
-    let spawner = Spawner::start(&aloft_sandbox::Config::default())?;
+    let sandboxes = aloft_sandbox::Config::default();
+    if config.isolation == Isolation::Full {
+        warn_of_missing_walls(&sandboxes, out)?;
+    }
+    let spawner = Spawner::start(&sandboxes)?;
     let starting = Node::start(config, spawner, tasks.clone(), feed);
     tokio::pin!(starting);
     // Until it serves, builds are shown on standard error with --json: the first line of standard output says "ready".
@@ -159,6 +163,19 @@ async fn serve(dev: Dev, config: Config, out: &Outlets) -> anyhow::Result<ExitCo
         _ = terminate.recv() => {}
     }
     Ok(code)
+}
+
+/// A wall that cannot stand on this machine is named before anybody relies on it, with what to do; a function that needs it to
+/// be run at all says so again.
+fn warn_of_missing_walls(sandboxes: &aloft_sandbox::Config, out: &Outlets) -> anyhow::Result<()> {
+    for wall in aloft_sandbox::doctor(sandboxes)?.iter().filter(|wall| !wall.ok) {
+        let fix = wall.fix.as_deref().unwrap_or("run `aloft doctor`");
+        out.errors.put(&format!(
+            "warning: a wall around functions is missing: {}: {}\n         fix: {fix}\n",
+            wall.wall, wall.detail
+        ));
+    }
+    Ok(())
 }
 
 fn signals() -> anyhow::Result<(Signal, Signal)> {
