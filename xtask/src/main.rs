@@ -35,7 +35,8 @@ Usage: cargo xtask <COMMAND>
   tools                fetch what tests need and print its folder: what ALOFT_TEST_TOOLS is to black-box tests
 
 What is fetched lies in the target folder under tools/ and is kept by a hash of its pins. CHROMIUM and CHROMEDRIVER,
-when both are set, name a browser and its driver to use instead of fetched ones.
+when both are set, name a browser and its driver to use instead of fetched ones; POSTGRES names a folder with `postgres`
+and `initdb` (15 or newer).
 ";
 
 fn main() -> ExitCode {

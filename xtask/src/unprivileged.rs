@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::process::say;
-use crate::tools::{self, Browser, Python, Tools};
+use crate::tools::{self, Browser, Postgres, Python, Tools};
 use crate::{paths, test};
 
 /// Above what a distribution gives to users, below what it gives to containers.
@@ -153,12 +153,23 @@ impl Place {
                 Browser::at(&self.folder.join("tools/chromium"))
             }
         };
+        let postgres = match &tools.postgres.folder {
+            None => Postgres {
+                folder: None,
+                programs: tools.postgres.programs.clone(),
+            },
+            Some(folder) => {
+                link(folder, &self.folder.join("tools/postgres"))?;
+                Postgres::at(&self.folder.join("tools/postgres"))
+            }
+        };
         Ok(Tools {
             python: Python {
                 interpreter: python.interpreter,
                 site,
             },
             browser,
+            postgres,
         })
     }
 

@@ -1,10 +1,12 @@
-//! What the tests need beyond Rust: Python packages and a browser, fetched once and kept by a hash of their pins.
+//! What the tests need beyond Rust: Python packages, a browser and a PostgreSQL, fetched once and kept by a hash of their
+//! pins.
 //!
-//! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium` and `chromedriver`: small wrappers, so that a
+//! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres` and `initdb`: small wrappers, so that a
 //! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
 //! a kit of its own.
 
 mod chromium;
+mod postgres;
 mod python;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,12 +16,14 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use chromium::Browser;
+pub(crate) use postgres::Postgres;
 pub(crate) use python::Python;
 
 /// Everything that was fetched.
 pub(crate) struct Tools {
     pub(crate) python: Python,
     pub(crate) browser: Browser,
+    pub(crate) postgres: Postgres,
 }
 
 /// Fetches what is missing. Progress and failures name the tool.
@@ -28,7 +32,12 @@ pub(crate) fn fetch() -> Result<Tools> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let python = Python::fetch(&folder, Path::new("python3")).context("the Python packages of the tests")?;
     let browser = Browser::fetch(&folder).context("the browser of the tests")?;
-    Ok(Tools { python, browser })
+    let postgres = Postgres::fetch(&folder, Path::new("python3")).context("the PostgreSQL of the tests")?;
+    Ok(Tools {
+        python,
+        browser,
+        postgres,
+    })
 }
 
 /// `cargo xtask tools`: for running one script or one test by hand.
@@ -51,6 +60,9 @@ impl Tools {
         script(&bin.join("python3"), &self.python.wrapper(&[]))?;
         script(&bin.join("aws"), &self.python.wrapper(&["-m", "awscli"]))?;
         script(&bin.join("chromium"), &self.browser.wrapper())?;
+        for program in ["postgres", "initdb"] {
+            script(&bin.join(program), &self.postgres.wrapper(program))?;
+        }
         script(
             &bin.join("chromedriver"),
             &format!("exec {} \"$@\"\n", quoted(&self.browser.driver)),

@@ -13,7 +13,9 @@ use crate::process::{output, say};
 
 const PIP: &str = "pip-26.3-py3-none-any.whl";
 const PIP_SHA256: &str = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13";
-const INDEX: &str = "https://pypi.org/simple";
+pub(super) const INDEX: &str = "https://pypi.org/simple";
+/// Fetches one wheel by its hash.
+pub(super) const WHEEL: &str = include_str!("fetch_wheel.py");
 const REQUIREMENTS: &str = "tests/it/python/requirements.txt";
 
 /// Prints the interpreter's own path, what its packages must match, and whether it is new enough for the pins.
@@ -58,15 +60,7 @@ impl Python {
         let index = std::env::var("PIP_INDEX_URL").unwrap_or_else(|_| INDEX.to_owned());
         output(
             Command::new(&self.interpreter)
-                .args([
-                    "-I",
-                    "-c",
-                    include_str!("fetch_wheel.py"),
-                    &index,
-                    "pip",
-                    PIP,
-                    PIP_SHA256,
-                ])
+                .args(["-I", "-c", WHEEL, &index, "pip", PIP, PIP_SHA256])
                 .arg(&wheel),
         )
         .with_context(|| format!("cannot fetch pip ({PIP}) from {index}"))?;
