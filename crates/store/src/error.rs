@@ -88,6 +88,46 @@ pub enum Error {
         /// The newest level read.
         newest: u64,
     },
+    /// Another process owns the database.
+    #[error(
+        "{database} is in use by {holder}, whose lease runs for another {} ms and was renewed while this start waited: stop it, or name another database or schema",
+        left.as_millis()
+    )]
+    Owned {
+        /// The database and schema, without credentials.
+        database: String,
+        /// Who holds it: host, process, node.
+        holder: String,
+        /// How long its lease still runs.
+        left: Duration,
+    },
+    /// Another process took the database over while this one was away. Nothing was changed by whoever gets this.
+    #[error(
+        "{database} was taken over by {holder}: this process owns it no more, changes nothing there, and must be started again"
+    )]
+    Superseded {
+        /// The database and schema, without credentials.
+        database: String,
+        /// Who holds it now.
+        holder: String,
+    },
+    /// The database does not answer. What was asked of it may or may not happen; a batch that is handed over again under
+    /// its id happens once.
+    #[error("{what}: {reason}")]
+    Unavailable {
+        /// What was tried, with the database's name.
+        what: String,
+        /// What is known of why.
+        reason: String,
+    },
+    /// The database cannot be used as it is: its version, its schema's level, a setting.
+    #[error("{database} cannot be used: {reason}")]
+    Unsuitable {
+        /// The database and schema, without credentials.
+        database: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A write failed earlier, so that nothing more is accepted: what is on disk is only known after opening anew.
     #[error(
         "the store accepts no more writes since one failed ({0}): free space or mend the disk, then start again; what was acknowledged is safe"
@@ -118,14 +158,22 @@ impl Error {
     /// The kind of failure, for the edges.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::KeySize { .. } | Self::InvalidBatch(_) | Self::VisibleTooLong(_) => ErrorKind::Invalid,
+            Self::KeySize { .. }
+            | Self::InvalidBatch(_)
+            | Self::VisibleTooLong(_)
+            | Self::Unsuitable { .. } => ErrorKind::Invalid,
             Self::ValueTooLarge { .. } | Self::BatchTooLarge { .. } | Self::TooManyOperations { .. } => {
                 ErrorKind::TooLarge
             }
             Self::TooManyClaims(_) => ErrorKind::Throttled,
             Self::SnapshotExpired => ErrorKind::TimedOut,
             Self::Trimmed { .. } => ErrorKind::Missing,
-            Self::InUse { .. } | Self::Poisoned(_) | Self::Closed => ErrorKind::Unavailable,
+            Self::InUse { .. }
+            | Self::Owned { .. }
+            | Self::Superseded { .. }
+            | Self::Unavailable { .. }
+            | Self::Poisoned(_)
+            | Self::Closed => ErrorKind::Unavailable,
             Self::Level { .. } | Self::Io { .. } | Self::Corrupt { .. } => ErrorKind::Internal,
         }
     }

@@ -26,7 +26,7 @@
 //!
 //! # What engines share
 //! [`engine`] is the contract over any ordered map with snapshots and atomic durable writes. [`Memory`] puts it over a map in
-//! memory, for tests and the simulation; `store-embedded` over a directory. [`mod@suite`] is what each of them must pass.
+//! memory, for tests and the simulation; `store-embedded` over a directory. [`work`] is the owner's memory of tasks. [`mod@suite`] is what each of them must pass.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -53,6 +53,7 @@ mod store;
 pub mod suite;
 mod types;
 mod wake;
+pub mod work;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use aloft_base::Timestamp;
 use aloft_codec::{KeyReader, KeyWriter, Reader, Writer};
 use bytes::Bytes;
 
+use crate::work::Place;
 use crate::{
     BatchId, Enqueue, Entry, Error, Key, Lane, LogId, Partition, Position, Record, Shard, Task, TaskId,
     Version,
@@ -38,56 +39,6 @@ pub(crate) const OPEN: &[u8] = &[FACT, b'o'];
 pub(crate) const UNCLEAN: &[u8] = &[FACT, b'u'];
 /// The level of the store's form.
 pub(crate) const LEVEL: &[u8] = &[FACT, b'l'];
-
-/// Where a task lies in its lane: by due time, then by the order of enqueueing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
-    pub due: Timestamp,
-    pub commit: u64,
-    pub index: u64,
-}
-
-impl Place {
-    /// Before every task.
-    pub(crate) const FIRST: Self = Self {
-        due: Timestamp::from_millis(0),
-        commit: 0,
-        index: 0,
-    };
-    /// After every task.
-    pub(crate) const LAST: Self = Self {
-        due: Timestamp::from_millis(u64::MAX),
-        commit: u64::MAX,
-        index: u64::MAX,
-    };
-
-    /// The place just before; the first has none, and no task lies there.
-    pub(crate) fn before(self) -> Self {
-        match (self.index, self.commit) {
-            (0, 0) if self.due == Self::FIRST.due => Self::FIRST,
-            (0, 0) => Self {
-                due: Timestamp::from_millis(self.due.as_millis() - 1),
-                ..Self::LAST
-            },
-            (0, commit) => Self {
-                commit: commit - 1,
-                index: u64::MAX,
-                ..self
-            },
-            (index, _) => Self {
-                index: index - 1,
-                ..self
-            },
-        }
-    }
-}
-
-/// An unclean restart: the tasks of commits before `commit` that were due by `at` are charged an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Restart {
-    pub at: Timestamp,
-    pub commit: u64,
-}
 
 pub(crate) fn row_key(key: &[u8]) -> Bytes {
     KeyWriter::new().u8(ROW).raw(key).finish()

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::form::{self, Place};
+use super::form;
 use super::ground::{Ground, View, Write};
-use super::work::Now;
 use super::{Answer, Commits, Engine, Request, TRIM_STEP};
+use crate::work::{Now, Place};
 use crate::{
     Batch, BatchId, Committed, Direction, Enqueue, Epoch, Error, Expect, Key, Lane, LogId, MAX_CLAIMS,
     Operation, Outcome, Partition, Position, Shard, Token, Topic, Version,

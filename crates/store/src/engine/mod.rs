@@ -12,7 +12,6 @@ mod ground;
 mod group;
 mod remembered;
 mod snapshot;
-mod work;
 
 #[cfg(test)]
 mod tests;
@@ -29,15 +28,14 @@ use tokio::sync::watch;
 
 pub use ground::{Ground, View, Visit, Write};
 
+use crate::work::{Now, Picked, Place, RESTARTS, Restart, WINDOW, Work};
 use crate::{
     Batch, Claim, Direction, Entry, Epoch, Error, Key, Lane, Lease, LogId, MAX_RECEIVE, MAX_VISIBLE, Outcome,
     Partition, Position, Record, Shard, Snapshot, Token, Topic, Wake,
 };
-use form::{Place, Restart};
 use group::{Effect, Group};
-use remembered::Remembered;
+pub use remembered::Remembered;
 use snapshot::Snapshots;
-use work::{Now, Picked, RESTARTS, WINDOW, Work};
 
 /// The level of the store's form that this release writes. It reads this one and the one before.
 pub const LEVEL: u64 = 1;

@@ -6,20 +6,23 @@ use std::collections::{HashMap, VecDeque};
 use crate::{BatchId, Committed};
 
 /// So many commits are remembered.
-pub(crate) const REMEMBERED: usize = 65_536;
+const REMEMBERED: usize = 65_536;
 
+/// The commits of late.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered {
+pub struct Remembered {
     commits: HashMap<BatchId, Committed>,
     order: VecDeque<BatchId>,
 }
 
 impl Remembered {
-    pub(crate) fn get(&self, batch: BatchId) -> Option<&Committed> {
+    /// The outcome of a batch that was committed.
+    pub fn get(&self, batch: BatchId) -> Option<&Committed> {
         self.commits.get(&batch)
     }
 
-    pub(crate) fn keep(&mut self, batch: BatchId, committed: Committed) {
+    /// Remembers a commit, and forgets the oldest above the bound.
+    pub fn keep(&mut self, batch: BatchId, committed: Committed) {
         if self.order.len() == REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {

@@ -8,6 +8,9 @@
 //! unsettled task may lie; it is written with every thousandth settlement, so a start passes over few tombstones however many
 //! tasks were ever finished.
 //!
+//! An engine whose ground answers later says what begins and how it ended: a task that is enqueued or settled is pending in
+//! between, and a lane that is being read remembers what happened to it meanwhile.
+//!
 //! Rejected: marking claims in the ground (an update in place for each claim, extension and lapse), and a due-time
 //! index in memory alone (unbounded).
 
@@ -16,27 +19,84 @@ use std::time::{Duration, Instant};
 
 use aloft_base::Timestamp;
 
-use super::form::{Place, Restart};
 use crate::{Lane, MAX_CLAIMS, Token};
 
 /// How many tasks of a lane are read at once; up to twice as many are kept.
-pub(crate) const WINDOW: usize = 1_024;
+pub const WINDOW: usize = 1_024;
 /// After so many settlements in a lane its floor is written.
-pub(crate) const FLOOR_EVERY: u32 = 1_000;
+pub const FLOOR_EVERY: u32 = 1_000;
 /// Above so many lanes those without tasks are forgotten.
-pub(crate) const LANES: usize = 4_096;
+pub const LANES: usize = 4_096;
 /// So many unclean restarts are remembered, which bounds how many attempts they can charge.
-pub(crate) const RESTARTS: usize = 256;
+pub const RESTARTS: usize = 256;
+
+/// Where a task lies in its lane: by due time, then by the order of enqueueing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// When it is due.
+    pub due: Timestamp,
+    /// The commit that enqueued it, by a number that grows with commits.
+    pub commit: u64,
+    /// Its number in the commit.
+    pub index: u64,
+}
+
+impl Place {
+    /// Before every task.
+    pub const FIRST: Self = Self {
+        due: Timestamp::from_millis(0),
+        commit: 0,
+        index: 0,
+    };
+    /// After every task.
+    pub const LAST: Self = Self {
+        due: Timestamp::from_millis(u64::MAX),
+        commit: u64::MAX,
+        index: u64::MAX,
+    };
+
+    /// The place just before; the first has none, and no task lies there.
+    pub fn before(self) -> Self {
+        match (self.index, self.commit) {
+            (0, 0) if self.due == Self::FIRST.due => Self::FIRST,
+            (0, 0) => Self {
+                due: Timestamp::from_millis(self.due.as_millis() - 1),
+                ..Self::LAST
+            },
+            (0, commit) => Self {
+                commit: commit - 1,
+                index: u64::MAX,
+                ..self
+            },
+            (index, _) => Self {
+                index: index - 1,
+                ..self
+            },
+        }
+    }
+}
+
+/// An unclean restart: the tasks of commits before `commit` that were due by `at` are charged an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restart {
+    /// When the store was opened again.
+    pub at: Timestamp,
+    /// The last commit before.
+    pub commit: u64,
+}
 
 /// The moment of an operation, on both clocks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Now {
+pub struct Now {
+    /// Wall clock: what is due.
     pub at: Timestamp,
+    /// Monotonic: what lapses.
     pub instant: Instant,
 }
 
+/// What the owner remembers. Its methods take moments and never wait: an engine keeps it under a plain lock.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub struct Work {
     owner: u64,
     serial: u64,
     restarts: Vec<Restart>,
@@ -70,18 +130,30 @@ struct LaneState {
     /// The highest task that was settled.
     high: Place,
     settled: u32,
+    filling: Option<Filling>,
+}
+
+/// What happens to a lane while more of it is being read, and may or may not show in what is read.
+#[derive(Debug, Default)]
+struct Filling {
+    enqueued: BTreeSet<Place>,
+    settled: BTreeSet<Place>,
 }
 
 /// A task that was picked for a receiver; its body is still to be read.
 #[derive(Debug)]
-pub(crate) struct Picked {
+pub struct Picked {
+    /// The receiver's right.
     pub token: Token,
+    /// Where the task lies.
     pub place: Place,
+    /// How often a claim of it lapsed.
     pub lapses: u32,
 }
 
 impl Work {
-    pub(crate) fn new(owner: u64, restarts: Vec<Restart>) -> Self {
+    /// The memory of an owner whose every start has another number, without lanes yet.
+    pub fn new(owner: u64, restarts: Vec<Restart>) -> Self {
         Self {
             owner,
             serial: 0,
@@ -94,7 +166,7 @@ impl Work {
     }
 
     /// How many attempts unclean restarts charge to a task.
-    pub(crate) fn charged(&self, place: Place) -> u32 {
+    pub fn charged(&self, place: Place) -> u32 {
         let charged = self
             .restarts
             .iter()
@@ -102,17 +174,18 @@ impl Work {
         u32::try_from(charged.count()).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn knows(&self, lane: Lane) -> bool {
+    /// Whether the lane is kept.
+    pub fn knows(&self, lane: Lane) -> bool {
         self.lanes.contains_key(&lane)
     }
 
     /// Begins to keep a lane whose first unsettled task lies at `floor` or after.
-    pub(crate) fn learn(&mut self, lane: Lane, floor: Place) {
+    pub fn learn(&mut self, lane: Lane, floor: Place) {
         self.lanes.entry(lane).or_insert_with(|| LaneState::new(floor));
     }
 
     /// Whether a token holds.
-    pub(crate) fn holds(&self, token: &Token, now: Now) -> bool {
+    pub fn holds(&self, token: &Token, now: Now) -> bool {
         self.held(token)
             .is_some_and(|held| !held.settling && held.until > now.instant)
     }
@@ -124,7 +197,7 @@ impl Work {
     }
 
     /// Holds a token's task for a batch that settles it: nobody else gets it, and the token no longer holds.
-    pub(crate) fn begin_settle(&mut self, token: &Token) -> Option<Place> {
+    pub fn begin_settle(&mut self, token: &Token) -> Option<Place> {
         let (_, serial) = token.parts();
         let held = self.claims.get_mut(&serial)?;
         held.settling = true;
@@ -135,7 +208,7 @@ impl Work {
     }
 
     /// The task is gone.
-    pub(crate) fn end_settle(&mut self, token: &Token) {
+    pub fn end_settle(&mut self, token: &Token) {
         let (_, serial) = token.parts();
         if let Some(held) = self.claims.remove(&serial)
             && let Some(lane) = self.lanes.get_mut(&held.lane)
@@ -143,11 +216,25 @@ impl Work {
             lane.claimed.remove(&held.place);
             lane.high = lane.high.max(held.place);
             lane.settled += 1;
+            if let Some(filling) = &mut lane.filling {
+                filling.settled.insert(held.place);
+            }
+        }
+    }
+
+    /// The batch that was to settle the task was refused: the token holds again, if it has not lapsed meanwhile.
+    pub fn cancel_settle(&mut self, token: &Token) {
+        let (_, serial) = token.parts();
+        if let Some(held) = self.claims.get_mut(&serial) {
+            held.settling = false;
+            if let Some(lane) = self.lanes.get_mut(&held.lane) {
+                lane.lapses.insert((held.until, serial));
+            }
         }
     }
 
     /// Whether so many more tasks may be claimed.
-    pub(crate) fn has_room(&mut self, claims: usize, now: Now) -> bool {
+    pub fn has_room(&mut self, claims: usize, now: Now) -> bool {
         if self.room() < claims {
             let lanes: Vec<Lane> = self.lanes.keys().copied().collect();
             lanes.into_iter().for_each(|lane| self.sweep(lane, now));
@@ -160,7 +247,7 @@ impl Work {
     }
 
     /// A task is on its way to the disk. Answers the token if it is claimed, and whether its lane's floor must be lowered.
-    pub(crate) fn begin_enqueue(&mut self, lane: Lane, place: Place, claimed: bool) -> (Option<Token>, bool) {
+    pub fn begin_enqueue(&mut self, lane: Lane, place: Place, claimed: bool) -> (Option<Token>, bool) {
         let token = claimed.then(|| self.next_token(lane));
         self.pending_claims += usize::from(claimed);
         let Some(state) = self.lanes.get_mut(&lane) else {
@@ -175,13 +262,7 @@ impl Work {
     }
 
     /// The task is on the disk.
-    pub(crate) fn end_enqueue(
-        &mut self,
-        lane: Lane,
-        place: Place,
-        claimed: Option<(Token, Duration)>,
-        now: Now,
-    ) {
+    pub fn end_enqueue(&mut self, lane: Lane, place: Place, claimed: Option<(Token, Duration)>, now: Now) {
         self.pending_claims -= usize::from(claimed.is_some());
         let Some(state) = self.lanes.get_mut(&lane) else {
             return;
@@ -193,12 +274,24 @@ impl Work {
                 state.window.insert(place, 0);
                 state.shrink();
             }
-            None => {}
+            None => {
+                if let Some(filling) = &mut state.filling {
+                    filling.enqueued.insert(place);
+                }
+            }
+        }
+    }
+
+    /// The batch that was to enqueue the task was refused.
+    pub fn cancel_enqueue(&mut self, lane: Lane, place: Place, claimed: bool) {
+        self.pending_claims -= usize::from(claimed);
+        if let Some(state) = self.lanes.get_mut(&lane) {
+            state.pending.remove(&place);
         }
     }
 
     /// The lanes whose floor is to be written, and where it is.
-    pub(crate) fn floors(&mut self, lanes: impl Iterator<Item = Lane>) -> Vec<(Lane, Place)> {
+    pub fn floors(&mut self, lanes: impl Iterator<Item = Lane>) -> Vec<(Lane, Place)> {
         let mut floors = Vec::new();
         for lane in lanes {
             if let Some(state) = self.lanes.get_mut(&lane)
@@ -211,11 +304,11 @@ impl Work {
     }
 
     /// Forgets lanes without tasks when there are many; answers the floors to be written for them.
-    pub(crate) fn forget_idle(&mut self) -> Vec<(Lane, Place)> {
+    pub fn forget_idle(&mut self) -> Vec<(Lane, Place)> {
         let mut floors = Vec::new();
         if self.lanes.len() > LANES {
             self.lanes.retain(|lane, state| {
-                let idle = state.lowest() == Place::LAST;
+                let idle = state.lowest() == Place::LAST && state.filling.is_none();
                 if idle && state.settled > 0 {
                     floors.push((*lane, state.raise_floor()));
                 }
@@ -226,7 +319,7 @@ impl Work {
     }
 
     /// From where a lane must be read before it can give more that is due; `None` if all that is due is known.
-    pub(crate) fn must_read(&mut self, lane: Lane, now: Now) -> Option<Place> {
+    pub fn must_read(&mut self, lane: Lane, now: Now) -> Option<Place> {
         self.sweep(lane, now);
         let state = self.lanes.get(&lane)?;
         let first = state.window.keys().next();
@@ -234,25 +327,46 @@ impl Work {
         (!known && state.scanned < Place::LAST).then_some(state.scanned)
     }
 
+    /// As [`must_read`](Self::must_read), for an engine that reads without holding this memory: from now until
+    /// [`fill`](Self::fill) or [`cancel_fill`](Self::cancel_fill) it is remembered what is enqueued and settled, since what is
+    /// read may be older. One fill of a lane at a time.
+    pub fn begin_fill(&mut self, lane: Lane, now: Now) -> Option<Place> {
+        let scanned = self.must_read(lane, now)?;
+        self.lanes.get_mut(&lane)?.filling = Some(Filling::default());
+        Some(scanned)
+    }
+
+    /// The read failed: nothing was learnt.
+    pub fn cancel_fill(&mut self, lane: Lane) {
+        if let Some(state) = self.lanes.get_mut(&lane) {
+            state.filling = None;
+            state.shrink();
+        }
+    }
+
     /// Takes what was read: up to a window of places after `scanned`, all there are if `whole`.
-    pub(crate) fn fill(&mut self, lane: Lane, places: &[Place], whole: bool) {
+    pub fn fill(&mut self, lane: Lane, places: &[Place], whole: bool) {
         let Some(state) = self.lanes.get_mut(&lane) else {
             return;
         };
-        for place in places {
-            if !state.claimed.contains(place) && !state.pending.contains(place) {
-                state.window.entry(*place).or_insert(0);
-            }
-        }
+        let meanwhile = state.filling.take().unwrap_or_default();
         state.scanned = match places.last() {
             _ if whole => Place::LAST,
             Some(last) => *last,
             None => state.scanned,
         };
+        let missed = meanwhile.enqueued.range(..=state.scanned);
+        for place in places.iter().chain(missed) {
+            let known = state.claimed.contains(place) || state.pending.contains(place);
+            if !known && !meanwhile.settled.contains(place) {
+                state.window.entry(*place).or_insert(0);
+            }
+        }
+        state.shrink();
     }
 
     /// Claims up to `max` known due tasks, the longest due first.
-    pub(crate) fn pick(&mut self, lane: Lane, max: usize, visible_for: Duration, now: Now) -> Vec<Picked> {
+    pub fn pick(&mut self, lane: Lane, max: usize, visible_for: Duration, now: Now) -> Vec<Picked> {
         self.sweep(lane, now);
         let has_room = self.has_room(max, now);
         let mut room = if has_room { max } else { self.room() };
@@ -281,7 +395,7 @@ impl Work {
     }
 
     /// When the lane may next have something due.
-    pub(crate) fn next_due(&mut self, lane: Lane, now: Now) -> Option<Timestamp> {
+    pub fn next_due(&mut self, lane: Lane, now: Now) -> Option<Timestamp> {
         self.sweep(lane, now);
         let state = self.lanes.get(&lane)?;
         let due = state.window.keys().next().map(|place| place.due);
@@ -293,7 +407,7 @@ impl Work {
     }
 
     /// Keeps a claim from now for a while.
-    pub(crate) fn extend(&mut self, token: &Token, visible_for: Duration, now: Now) -> bool {
+    pub fn extend(&mut self, token: &Token, visible_for: Duration, now: Now) -> bool {
         if !self.holds(token, now) {
             return false;
         }
@@ -309,7 +423,7 @@ impl Work {
     }
 
     /// Gives a claim back without charging an attempt.
-    pub(crate) fn release(&mut self, token: &Token, now: Now) -> bool {
+    pub fn release(&mut self, token: &Token, now: Now) -> bool {
         let holds = self.holds(token, now);
         if holds {
             let (_, serial) = token.parts();
@@ -379,6 +493,7 @@ impl LaneState {
             floor,
             high: floor,
             settled: 0,
+            filling: None,
         }
     }
 
@@ -409,7 +524,7 @@ impl LaneState {
     /// Keeps the window bounded: the last ones are read again when their turn comes. Those whose claims lapsed stay, because
     /// only memory knows of it.
     fn shrink(&mut self) {
-        if self.window.len() <= 2 * WINDOW {
+        if self.window.len() <= 2 * WINDOW || self.filling.is_some() {
             return;
         }
         let Some(last) = self.window.keys().nth(WINDOW - 1).copied() else {
@@ -417,5 +532,101 @@ impl LaneState {
         };
         self.window.retain(|place, lapses| *place <= last || *lapses > 0);
         self.scanned = self.scanned.min(last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: Lane = Lane(1);
+
+    fn now() -> Now {
+        use aloft_base::{Clock, ManualClock};
+        let clock = ManualClock::new(Timestamp::from_millis(1_000));
+        Now {
+            at: clock.now(),
+            instant: clock.instant(),
+        }
+    }
+
+    fn place(commit: u64) -> Place {
+        Place {
+            due: Timestamp::from_millis(1),
+            commit,
+            index: 0,
+        }
+    }
+
+    fn work() -> Work {
+        let mut work = Work::new(1, Vec::new());
+        work.learn(LANE, Place::FIRST);
+        work
+    }
+
+    fn picked(work: &mut Work, now: Now) -> Vec<u64> {
+        let picked = work.pick(LANE, 10, Duration::from_secs(1), now);
+        picked.iter().map(|picked| picked.place.commit).collect()
+    }
+
+    #[test]
+    fn what_is_enqueued_while_a_lane_is_read_is_known_once() {
+        let (mut work, now) = (work(), now());
+        for commit in 1..=3 {
+            work.begin_enqueue(LANE, place(commit), false);
+        }
+        work.end_enqueue(LANE, place(1), None, now);
+        assert_eq!(work.begin_fill(LANE, now), Some(Place::FIRST));
+        // The read sees 1 and 3. 2 is committed after it; 3 is committed before it, and its answer comes later.
+        work.end_enqueue(LANE, place(2), None, now);
+        work.fill(LANE, &[place(1), place(3)], true);
+        work.end_enqueue(LANE, place(3), None, now);
+        assert_eq!(picked(&mut work, now), [1, 2, 3]);
+        assert_eq!(picked(&mut work, now), [], "each once");
+    }
+
+    #[test]
+    fn what_is_settled_while_a_lane_is_read_does_not_come_back() {
+        let (mut work, now) = (work(), now());
+        let (token, _) = work.begin_enqueue(LANE, place(1), true);
+        let token = token.unwrap();
+        work.end_enqueue(LANE, place(1), Some((token.clone(), Duration::from_secs(5))), now);
+        assert!(work.begin_fill(LANE, now).is_some());
+        work.begin_settle(&token).unwrap();
+        work.end_settle(&token);
+        // The read was older than the settlement.
+        work.fill(LANE, &[place(1)], true);
+        assert_eq!(picked(&mut work, now), []);
+    }
+
+    #[test]
+    fn a_refused_batch_gives_back_what_it_held() {
+        let (mut work, now) = (work(), now());
+        work.fill(LANE, &[place(1)], true);
+        let token = work.pick(LANE, 1, Duration::from_secs(1), now).remove(0).token;
+        work.begin_settle(&token).unwrap();
+        let (claimed, _) = work.begin_enqueue(LANE, place(2), true);
+        assert!(claimed.is_some() && !work.holds(&token, now));
+        work.cancel_settle(&token);
+        work.cancel_enqueue(LANE, place(2), true);
+        assert!(work.holds(&token, now));
+        assert_eq!((work.pending_claims, work.claims.len()), (0, 1));
+        let later = Now {
+            instant: now.instant + Duration::from_secs(2),
+            ..now
+        };
+        assert_eq!(picked(&mut work, later), [1], "it lapses as if nothing had been");
+    }
+
+    #[test]
+    fn a_failed_read_loses_nothing() {
+        let (mut work, now) = (work(), now());
+        work.begin_enqueue(LANE, place(1), false);
+        assert!(work.begin_fill(LANE, now).is_some());
+        work.end_enqueue(LANE, place(1), None, now);
+        work.cancel_fill(LANE);
+        assert_eq!(work.begin_fill(LANE, now), Some(Place::FIRST), "it is read again");
+        work.fill(LANE, &[place(1)], true);
+        assert_eq!(picked(&mut work, now), [1]);
     }
 }
