@@ -64,6 +64,7 @@ pub async fn names_have_ids_that_are_never_used_again(subject: &mut dyn Subject)
                 .append(ids[0].log(), Shard(1), "", "r");
         commit(&store, write.put(ids[1].key(&[number]).unwrap(), "kept")).await;
     }
+    subject.catch_up().await;
     let binding = layout::resolve(&*store, name("orders")).await.unwrap().unwrap();
     assert_eq!(binding.id, ids[0]);
     let now = subject.clock().now();

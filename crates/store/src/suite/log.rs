@@ -28,6 +28,7 @@ pub async fn a_log_keeps_the_order_of_commits(subject: &mut dyn Subject) {
     }
     drop(store);
     subject.restart(false).await;
+    subject.catch_up().await;
     let store = subject.store();
     let all = store
         .read_log(LOG, Shard(0), Position::START, 100, 1_000)
@@ -84,6 +85,7 @@ pub async fn a_trimmed_log_says_so(subject: &mut dyn Subject) {
     for n in 0..10 {
         commit(&store, batch().append(LOG, Shard(0), "k", n.to_string())).await;
     }
+    subject.catch_up().await;
     let read = |after| store.read_log(LOG, Shard(0), after, 100, 1_000);
     let all = read(Position::START).await.unwrap();
     store.trim_log(LOG, Shard(0), all[4].position).await.unwrap();
@@ -101,6 +103,7 @@ pub async fn a_trimmed_log_says_so(subject: &mut dyn Subject) {
     assert_eq!(read(Position::START).await.unwrap(), []);
     assert_eq!(read(all[9].position).await.unwrap(), []);
     let next = commit(&store, batch().append(LOG, Shard(0), "k", "10")).await;
+    subject.catch_up().await;
     assert_eq!(
         values(&read(all[9].position).await.unwrap()),
         ["10"],

@@ -53,11 +53,13 @@ use crate::{Batch, BatchId, Key, Lane, Store, TaskId};
 
 /// An engine under test: one store, its clock, and ways to end and reopen it.
 #[async_trait]
-pub trait Subject: Send {
+pub trait Subject: Send + Sync {
     /// The clock that the store was given.
     fn clock(&self) -> Arc<ManualClock>;
     /// The store as it is open now.
     fn store(&self) -> Arc<dyn Store>;
+    /// Waits until readers of logs see all that was committed. On an engine where they see it at once there is nothing to do.
+    async fn catch_up(&self) {}
     /// Ends the store, cleanly or as a crash would, and opens it again. Nobody else holds the former one.
     async fn restart(&mut self, clean: bool);
 }

@@ -339,6 +339,7 @@ impl Model {
 
     /// Reads from the start or from a record that was seen, and learns the positions.
     async fn read_log(&mut self, subject: &dyn Subject) {
+        subject.catch_up().await;
         let (log, shard) = self.any_log();
         let logged = self.logs.entry((log, shard)).or_default();
         let seen = logged

@@ -103,6 +103,7 @@ pub async fn a_batch_happens_whole_or_not_at_all(subject: &mut dyn Subject) {
     assert_eq!(store.next_due(lane).await.unwrap(), None);
 
     let done = commit(&store, everything(Expect::Absent)).await;
+    subject.catch_up().await;
     assert_eq!(store.get(&key("x")).await.unwrap().unwrap().version, done.version);
     assert_eq!(store.get(&key("y")).await.unwrap().unwrap().version, done.version);
     assert_eq!(records().await.unwrap().len(), 1);
@@ -129,6 +130,7 @@ pub async fn a_batch_is_remembered_by_its_id(subject: &mut dyn Subject) {
     commit(&store, batch().put(a.clone(), "2")).await;
     assert_eq!(store.commit(create).await.unwrap(), first);
     assert_eq!(value(&store, &a).await.unwrap(), "2");
+    subject.catch_up().await;
     assert_eq!(
         store
             .read_log(log, Shard(0), Position::START, 10, 1_000)
