@@ -60,6 +60,10 @@ impl Subject for InFolder {
         }
         self.open();
     }
+
+    async fn take_over(&mut self) -> Option<Arc<dyn Store>> {
+        None
+    }
 }
 
 mod suite {

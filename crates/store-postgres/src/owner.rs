@@ -2,6 +2,7 @@
 //! judged by the database's clock alone; it only decides when another may take over. What keeps a former owner from writing is
 //! the epoch.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aloft_base::Timestamp;
@@ -139,6 +140,9 @@ pub(crate) async fn keep(shared: &Shared) -> Result<(), Error> {
         tokio::select! {
             () = tokio::time::sleep(third) => {}
             () = shared.stop.asked() => return Ok(()),
+        }
+        if shared.paused.load(Ordering::Relaxed) {
+            continue;
         }
         match check(shared).await {
             Ok(()) => {}

@@ -1,6 +1,6 @@
 //! What all parts of an open store share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_base::{Chance, Clock, Stop, Tasks};
@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) class: Class,
     pub(crate) epoch: u64,
     pub(crate) shift: i64,
+    /// Acted as stopped: the lease is not renewed.
+    pub(crate) paused: AtomicBool,
     pub(crate) fills: Vec<tokio::sync::Mutex<()>>,
     work: Mutex<Work>,
     next: AtomicU64,
@@ -103,6 +105,7 @@ impl Shared {
             class: from.class,
             epoch: from.epoch,
             shift: from.shift,
+            paused: AtomicBool::new(false),
             fills: (0..FILLS).map(|_| tokio::sync::Mutex::new(())).collect(),
             work: Mutex::new(from.work),
             next: AtomicU64::new((from.epoch << COMMIT_BITS) + 1),

@@ -119,6 +119,12 @@ impl Postgres {
         self.shared.end(Error::Closed);
     }
 
+    /// Renews the lease no more, as a process that is stopped, but goes on serving, as one that wakes again and does not know.
+    /// For tests.
+    pub fn pause(&self) {
+        self.shared.paused.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until readers of logs see everything that was committed: until no older transaction is open on the server.
     pub async fn catch_up(&self) {
         self.shared.horizon.is_clear().await;

@@ -41,6 +41,12 @@ impl Subject for InMemory {
         };
         self.store = Arc::new(next.unwrap());
     }
+
+    async fn take_over(&mut self) -> Option<Arc<dyn Store>> {
+        let next = Arc::new(self.store.crash().unwrap());
+        let former = std::mem::replace(&mut self.store, next);
+        Some(former as Arc<dyn Store>)
+    }
 }
 
 crate::suite!(InMemory::new());

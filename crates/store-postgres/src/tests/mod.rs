@@ -79,6 +79,13 @@ impl Subject for InDatabase {
         }
         self.store = Some(Arc::new(open(&self.config, &self.clock).await));
     }
+
+    async fn take_over(&mut self) -> Option<Arc<dyn Store>> {
+        let former = self.store.take().unwrap();
+        former.pause();
+        self.store = Some(Arc::new(open(&self.config, &self.clock).await));
+        Some(former)
+    }
 }
 
 mod suite {

@@ -71,6 +71,68 @@ pub async fn concurrent_decisions_are_serializable(subject: &mut dyn Subject) {
     assert_eq!(number(&store, "bad").await.0, 0);
 }
 
+/// Two keys of which at most one may exist, while both come and go: a decision on the other's absence marks it, so that two
+/// such decisions never both happen (write skew with absence among the keys).
+pub async fn absence_is_decided_on_like_presence(subject: &mut dyn Subject) {
+    const WORKERS: usize = 6;
+    const ROUNDS: usize = 25;
+    let store = subject.store();
+    let mut all = JoinSet::new();
+    for worker in 0..WORKERS {
+        let store = store.clone();
+        all.spawn(async move {
+            let mut taken = 0;
+            for _ in 0..ROUNDS {
+                taken += usize::from(take_seat(&store, worker).await);
+            }
+            taken
+        });
+    }
+    let taken = timeout(PATIENCE, all.join_all()).await.expect("decisions go on");
+    assert!(taken.iter().sum::<usize>() > 0, "somebody sat");
+}
+
+/// Sits on the left or right chair if the other is absent, looks that nobody sits on the other, and leaves. A free chair is no
+/// row at all: who counts on it puts it in the same batch and takes it away in the next.
+async fn take_seat(store: &Arc<dyn Store>, worker: usize) -> bool {
+    let (mine, other) = if worker.is_multiple_of(2) {
+        ("left", "right")
+    } else {
+        ("right", "left")
+    };
+    let sit = batch()
+        .expect(key(mine), Expect::Absent)
+        .put(key(mine), worker.to_string())
+        .expect(key(other), Expect::Absent)
+        .put(key(other), "kept free");
+    let Some(sat) = store.commit(sit).await.unwrap().committed() else {
+        return false;
+    };
+    let snapshot = store.snapshot().await.unwrap();
+    for (name, value) in [(mine, worker.to_string()), (other, "kept free".to_owned())] {
+        let entry = snapshot
+            .get(&key(name))
+            .await
+            .unwrap()
+            .expect("nobody else removes it");
+        assert_eq!(
+            (entry.value, entry.version),
+            (value.into(), sat.version),
+            "{name}"
+        );
+    }
+    let leave = batch()
+        .expect(key(mine), Expect::Version(sat.version))
+        .delete(key(mine))
+        .expect(key(other), Expect::Version(sat.version))
+        .delete(key(other));
+    assert!(
+        store.commit(leave).await.unwrap().is_committed(),
+        "nobody else sat there"
+    );
+    true
+}
+
 async fn increment(store: &Arc<dyn Store>) {
     loop {
         let (count, expect) = number(store, "count").await;

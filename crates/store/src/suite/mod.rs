@@ -17,6 +17,8 @@ mod concurrent;
 mod layout;
 mod log;
 mod model;
+mod owners;
+mod retention;
 mod rows;
 mod snapshots;
 mod work;
@@ -31,14 +33,19 @@ use bytes::Bytes;
 pub use bounds::bounds_are_refused_and_nothing_changes;
 pub use concurrent::{
     a_log_is_read_without_gaps_under_concurrent_commits, a_wake_is_never_lost,
-    concurrent_decisions_are_serializable, many_batches_on_one_key_see_each_other,
+    absence_is_decided_on_like_presence, concurrent_decisions_are_serializable,
+    many_batches_on_one_key_see_each_other,
 };
 pub use layout::names_have_ids_that_are_never_used_again;
 pub use log::{a_log_keeps_the_order_of_commits, a_trimmed_log_says_so};
 pub use model::random_operations_match_maps;
+pub use owners::a_paused_owner_changes_nothing_after_a_takeover;
+pub use retention::{
+    a_log_of_a_million_records_is_read_and_trimmed, a_reader_that_pins_its_log_loses_nothing,
+};
 pub use rows::{
-    a_batch_happens_whole_or_not_at_all, a_batch_is_remembered_by_its_id, expectations_hold_or_conflict,
-    fences_hold, versions_grow_across_deletion,
+    a_batch_happens_whole_or_not_at_all, a_batch_is_remembered_by_its_id, a_key_made_anew_is_not_mistaken,
+    expectations_hold_or_conflict, fences_hold, versions_grow_across_deletion,
 };
 pub use snapshots::{
     a_snapshot_ends_after_thirty_seconds, a_snapshot_stays_as_it_is, scans_go_both_ways_and_in_pages,
@@ -62,6 +69,9 @@ pub trait Subject: Send + Sync {
     async fn catch_up(&self) {}
     /// Ends the store, cleanly or as a crash would, and opens it again. Nobody else holds the former one.
     async fn restart(&mut self, clean: bool);
+    /// Another owner takes the store over while the former one still runs, and is the store from now on; answers the former one.
+    /// `None` on an engine whose store only one process can have open.
+    async fn take_over(&mut self) -> Option<Arc<dyn Store>>;
 }
 
 /// Makes a test of each function of the suite. `$subject` makes a new [`Subject`](crate::suite::Subject) over an empty store.
@@ -72,14 +82,19 @@ macro_rules! suite {
             a_batch_happens_whole_or_not_at_all,
             a_batch_is_remembered_by_its_id,
             a_claim_lapses_and_counts,
+            a_key_made_anew_is_not_mistaken,
             a_lane_of_many_tasks_is_emptied_in_order,
             a_log_is_read_without_gaps_under_concurrent_commits,
             a_log_keeps_the_order_of_commits,
+            a_log_of_a_million_records_is_read_and_trimmed,
+            a_paused_owner_changes_nothing_after_a_takeover,
+            a_reader_that_pins_its_log_loses_nothing,
             a_retry_is_one_commit,
             a_snapshot_ends_after_thirty_seconds,
             a_snapshot_stays_as_it_is,
             a_trimmed_log_says_so,
             a_wake_is_never_lost,
+            absence_is_decided_on_like_presence,
             bounds_are_refused_and_nothing_changes,
             claims_have_a_bound,
             concurrent_decisions_are_serializable,

@@ -78,6 +78,36 @@ pub async fn versions_grow_across_deletion(subject: &mut dyn Subject) {
     }
 }
 
+/// A key that was deleted and made anew with the same value is another: a decision on the former one conflicts, whether it
+/// expects the version or the absence in between.
+pub async fn a_key_made_anew_is_not_mistaken(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let a = key("a");
+    let first = commit(&store, batch().put(a.clone(), "same")).await.version;
+    commit(&store, batch().delete(a.clone())).await;
+    let create = batch().expect(a.clone(), Expect::Absent).put(a.clone(), "same");
+    let second = commit(&store, create).await.version;
+    assert!(second > first);
+    let on_former = batch()
+        .expect(a.clone(), Expect::Version(first))
+        .put(key("decided"), "on the former");
+    assert_eq!(
+        store.commit(on_former).await.unwrap(),
+        Outcome::Conflict(a.clone())
+    );
+    let on_absence = batch().expect(a.clone(), Expect::Absent).put(a.clone(), "again");
+    assert_eq!(
+        store.commit(on_absence).await.unwrap(),
+        Outcome::Conflict(a.clone())
+    );
+    assert_eq!(value(&store, &key("decided")).await, None);
+    let on_this = batch()
+        .expect(a.clone(), Expect::Version(second))
+        .put(key("decided"), "on this");
+    commit(&store, on_this).await;
+    assert_eq!(value(&store, &key("decided")).await.unwrap(), "on this");
+}
+
 /// Rows, records and tasks of one batch are there together or not at all.
 pub async fn a_batch_happens_whole_or_not_at_all(subject: &mut dyn Subject) {
     let store = subject.store();
