@@ -111,7 +111,7 @@ async fn wait(shared: &Shared, mut answered: Answered) -> Result<Outcome, Error>
         Err(_) => Err(unavailable(
             shared.name(),
             format!(
-                "no answer to a commit came in {} ms; it goes on, and handing the same batch over again tells its outcome",
+                "no answer to a commit came in {} ms; it goes on, and handing over the same batch again tells its outcome",
                 patience.as_millis()
             ),
         )),

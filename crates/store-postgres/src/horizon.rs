@@ -137,15 +137,17 @@ async fn look(shared: &Shared) -> Result<bool, Error> {
     Ok(any)
 }
 
-/// Names who holds the horizon.
-async fn warn(shared: &Shared, age: Duration) {
-    let asked = shared
+/// Who holds the horizon, the oldest first: as many as a line holds.
+pub(crate) async fn holders(shared: &Shared) -> Result<Vec<String>, Error> {
+    let rows = shared
         .upkeep
         .query(Sql::Holders, &[], shared.config.patience)
-        .await;
-    let holders: Result<Vec<String>, Error> =
-        asked.and_then(|rows| rows.iter().map(|row| column(row, 0)).collect());
-    let holder = match holders {
+        .await?;
+    rows.iter().map(|row| column(row, 0)).collect()
+}
+
+async fn warn(shared: &Shared, age: Duration) {
+    let holder = match holders(shared).await {
         Ok(holders) if holders.is_empty() => {
             "nobody whom this user may see; grant it pg_read_all_stats to learn more".to_owned()
         }

@@ -26,7 +26,7 @@ const END: Duration = Duration::from_secs(5);
 
 /// A store in a PostgreSQL database. Dropping it without [`close`](Self::close) is like a crash: its lease runs out by itself.
 pub struct Postgres {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What is counted, since the store was opened.

@@ -1,13 +1,20 @@
 //! The PostgreSQL engine passes the contract's suite, and what only it can be asked. One server serves all tests of this
 //! program; each has a schema of its own.
 
+mod lost;
+mod order;
+mod owners;
+mod ring;
+mod schema;
+mod wire;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aloft_base::{ManualClock, Stop, SystemChance, Tasks, Timestamp};
-use aloft_store::Store;
+use aloft_base::{Chance as _, ManualClock, Policy, Stop, SystemChance, Tasks, Timestamp};
 use aloft_store::suite::Subject;
+use aloft_store::{Enqueue, Key, Lane, Store, TaskId};
 use async_trait::async_trait;
 use test_postgres::{Durability, Server};
 
@@ -40,6 +47,47 @@ async fn open(config: &Config, clock: &Arc<ManualClock>) -> Postgres {
     Postgres::open(config.clone(), clock.clone(), Arc::new(SystemChance), &tasks)
         .await
         .unwrap()
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text.as_bytes().to_vec()).unwrap()
+}
+
+/// A task due at the clock's beginning, with its number as its body.
+fn task(number: u64, lane: Lane) -> Enqueue {
+    Enqueue {
+        id: TaskId(number.into()),
+        lane,
+        due: Timestamp::from_millis(1_800_000_000_000),
+        attempts: 0,
+        body: number.to_string().into(),
+        claimed: None,
+    }
+}
+
+/// Waits for a condition.
+async fn until(mut condition: impl FnMut() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait)
+        .await
+        .expect("the condition comes true");
+}
+
+fn server_config() -> tokio_postgres::Config {
+    server().url().parse().unwrap()
+}
+
+/// A session that is not ours.
+async fn foreign() -> tokio_postgres::Client {
+    let (client, connection) = server_config().connect(tokio_postgres::NoTls).await.unwrap();
+    Tasks::new(Stop::new()).start("foreign", Policy::Alone, async move {
+        connection.await.map_err(|error| error.to_string())
+    });
+    client
 }
 
 struct InDatabase {
