@@ -31,7 +31,7 @@ pub(crate) const QUEUE_KIB: u32 = 64 << 10;
 
 /// What the server answered, or the journal told.
 struct Answer {
-    status: i32,
+    status: i64,
     which: i64,
     xid: i64,
     hidden: bool,
@@ -317,13 +317,19 @@ async fn send(shared: &Shared, request: &Request, number: u64) -> Result<Answer,
 }
 
 fn answer(rows: &[tokio_postgres::Row]) -> Result<Answer, Error> {
-    let row = only(rows)?;
-    Ok(Answer {
-        status: column(row, 0)?,
-        which: column(row, 1)?,
-        xid: column(row, 2)?,
-        hidden: column(row, 3)?,
-    })
+    let numbers: Vec<i64> = column(only(rows)?, 0)?;
+    match numbers.as_slice() {
+        [status, which, xid, hidden] => Ok(Answer {
+            status: *status,
+            which: *which,
+            xid: *xid,
+            hidden: *hidden != 0,
+        }),
+        other => Err(Error::corrupt(
+            "an answer of the database",
+            format!("a commit has four numbers, not {other:?}"),
+        )),
+    }
 }
 
 /// What became of a request whose connection broke; nothing: it did not happen and will not.

@@ -175,6 +175,7 @@ fn session(schema: &str) -> String {
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
+        ("enable_material", "off"),
         ("plan_cache_mode", "force_generic_plan"),
         ("jit", "off"),
         ("client_min_messages", "warning"),

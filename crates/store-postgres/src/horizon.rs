@@ -21,7 +21,7 @@ use crate::statement::Sql;
 /// After so long behind the horizon a warning names who holds it, and again after each such time.
 const WARN: Duration = Duration::from_secs(5);
 /// The first pause between two looks; it doubles.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(3);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_millis(200);
 

@@ -10,62 +10,62 @@ use crate::connection::Parameter;
 use crate::lock::{self, Class};
 use crate::number::{Uuid, id, ordered, place};
 
-const MARK: i16 = 0;
-const RECORD: i16 = 1;
-const TASK: i16 = 2;
-const SETTLE: i16 = 3;
+const RECORD: i64 = 1;
+const TASK: i64 = 2;
+const SETTLE: i64 = 3;
+
+/// What an entry does not have.
+const NONE: i64 = -1;
 
 /// The parameters, in the order of the function's.
 #[derive(Debug)]
 pub(crate) struct Request {
-    class: i32,
+    /// Class, alone, checks only, epoch, commit, time.
+    head: Vec<i64>,
     locks: Vec<i32>,
-    alone: bool,
-    checks_only: bool,
-    epoch: i64,
-    pub(crate) commit: i64,
     batch: Uuid,
-    at: i64,
-    fence_partitions: Vec<i32>,
-    fence_epochs: Vec<i64>,
+    fences: Vec<i64>,
     expect_keys: Vec<Raw>,
-    expect_versions: Vec<Option<i64>>,
+    expect_versions: Vec<i64>,
     put_keys: Vec<Raw>,
     put_values: Vec<Raw>,
     delete_keys: Vec<Raw>,
-    entries: Entries,
+    /// Eight numbers for each row of the journal.
+    entries: Vec<i64>,
+    entry_tasks: Vec<Option<Uuid>>,
+    entry_keys: Vec<Option<Raw>>,
+    entry_values: Vec<Option<Raw>>,
 }
 
-/// The journal's rows, column by column.
-#[derive(Debug, Default)]
-struct Entries {
-    kinds: Vec<i16>,
-    indexes: Vec<i32>,
-    scopes: Vec<Option<i64>>,
-    shards: Vec<Option<i32>>,
-    dues: Vec<Option<i64>>,
-    places: Vec<Option<i64>>,
-    spots: Vec<Option<i32>>,
-    tasks: Vec<Option<Uuid>>,
-    attempts: Vec<Option<i32>>,
-    keys: Vec<Option<Raw>>,
-    values: Vec<Option<Raw>>,
-}
-
-/// One row; what a kind does not have is null.
-#[derive(Debug, Default)]
+/// One row of the journal.
+#[derive(Debug)]
 struct Entry {
-    kind: i16,
-    index: i32,
-    scope: Option<i64>,
-    shard: Option<i32>,
-    due: Option<i64>,
-    place: Option<i64>,
-    spot: Option<i32>,
+    kind: i64,
+    index: i64,
+    scope: i64,
+    shard: i64,
+    /// Due time, commit and number in it: a task's place.
+    place: (i64, i64, i64),
+    attempts: i64,
     task: Option<Uuid>,
-    attempts: Option<i32>,
     key: Option<Raw>,
     value: Option<Raw>,
+}
+
+impl Entry {
+    fn new(kind: i64, index: i64, scope: u64) -> Self {
+        Self {
+            kind,
+            index,
+            scope: id(scope),
+            shard: NONE,
+            place: (NONE, NONE, NONE),
+            attempts: NONE,
+            task: None,
+            key: None,
+            value: None,
+        }
+    }
 }
 
 /// Bytes that are shared with the batch instead of copied.
@@ -102,53 +102,58 @@ impl Request {
     pub(crate) fn new(batch: &Batch, commit: u64, settles: &[Place], sender: Sender) -> Self {
         let locks = lock::of(batch);
         let mut request = Self {
-            class: sender.class.0,
-            alone: locks.is_none(),
+            head: vec![
+                sender.class.0.into(),
+                i64::from(locks.is_none()),
+                0,
+                ordered(sender.epoch),
+                ordered(commit),
+                ordered(sender.at.as_millis()),
+            ],
             locks: locks.unwrap_or_default(),
-            checks_only: false,
-            epoch: ordered(sender.epoch),
-            commit: ordered(commit),
             batch: Uuid(batch.id().0),
-            at: ordered(sender.at.as_millis()),
-            fence_partitions: Vec::new(),
-            fence_epochs: Vec::new(),
+            fences: Vec::new(),
             expect_keys: Vec::new(),
             expect_versions: Vec::new(),
             put_keys: Vec::new(),
             put_values: Vec::new(),
             delete_keys: Vec::new(),
-            entries: Entries::default(),
+            entries: Vec::new(),
+            entry_tasks: Vec::new(),
+            entry_keys: Vec::new(),
+            entry_values: Vec::new(),
         };
         let mut settles = settles.iter();
         for (operation, index) in batch.operations().iter().zip(0..) {
-            request.add(operation, index, &mut settles);
-        }
-        if request.entries.kinds.is_empty() {
-            request.entries.push(Entry {
-                kind: MARK,
-                ..Entry::default()
-            });
+            request.add(operation, index, ordered(commit), &mut settles);
         }
         request
     }
 
     /// The same, but nothing is written when the checks hold.
     pub(crate) fn checks_only(mut self) -> Self {
-        self.checks_only = true;
+        if let Some(flag) = self.head.get_mut(2) {
+            *flag = 1;
+        }
         self
     }
 
-    fn add<'a>(&mut self, operation: &Operation, index: i32, settles: &mut impl Iterator<Item = &'a Place>) {
+    fn add<'a>(
+        &mut self,
+        operation: &Operation,
+        index: i64,
+        commit: i64,
+        settles: &mut impl Iterator<Item = &'a Place>,
+    ) {
         match operation {
             Operation::Fence(partition, epoch) => {
-                self.fence_partitions.push(partition.0.into());
-                self.fence_epochs.push(ordered(epoch.0));
+                self.fences.extend([partition.0.into(), ordered(epoch.0)]);
             }
             Operation::Expect(key, expect) => {
                 self.expect_keys.push(raw(key));
                 self.expect_versions.push(match expect {
-                    Expect::Absent => None,
-                    Expect::Version(version) => Some(ordered(version.to_u64())),
+                    Expect::Absent => NONE,
+                    Expect::Version(version) => ordered(version.to_u64()),
                 });
             }
             Operation::Put(key, value) => {
@@ -161,89 +166,67 @@ impl Request {
                 shard,
                 key,
                 value,
-            } => self.entries.push(Entry {
-                kind: RECORD,
-                index,
-                scope: Some(id(log.0)),
-                shard: Some(shard.0.into()),
+            } => self.enter(Entry {
+                shard: shard.0.into(),
                 key: Some(Raw(key.clone())),
                 value: Some(Raw(value.clone())),
-                ..Entry::default()
+                ..Entry::new(RECORD, index, log.0)
             }),
-            Operation::Enqueue(task) => self.entries.push(Entry {
-                kind: TASK,
-                index,
-                scope: Some(id(task.lane.0)),
-                due: Some(ordered(task.due.as_millis())),
-                place: Some(self.commit),
-                spot: Some(index),
+            Operation::Enqueue(task) => self.enter(Entry {
+                place: (ordered(task.due.as_millis()), commit, index),
                 task: Some(Uuid(task.id.0)),
-                attempts: Some(i32::try_from(task.attempts).unwrap_or(i32::MAX)),
+                attempts: i32::try_from(task.attempts).unwrap_or(i32::MAX).into(),
                 value: Some(Raw(task.body.clone())),
-                ..Entry::default()
+                ..Entry::new(TASK, index, task.lane.0)
             }),
             Operation::Settle(token) => {
-                // A token that holds no place was refused before a request was made of the batch.
-                let (due, commit, spot) = settles.next().copied().map_or((0, 0, 0), place);
-                self.entries.push(Entry {
-                    kind: SETTLE,
-                    index,
-                    scope: Some(id(token.lane().0)),
-                    due: Some(due),
-                    place: Some(commit),
-                    spot: Some(spot),
-                    ..Entry::default()
+                // Without a place the batch was refused before a request to write was made of it.
+                let place = settles.next().copied().map_or((NONE, NONE, NONE), |settled| {
+                    let (due, commit, spot) = place(settled);
+                    (due, commit, spot.into())
+                });
+                self.enter(Entry {
+                    place,
+                    ..Entry::new(SETTLE, index, token.lane().0)
                 });
             }
         }
     }
 
+    fn enter(&mut self, entry: Entry) {
+        let (due, commit, spot) = entry.place;
+        self.entries.extend([
+            entry.kind,
+            entry.index,
+            entry.scope,
+            entry.shard,
+            due,
+            commit,
+            spot,
+            entry.attempts,
+        ]);
+        self.entry_tasks.push(entry.task);
+        self.entry_keys.push(entry.key);
+        self.entry_values.push(entry.value);
+    }
+
     /// As the statement takes them.
-    pub(crate) fn parameters(&self) -> [Parameter<'_>; 26] {
+    pub(crate) fn parameters(&self) -> [Parameter<'_>; 13] {
         [
-            &self.class,
+            &self.head,
             &self.locks,
-            &self.alone,
-            &self.checks_only,
-            &self.epoch,
-            &self.commit,
             &self.batch,
-            &self.at,
-            &self.fence_partitions,
-            &self.fence_epochs,
+            &self.fences,
             &self.expect_keys,
             &self.expect_versions,
             &self.put_keys,
             &self.put_values,
             &self.delete_keys,
-            &self.entries.kinds,
-            &self.entries.indexes,
-            &self.entries.scopes,
-            &self.entries.shards,
-            &self.entries.dues,
-            &self.entries.places,
-            &self.entries.spots,
-            &self.entries.tasks,
-            &self.entries.attempts,
-            &self.entries.keys,
-            &self.entries.values,
+            &self.entries,
+            &self.entry_tasks,
+            &self.entry_keys,
+            &self.entry_values,
         ]
-    }
-}
-
-impl Entries {
-    fn push(&mut self, entry: Entry) {
-        self.kinds.push(entry.kind);
-        self.indexes.push(entry.index);
-        self.scopes.push(entry.scope);
-        self.shards.push(entry.shard);
-        self.dues.push(entry.due);
-        self.places.push(entry.place);
-        self.spots.push(entry.spot);
-        self.tasks.push(entry.task);
-        self.attempts.push(entry.attempts);
-        self.keys.push(entry.key);
-        self.values.push(entry.value);
     }
 }
 
