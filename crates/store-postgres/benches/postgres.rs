@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aloft_base::{Chance as _, Clock, SeededChance, Stop, SystemChance, SystemClock, Tasks};
+use aloft_base::{Chance as _, Clock, SeededChance, SystemChance, SystemClock};
 use aloft_store::{Batch, BatchId, Enqueue, Key, Lane, LogId, Shard, Store, TaskId};
 use aloft_store_postgres::{Config, Postgres};
 use test_postgres::{Durability, Server};
@@ -74,8 +74,7 @@ async fn open(server: &Server, schema: &str) -> Arc<Postgres> {
         writers: CONNECTIONS,
         ..Config::new(server.url())
     };
-    let tasks = Tasks::new(Stop::new());
-    let store = Postgres::open(config, Arc::new(SystemClock), Arc::new(SystemChance), &tasks).await;
+    let store = Postgres::open(config, Arc::new(SystemClock), Arc::new(SystemChance)).await;
     Arc::new(store.unwrap())
 }
 

@@ -25,7 +25,7 @@ impl Postgres {
             read(|c| loaded(&c.commits.refusals)),
         );
         metrics.counter_of(
-            "aloft_store_written_bytes",
+            "aloft_store_committed_bytes",
             "Keys and values of batches that were committed",
             read(|c| loaded(&c.commits.bytes)),
         );

@@ -54,13 +54,8 @@ pub struct Counters<'a> {
 
 impl Postgres {
     /// Connects, makes the schema if there is none, and takes the store; waits for a lease of another that nobody renews, at
-    /// most its own time. `tasks` are asked to stop when another process takes the store over.
-    pub async fn open(
-        config: Config,
-        clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
-        tasks: &Tasks,
-    ) -> Result<Self, Error> {
+    /// most its own time. [`Store::broken`] tells when another process has taken the store over.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Result<Self, Error> {
         let address = Address::read(&config)?;
         let background = Tasks::new(Stop::new());
         // Apart from the rest: a connection's task ends when its last user lets go of it.
@@ -93,13 +88,13 @@ impl Postgres {
             segment: taken.segment,
             work: Work::new(taken.epoch, taken.restarts),
         }));
-        start(&shared, tasks);
+        start(&shared);
         Ok(Self { shared })
     }
 
     /// Takes no more requests, finishes those under way, and gives the lease back, so that the next opening waits for nothing
     /// and charges no task.
-    pub async fn close(self) -> Result<(), Error> {
+    pub async fn close(&self) -> Result<(), Error> {
         let reason = self.shared.end(Error::Closed);
         let finished = self.shared.commits.drain(self.shared.config.patience).await;
         let released = match reason {
@@ -163,7 +158,7 @@ async fn begin(dial: &Dial, config: &Config, class: Class, now: Timestamp) -> Re
 }
 
 /// Starts what runs beside the requests.
-fn start(shared: &Arc<Shared>, tasks: &Tasks) {
+fn start(shared: &Arc<Shared>) {
     let background = &shared.background;
     let of = shared.clone();
     background.start(
@@ -187,17 +182,6 @@ fn start(shared: &Arc<Shared>, tasks: &Tasks) {
         Policy::Alone,
         async move { notify::run(&of).await },
     );
-    // Whoever lost the store is of no use any more: its node ends.
-    let (of, stop) = (shared.clone(), tasks.stop().clone());
-    tasks.start("store-ownership", Policy::Vital, async move {
-        tokio::select! {
-            reason = of.ended() => match reason {
-                Error::Superseded { .. } => Err(reason),
-                _ => Ok(()),
-            },
-            () = stop.asked() => Ok(()),
-        }
-    });
 }
 
 #[async_trait]
@@ -252,5 +236,13 @@ impl Store for Postgres {
 
     fn wake(&self) -> &Wake {
         &self.shared.wake
+    }
+
+    async fn broken(&self) -> Error {
+        match self.shared.ended().await {
+            superseded @ Error::Superseded { .. } => superseded,
+            // It was closed: that is no failure.
+            _ => std::future::pending().await,
+        }
     }
 }

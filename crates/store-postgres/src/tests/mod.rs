@@ -43,8 +43,7 @@ fn clock() -> Arc<ManualClock> {
 }
 
 async fn open(config: &Config, clock: &Arc<ManualClock>) -> Postgres {
-    let tasks = Tasks::new(Stop::new());
-    Postgres::open(config.clone(), clock.clone(), Arc::new(SystemChance), &tasks)
+    Postgres::open(config.clone(), clock.clone(), Arc::new(SystemChance))
         .await
         .unwrap()
 }

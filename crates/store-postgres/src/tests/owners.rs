@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aloft_base::Clock;
 use aloft_store::{Batch, BatchId, Error, Store};
+use futures_util::FutureExt as _;
 
 use super::*;
 
@@ -11,8 +12,7 @@ use super::*;
 async fn a_second_owner_is_refused_with_the_first_ones_name() {
     let config = config();
     let first = open(&config, &clock()).await;
-    let tasks = Tasks::new(Stop::new());
-    let second = Postgres::open(config.clone(), clock(), Arc::new(SystemChance), &tasks).await;
+    let second = Postgres::open(config.clone(), clock(), Arc::new(SystemChance)).await;
     let refused = second.err().expect("the first is alive");
     assert!(matches!(refused, Error::Owned { .. }), "{refused}");
     let message = refused.to_string();
@@ -68,22 +68,23 @@ async fn after_an_unclean_end_the_next_start_waits_for_the_lease_and_no_longer()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_lost_the_store_is_told_to_whom_and_its_node_ends() {
     let config = config();
-    let tasks = Tasks::new(Stop::new());
-    let first = Postgres::open(config.clone(), clock(), Arc::new(SystemChance), &tasks)
+    let first = Postgres::open(config.clone(), clock(), Arc::new(SystemChance))
         .await
         .unwrap();
     first.pause();
     let second = open(&config, &clock()).await;
-    assert!(!tasks.stop().is_asked());
+    assert!(first.broken().now_or_never().is_none());
     let late = first.commit(Batch::new(BatchId(1)).put(key("k"), "late")).await;
     let message = late.unwrap_err().to_string();
     assert!(
         message.contains(&format!("taken over by process {}", std::process::id())),
         "{message}"
     );
-    tokio::time::timeout(Duration::from_secs(20), tasks.stop().asked())
-        .await
-        .expect("the node is asked to stop");
+    let broken = tokio::time::timeout(Duration::from_secs(20), first.broken()).await;
+    assert!(
+        matches!(broken, Ok(Error::Superseded { .. })),
+        "its node is told to end: {broken:?}"
+    );
     assert!(matches!(
         first.get(&key("k")).await,
         Err(Error::Superseded { .. })
@@ -107,14 +108,15 @@ async fn who_lost_the_store_is_told_to_whom_and_its_node_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_owner_notices_that_it_lost_the_store() {
     let config = config();
-    let tasks = Tasks::new(Stop::new());
-    let first = Postgres::open(config.clone(), clock(), Arc::new(SystemChance), &tasks)
+    let first = Postgres::open(config.clone(), clock(), Arc::new(SystemChance))
         .await
         .unwrap();
     first.pause();
     let _second = open(&config, &clock()).await;
     first.shared.paused.store(false, Ordering::Relaxed);
-    tokio::time::timeout(Duration::from_secs(20), tasks.stop().asked())
-        .await
-        .expect("the node is asked to stop");
+    let broken = tokio::time::timeout(Duration::from_secs(20), first.broken()).await;
+    assert!(
+        matches!(broken, Ok(Error::Superseded { .. })),
+        "its node is told to end: {broken:?}"
+    );
 }

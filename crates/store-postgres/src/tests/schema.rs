@@ -10,10 +10,7 @@ async fn many_that_open_a_new_database_at_once_make_it_once() {
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let config = config.clone();
-        all.spawn(async move {
-            let tasks = Tasks::new(Stop::new());
-            Postgres::open(config, clock(), Arc::new(SystemChance), &tasks).await
-        });
+        all.spawn(async move { Postgres::open(config, clock(), Arc::new(SystemChance)).await });
     }
     let opened = all.join_all().await;
     let refused = opened.iter().filter_map(|opened| opened.as_ref().err());
@@ -35,8 +32,7 @@ async fn another_level_is_refused_and_nothing_is_changed() {
         config.schema
     );
     foreign.batch_execute(&change).await.unwrap();
-    let tasks = Tasks::new(Stop::new());
-    let refused = Postgres::open(config.clone(), clock(), Arc::new(SystemChance), &tasks).await;
+    let refused = Postgres::open(config.clone(), clock(), Arc::new(SystemChance)).await;
     let message = refused.err().expect("the level is another").to_string();
     assert!(
         message.contains("level 77") && message.contains(&config.schema),
@@ -60,8 +56,7 @@ async fn a_user_without_rights_is_told_what_is_missing() {
             .replace("postgres@", &format!("role_{}@", config.schema)),
         ..config.clone()
     };
-    let tasks = Tasks::new(Stop::new());
-    let refused = Postgres::open(user.clone(), clock(), Arc::new(SystemChance), &tasks).await;
+    let refused = Postgres::open(user.clone(), clock(), Arc::new(SystemChance)).await;
     let message = refused.err().expect("it may not make a schema").to_string();
     assert!(
         message.contains("permission denied") && message.contains("right to create"),

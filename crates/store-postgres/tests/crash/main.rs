@@ -88,8 +88,7 @@ fn config(url: &str, schema: &str) -> Config {
 }
 
 async fn open(config: Config) -> Postgres {
-    let tasks = Tasks::new(Stop::new());
-    Postgres::open(config, Arc::new(SystemClock), Arc::new(SystemChance), &tasks)
+    Postgres::open(config, Arc::new(SystemClock), Arc::new(SystemChance))
         .await
         .unwrap()
 }
