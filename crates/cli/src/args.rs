@@ -47,6 +47,10 @@ pub(crate) struct Dev {
     /// Where data lies; the default is .aloft beside aloft.toml
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
+    /// A PostgreSQL database that keeps the state instead of the data folder: postgres://USER:PASSWORD@HOST/DATABASE, or
+    /// postgresql://USER@/DATABASE?host=/SOCKET/FOLDER
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
     /// The application's port; 0 takes any that is free
     #[arg(long, default_value_t = 8080)]
     pub(crate) port: u16,

@@ -77,6 +77,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         cache: cache_folder().unwrap_or_else(|| data.join("cache")),
         project,
         data,
+        store: dev.store.clone(),
         app: SocketAddr::new(dev.bind, dev.port),
         api: SocketAddr::new(dev.bind, dev.api_port),
         key,

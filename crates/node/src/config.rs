@@ -16,6 +16,8 @@ pub struct Config {
     pub project: PathBuf,
     /// Where data lies. One node at a time.
     pub data: PathBuf,
+    /// Where the state lies: nothing for the data folder, or a PostgreSQL database's URL.
+    pub store: Option<String>,
     /// Where installed requirements lie, which projects share.
     pub cache: PathBuf,
     /// Where the application is served; port 0 takes any that is free.

@@ -11,6 +11,7 @@
 mod address;
 mod config;
 mod edge;
+mod engine;
 mod error;
 mod metrics;
 mod node;

@@ -18,13 +18,12 @@ use aloft_instance::process::ProcessRuntime;
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::{Rules, TableLogs};
 use aloft_sandbox::Spawner;
-use aloft_store::Store;
 use aloft_store::layout::Namespace;
-use aloft_store_embedded::Embedded;
 use aloft_table::Tables;
 use tokio::net::TcpListener;
 
 use crate::edge::{Application, Fresh, Services};
+use crate::engine::Engine;
 use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
 use crate::services::Inside;
@@ -43,6 +42,7 @@ pub struct Node {
     config: Config,
     address: Address,
     project: Arc<Project>,
+    engine: Engine,
     /// What serves requests; stopped first.
     edge: Tasks,
     controller: Controller,
@@ -66,15 +66,9 @@ impl Node {
             chance: Arc::new(SystemChance),
         };
         std::fs::create_dir_all(&config.data).map_err(Error::io("make the data folder", &config.data))?;
-        let store = Embedded::open(
-            &config.data.join("store"),
-            &aloft_store_embedded::Config::default(),
-            time.clock.clone(),
-        )?;
-        let store = Arc::new(store);
         let metrics = Metrics::of_node(&feed);
-        store.declare(&metrics);
-        let store: Arc<dyn Store> = store;
+        let engine = Engine::open(&config, &time, &metrics).await?;
+        let store = engine.store();
         // Ports are taken before work is done, so that a taken one is told at once.
         let (app, api) = (bind(config.app).await?, bind(config.api).await?);
         let namespace = Namespace {
@@ -241,6 +235,7 @@ impl Node {
             config,
             address,
             project,
+            engine,
             edge,
             controller,
             rules,
@@ -278,6 +273,7 @@ impl Node {
         self.feed.end();
         self.edge.drain(drain).await;
         self.tasks.drain(Duration::from_secs(5)).await;
+        self.engine.close().await;
         if let Err(error) = Address::remove(&self.config.data) {
             tracing::warn!(%error, "the address file is left behind");
         }
@@ -285,9 +281,9 @@ impl Node {
 }
 
 /// Time and chance, as everything below gets them.
-struct Time {
-    clock: Arc<dyn Clock>,
-    chance: Arc<dyn Chance>,
+pub(crate) struct Time {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) chance: Arc<dyn Chance>,
 }
 
 fn runtime(
