@@ -9,6 +9,7 @@ use super::{Dev, Platform};
 /// A project and its data.
 pub(crate) struct Project {
     place: TempDir,
+    store: Option<String>,
 }
 
 impl Project {
@@ -16,6 +17,7 @@ impl Project {
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let project = Self {
             place: TempDir::with_prefix("aloft-it-").unwrap(),
+            store: None,
         };
         std::fs::create_dir(project.folder()).unwrap();
         for (name, text) in files {
@@ -57,7 +59,17 @@ impl Project {
 
     /// `aloft dev` on it.
     pub(crate) fn dev(&self) -> Dev {
-        Dev::new(&self.folder(), &self.data())
+        let dev = Dev::new(&self.folder(), &self.data());
+        match &self.store {
+            Some(url) => dev.with(&["--store", url]),
+            None => dev,
+        }
+    }
+
+    /// With its state in this database.
+    pub(crate) fn in_database(mut self, url: String) -> Self {
+        self.store = Some(url);
+        self
     }
 
     /// `aloft dev` on it with another data folder.
