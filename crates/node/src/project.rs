@@ -113,11 +113,30 @@ impl Project {
         }
     }
 
-    /// Freshens whenever the kernel says that there is something to look at.
+    /// Freshens whenever the kernel says that there is something to look at, and when a table was made anew.
     pub(crate) async fn follow(&self) {
+        let mut created = self.parts.tables.created();
         loop {
-            self.watch.stirred().await;
-            self.freshen().await;
+            // Both are safe to cancel: neither forgets what it was told.
+            tokio::select! {
+                () = self.watch.stirred() => self.freshen().await,
+                Ok(()) = created.changed() => self.reattach().await,
+            }
+        }
+    }
+
+    /// Rules read logs, and a table that was deleted and made anew has another log than before.
+    async fn reattach(&self) {
+        let _turning = self.turning.lock().await;
+        let Some(definition) = self.last().clone() else {
+            return;
+        };
+        // While a table is missing its rules wait for it; the others run.
+        let Ok(rules) = self.rules(&definition).await else {
+            return;
+        };
+        if let Err(error) = self.parts.rules.apply(rules).await {
+            tracing::warn!(%error, "rules could not follow a table that was made anew; the next reload tries again");
         }
     }
 

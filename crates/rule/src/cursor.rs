@@ -99,13 +99,14 @@ impl Cursor {
     }
 }
 
-/// Makes the rule's cursors into a log where they do not exist yet, and leaves those into other logs, which somebody may still read. Once this is done, the rule sees all
-/// that is written.
+/// Makes the rule's cursors into a log where they do not exist yet, and leaves those into other logs, which somebody may still
+/// read. Once this is done, the rule sees all that is written; with `all` also what was written before.
 pub(crate) async fn ensure(
     store: &dyn Store,
     rule: RuleId,
     name: &str,
     (log, shards): (LogId, u16),
+    all: bool,
     chance: &dyn Chance,
 ) -> Result<(), Error> {
     for shard in (0..shards).map(Shard) {
@@ -120,7 +121,8 @@ pub(crate) async fn ensure(
             let Outcome::Committed(committed) = store.commit(mark).await? else {
                 continue;
             };
-            let cursor = Cursor::at(key_of(rule, log, shard)?, committed.position);
+            let position = if all { Position::START } else { committed.position };
+            let cursor = Cursor::at(key_of(rule, log, shard)?, position);
             let batch = cursor.put(Batch::new(BatchId::draw(chance)), cursor.position, 0);
             if store.commit(batch).await?.is_committed() {
                 break;

@@ -136,7 +136,8 @@ impl Rules {
         let mut running = self.0.running.lock().await;
         let mut ready = Vec::new();
         for rule in rules {
-            ready.push((self.ensure(&rule).await?, rule));
+            let former = running.rules.get(&rule.name).map(|one| one.rule.clone());
+            ready.push((self.ensure(&rule, former.as_deref()).await?, rule));
         }
         let gone: Vec<String> = running
             .rules
@@ -220,8 +221,9 @@ impl Rules {
         });
     }
 
-    /// Binds the rule's name and makes its cursors. The former ones stay until whoever reads by them has ended.
-    async fn ensure(&self, rule: &Rule) -> Result<RuleId, Error> {
+    /// Binds the rule's name and makes its cursors. The former ones stay until whoever reads by them has ended. What was made
+    /// anew under the name of its former source was made when the rule was there already: it sees all of it.
+    async fn ensure(&self, rule: &Rule, former: Option<&Rule>) -> Result<RuleId, Error> {
         let Inner { parts, .. } = &*self.0;
         let name = Name {
             namespace: &parts.namespace,
@@ -230,7 +232,10 @@ impl Rules {
         };
         let id = RuleId(number(&*parts.store, name, &*parts.chance).await?);
         let log = (rule.source.log(), rule.source.shards());
-        cursor::ensure(&*parts.store, id, &rule.name, log, &*parts.chance).await?;
+        let is_anew = former.is_some_and(|former| {
+            former.source.name() == rule.source.name() && former.source.log() != rule.source.log()
+        });
+        cursor::ensure(&*parts.store, id, &rule.name, log, is_anew, &*parts.chance).await?;
         Ok(id)
     }
 

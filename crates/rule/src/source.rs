@@ -19,6 +19,9 @@ use serde_json::{Map, Value as Json};
 
 /// Something that emits events into a log.
 pub trait Source: Send + Sync + 'static {
+    /// What users call it, as in `/tables/orders`. What is made anew under a name has another log.
+    fn name(&self) -> String;
+
     /// The log.
     fn log(&self) -> LogId;
 
@@ -40,6 +43,10 @@ pub struct TableSource {
 }
 
 impl Source for TableSource {
+    fn name(&self) -> String {
+        format!("/tables/{}", self.table)
+    }
+
     fn log(&self) -> LogId {
         self.log
     }
@@ -91,7 +98,7 @@ impl TableSource {
     }
 
     fn envelope(&self, change: &Change, at: Timestamp) -> Result<aloft_event::Event, EventError> {
-        let source = format!("/tables/{}", self.table);
+        let source = self.name();
         let kind = format!("aloft.table.{}", change.kind);
         let event = aloft_event::Event::new(change.sequence.to_string(), source, kind)?.with_time(at);
         let subject = self.subject(&change.keys);

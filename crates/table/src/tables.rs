@@ -13,6 +13,7 @@ use aloft_codec::{Reader, Writer};
 use aloft_store::layout::{self, Binding, Id, Name, Namespace};
 use aloft_store::{Batch, BatchId, Expect, LogId, Outcome, Store};
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::place::{DESCRIPTION, Secret};
 use crate::record::LOG_SHARDS;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) secret: Secret,
     pub(crate) stripes: Vec<tokio::sync::Mutex<()>>,
     descriptions: Mutex<HashMap<Id, Arc<Description>>>,
+    created: watch::Sender<()>,
 }
 
 impl Tables {
@@ -68,6 +70,7 @@ impl Tables {
             secret,
             stripes,
             descriptions,
+            created: watch::Sender::new(()),
         })))
     }
 
@@ -102,6 +105,7 @@ impl Tables {
             if self.committed(batch, attempt).await? {
                 let description = Arc::new(description);
                 self.keep(id, &description);
+                self.0.created.send_replace(());
                 return Ok(Table {
                     tables: self.clone(),
                     id,
@@ -111,6 +115,11 @@ impl Tables {
             }
         }
         Err(Error::Contended(ATTEMPTS))
+    }
+
+    /// Tells of tables that are created here from now on: who holds on to one by its log may hold on to one that is gone.
+    pub fn created(&self) -> watch::Receiver<()> {
+        self.0.created.subscribe()
     }
 
     /// Finds a table.

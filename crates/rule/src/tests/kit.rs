@@ -40,6 +40,10 @@ impl Clock for TokioClock {
 pub(super) struct Lines(pub(super) LogId);
 
 impl Source for Lines {
+    fn name(&self) -> String {
+        format!("/tables/{}", self.0)
+    }
+
     fn log(&self) -> LogId {
         self.0
     }

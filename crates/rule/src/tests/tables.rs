@@ -61,6 +61,49 @@ async fn a_new_row_triggers_a_function_and_a_change_of_it_does_not() {
     assert_eq!(logs, [(orders.log(), 1)]);
 }
 
+/// A table is deleted and made anew under its name: the rule was there before it, so it sees every row, also those that were
+/// written before anybody told it. Another table's past is not its own.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_made_anew_keeps_its_rule() {
+    let kit = Kit::without_rules().await;
+    let (tables, orders) = orders(&kit).await;
+    let receipt = |table: &Table| Rule {
+        source: Arc::new(TableSource::new(table)),
+        pattern: Pattern::all(),
+        ..rule("receipt", 1)
+    };
+    kit.rules.apply(vec![receipt(&orders)]).await.unwrap();
+    let put = async |table: &Table, id: &str| {
+        table.put(Item::from([("id", id.into())]), None).await.unwrap();
+    };
+    put(&orders, "old").await;
+    kit.until_taken(1).await;
+    let mut created = tables.created();
+    tables
+        .delete(&namespace(), &orders.description().name)
+        .await
+        .unwrap();
+    assert!(!created.has_changed().unwrap());
+    let schema = orders.description().schema.clone();
+    let anew = tables
+        .ensure(&namespace(), &orders.description().name, &schema)
+        .await
+        .unwrap();
+    created.changed().await.unwrap();
+    put(&anew, "between").await;
+    kit.rules.apply(vec![receipt(&anew)]).await.unwrap();
+    put(&anew, "after").await;
+    assert_eq!(kit.until_taken(3).await.len(), 3);
+    let other = "others".parse().unwrap();
+    let other = tables.ensure(&namespace(), &other, &schema).await.unwrap();
+    put(&other, "of before").await;
+    kit.rules.apply(vec![receipt(&other)]).await.unwrap();
+    put(&other, "of now").await;
+    kit.until_taken(4).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(kit.script.taken().len(), 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_shows_its_event_also_when_its_rule_is_gone() {
     let kit = Kit::without_rules().await;
