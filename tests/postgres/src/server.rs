@@ -37,6 +37,8 @@ pub struct Server {
     folder: TempDir,
     programs: PathBuf,
     uid: Option<u32>,
+    /// Whom the server takes itself for, in a user namespace, where our own uid has no name: it refuses to run without one.
+    alias: Option<u32>,
     durability: Durability,
     supervisor: Option<(Child, ChildStdin)>,
 }
@@ -50,10 +52,12 @@ impl Server {
             .prefix("aloft-pg-")
             .tempdir()
             .context("cannot make a temporary folder")?;
-        let uid = if fs::metadata("/proc/self")?.uid() == 0 {
-            Some(nobody()?)
-        } else {
+        let own = fs::metadata("/proc/self")?.uid();
+        let uid = if own == 0 { Some(nobody()?) } else { None };
+        let alias = if own == 0 || has_name(own)? {
             None
+        } else {
+            Some(nobody()?)
         };
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         if let Some(uid) = uid {
@@ -63,6 +67,7 @@ impl Server {
             programs: PathBuf::from(kit).join("bin"),
             folder,
             uid,
+            alias,
             durability,
             supervisor: None,
         };
@@ -220,7 +225,15 @@ impl Server {
 
     /// A command under the server's uid.
     fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match self.alias {
+            None => Command::new(program),
+            Some(alias) => {
+                let mut command = Command::new("unshare");
+                let (user, group) = (format!("--map-user={alias}"), format!("--map-group={alias}"));
+                command.args(["--user", &user, &group]).arg(program);
+                command
+            }
+        };
         command.current_dir(self.folder.path()).env("LC_ALL", "C");
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);
@@ -269,6 +282,13 @@ impl Drop for Server {
             let _ = child.wait();
         }
     }
+}
+
+/// Whether a uid is somebody's.
+fn has_name(uid: u32) -> Result<bool> {
+    let known = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+    let uid = uid.to_string();
+    Ok(known.lines().any(|line| line.split(':').nth(2) == Some(&uid)))
 }
 
 /// The uid of `nobody`: initdb wants a user that has a name, and this one owns nothing.
