@@ -11,7 +11,7 @@
 //! of a dead process is not settled, so its claim lapses or is due again at the next start: delivery is at least once.
 //! It waits on the lane's wake and the next due time; when nothing waits there is only the 30 s poll.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,7 +168,7 @@ impl Runner {
     /// Runs until `stop` is asked for; the runner of a rule that is gone also ends when its lane is empty. Returns whether the lane was
     /// empty then. A panic breaks off what is in flight; then it begins anew.
     pub async fn run(self, stop: Stop) -> bool {
-        let mut held = HashSet::new();
+        let mut held = BTreeSet::new();
         for panicked in 1.. {
             match caught(self.work(&stop, &mut held)).await {
                 Ok(is_empty) => return is_empty,
@@ -183,8 +183,8 @@ impl Runner {
     }
 
     /// `held` are the claims that it has: what it finds there is left over from one that panicked.
-    async fn work(&self, stop: &Stop, held: &mut HashSet<Token>) -> bool {
-        while let Some(token) = held.iter().next().cloned() {
+    async fn work(&self, stop: &Stop, held: &mut BTreeSet<Token>) -> bool {
+        while let Some(token) = held.first().cloned() {
             self.release(token.clone()).await;
             held.remove(&token);
         }
@@ -252,7 +252,7 @@ impl Runner {
             tracing::warn!(rule = %self.route.name, left = held.len(), "retries did not end in time; they will be made again");
         }
         drop(in_flight);
-        for token in held.drain() {
+        for token in std::mem::take(held) {
             self.release(token).await;
         }
         false

@@ -276,7 +276,7 @@ pub struct Task {
 }
 
 /// The right to settle a task, until it lapses. Opaque; fits in a receipt handle as 24 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
     lane: Lane,
     owner: u64,

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{Lane, LogId};
 
 /// What can be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// A record in this log.
     Log(LogId),

@@ -1,7 +1,7 @@
 //! Deciding a group: one request after another against what is durable and what the former ones of the group changed. The
 //! result is one set of writes for the ground and the effects on memory that follow once they are durable.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ pub(super) struct Group<'a, G: Ground> {
     trims: HashMap<(LogId, Shard), Position>,
     writes: BTreeMap<Bytes, Option<Bytes>>,
     pub(super) effects: Vec<Effect>,
-    pub(super) topics: HashSet<Topic>,
+    /// In an order, so that who is woken first is no matter of chance.
+    pub(super) topics: BTreeSet<Topic>,
 }
 
 impl<'a, G: Ground> Group<'a, G> {
@@ -49,7 +50,7 @@ impl<'a, G: Ground> Group<'a, G> {
             trims: HashMap::new(),
             writes: BTreeMap::new(),
             effects: Vec::new(),
-            topics: HashSet::new(),
+            topics: BTreeSet::new(),
         }
     }
 
