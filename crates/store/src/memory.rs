@@ -50,6 +50,12 @@ impl Memory {
         self.crash()
     }
 
+    /// Acts out a full disk: the next write fails, after it was made or before it was. The engine then accepts nothing more
+    /// until the store is opened anew by [`crash`](Self::crash), which finds what was made.
+    pub fn fail_next_write(&self, is_made: bool) {
+        self.engine.ground().versions().fails = Some(is_made);
+    }
+
     /// What the engine counted.
     pub fn counters(&self) -> &Counters {
         self.engine.counters()
@@ -143,6 +149,8 @@ struct Versions {
     views: BTreeMap<u64, usize>,
     /// The map was parted: this one belongs to a process that is acted as dead.
     dead: bool,
+    /// The next write fails, after it was made or before.
+    fails: Option<bool>,
 }
 
 pub(crate) struct MapView {
@@ -156,13 +164,14 @@ impl Map {
         let mut versions = self.versions();
         versions.dead = true;
         let (rows, stale, now) = (versions.rows.clone(), versions.stale.clone(), versions.now);
-        let (views, dead) = (BTreeMap::new(), false);
+        let (views, dead, fails) = (BTreeMap::new(), false, None);
         Self(Arc::new(Mutex::new(Versions {
             now,
             rows,
             stale,
             views,
             dead,
+            fails,
         })))
     }
 
@@ -229,6 +238,10 @@ impl Ground for Map {
         if versions.dead {
             return Err(Error::Closed);
         }
+        let fails = versions.fails.take();
+        if fails == Some(false) {
+            return Err(full());
+        }
         versions.now += 1;
         let now = versions.now;
         for write in writes {
@@ -243,7 +256,17 @@ impl Ground for Map {
             }
         }
         versions.clean();
-        Ok(())
+        match fails {
+            Some(_) => Err(full()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn full() -> Error {
+    Error::Io {
+        what: "write to the store in memory".to_owned(),
+        reason: "no space left on device, as it was told to act out".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use aloft_base::{ManualClock, Timestamp};
 use async_trait::async_trait;
 
 use crate::suite::Subject;
-use crate::{Memory, Store};
+use crate::{Batch, BatchId, Error, Key, Memory, Store};
 
 struct InMemory {
     clock: Arc<ManualClock>,
@@ -50,3 +50,21 @@ impl Subject for InMemory {
 }
 
 crate::suite!(InMemory::new());
+
+#[tokio::test]
+async fn a_full_disk_poisons_until_it_is_opened_anew_and_what_was_made_is_there() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
+    for is_made in [false, true] {
+        let memory = Memory::new(clock.clone());
+        let key = Key::new("a").unwrap();
+        let put = |id| Batch::new(BatchId(id)).put(key.clone(), "x");
+        memory.fail_next_write(is_made);
+        for id in [1, 2] {
+            let refused = memory.commit(put(id)).await.unwrap_err();
+            assert!(matches!(refused, Error::Poisoned(_)), "{refused}");
+        }
+        let opened = memory.crash().unwrap();
+        assert_eq!(opened.get(&key).await.unwrap().is_some(), is_made);
+        assert!(opened.commit(put(3)).await.unwrap().is_committed());
+    }
+}
