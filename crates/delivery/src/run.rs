@@ -38,6 +38,8 @@ const CLAIMED: Duration = Duration::from_secs(ATTEMPT_BOUND.as_secs() + 60);
 const POLL: Duration = Duration::from_secs(30);
 /// The shortest wait, so that a due time in this very millisecond makes no busy loop.
 const SHORTEST: Duration = Duration::from_millis(5);
+/// The longest wait for a task that is due by this node's clock and not given out: the store judges by its own clock.
+const BEHIND: Duration = Duration::from_secs(1);
 /// How often a commit is tried again when the backlog changed meanwhile or the store failed.
 const TRIES: u32 = 10;
 /// Between tries of a store that fails.
@@ -192,7 +194,7 @@ impl Runner {
         let lane = self.route.rule.lane();
         let mut waiter = store.wake().lane(lane);
         let mut in_flight = FuturesUnordered::new();
-        let mut failed = 0;
+        let (mut failed, mut early) = (0, 0);
         while !stop.is_asked() {
             let free = self.concurrency - in_flight.len();
             let looked = async {
@@ -227,12 +229,15 @@ impl Runner {
             };
             failed = 0;
             let is_full = claims.len() == free;
+            let got_nothing = claims.is_empty();
             held.extend(claims.iter().map(|claim| claim.token.clone()));
             in_flight.extend(claims.into_iter().map(|claim| self.round(claim, stop)));
             if self.route.to.is_none() && in_flight.is_empty() && next.is_none() {
                 return true;
             }
-            let wait = next.map_or(POLL, |at| at.since(self.ground.clock.now()).clamp(SHORTEST, POLL));
+            let wait = next.map_or(POLL, |at| at.since(self.ground.clock.now()).min(POLL));
+            early = if got_nothing && wait < SHORTEST { early + 1 } else { 0 };
+            let wait = wait.max(patience(early));
             // Each branch only waits: the rounds live in `in_flight`, wakes are kept by the waiter.
             tokio::select! {
                 () = stop.asked() => {}
@@ -468,6 +473,16 @@ pub async fn beside<T, F: Future>(
             Some(one) = in_flight.next(), if !in_flight.is_empty() => ended.push(one),
         }
     }
+}
+
+/// The shortest wait after `early` looks in a row that came before the store's clock: it doubles, so that a node whose clock goes
+/// before the store's does not ask two hundred times a second for as long as the difference is.
+fn patience(early: u32) -> Duration {
+    let backoff = Backoff {
+        base: SHORTEST,
+        ceiling: BEHIND,
+    };
+    backoff.bound(early)
 }
 
 /// One attempt, bounded. A target that panics has failed, and nothing else has.

@@ -645,3 +645,41 @@ async fn who_joins_a_backlog_that_ended_meanwhile_is_told_so() {
     kit.run_until_empty().await;
     assert_eq!(kit.order(), ["a1", "a2"]);
 }
+
+/// A store's clock that is behind the node's, and counts how often it is read.
+struct Behind {
+    clock: Arc<dyn Clock>,
+    by: Duration,
+    reads: std::sync::atomic::AtomicU64,
+}
+
+impl Clock for Behind {
+    fn now(&self) -> Timestamp {
+        self.reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.clock.now() - self.by
+    }
+
+    fn instant(&self) -> Instant {
+        self.clock.instant()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_clock_goes_before_the_stores_waits_without_asking_all_the_time() {
+    let mut kit = Kit::new(5);
+    let clock = Arc::new(Behind {
+        clock: kit.ground.clock.clone(),
+        by: Duration::from_secs(60),
+        reads: Default::default(),
+    });
+    kit.store = Arc::new(Memory::new(clock.clone()));
+    kit.ground.store = kit.store.clone();
+    kit.park(&[("e1", "a")]).await;
+    kit.run_until(async |kit| !kit.seen().is_empty()).await;
+    assert!(kit.seen()[0].2 >= START + Duration::from_secs(60));
+    let reads = clock.reads.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(
+        reads < 400,
+        "{reads} times: two looks a second are meant, each reads the clock a few times"
+    );
+}
