@@ -307,6 +307,19 @@ mod tests {
     }
 
     #[test]
+    fn the_last_attempt_has_the_backoffs_base_left_at_least() {
+        let policy = Policy::new(1, Duration::from_secs(60));
+        let none = Attempts::default();
+        let last = after(&policy, none, Duration::from_secs(59), Effect::Counts);
+        assert!(
+            matches!(last, Decision::Retry { at, .. } if at <= BORN + Duration::from_secs(60)),
+            "{last:?}"
+        );
+        let late = after(&policy, none, Duration::from_millis(59_001), Effect::Counts);
+        assert!(matches!(late, Decision::DeadLetter { .. }), "{late:?}");
+    }
+
+    #[test]
     fn what_cannot_succeed_is_not_tried_again() {
         let policy = Policy::new(100, Duration::from_secs(3_600));
         let decision = after(
@@ -354,7 +367,7 @@ mod tests {
     #[test]
     fn every_reason_reads_back() {
         for reason in Reason::ALL {
-            assert_eq!(Reason::parse(reason.word()), Some(reason));
+            assert_eq!(Reason::parse(&reason.to_string()), Some(reason));
         }
         assert_eq!(Reason::parse("lost"), None);
     }
