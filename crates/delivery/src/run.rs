@@ -21,7 +21,7 @@ use aloft_call::Event;
 use aloft_store::{Batch, BatchId, Claim, Entry, Lease, Outcome, Store, Token};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
 use crate::backlog::{Backlogs, Head, decode_key};
 use crate::caught::caught;
@@ -87,6 +87,9 @@ pub struct Ground {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub chance: Arc<dyn Chance>,
+    /// The suspects of all rules of the node take turns on it, each until it is settled: one that ends the node must not be at
+    /// work while another is tried.
+    pub suspects: Arc<Mutex<()>>,
 }
 
 impl Ground {
@@ -127,6 +130,9 @@ pub struct Runner {
     /// Attempts share it; a suspect has it to itself.
     turn: RwLock<()>,
 }
+
+/// A suspect's turn: among the suspects of the node, and alone in its rule.
+type Turn<'a> = (MutexGuard<'a, ()>, RwLockWriteGuard<'a, ()>);
 
 /// What a round came to.
 enum End {
@@ -236,7 +242,11 @@ impl Runner {
                 return true;
             }
             let wait = next.map_or(POLL, |at| at.since(self.ground.clock.now()).min(POLL));
-            early = if got_nothing && wait < SHORTEST { early + 1 } else { 0 };
+            early = if got_nothing && wait < SHORTEST {
+                early + 1
+            } else {
+                0
+            };
             let wait = wait.max(patience(early));
             // Each branch only waits: the rounds live in `in_flight`, wakes are kept by the waiter.
             tokio::select! {
@@ -266,7 +276,12 @@ impl Runner {
     /// One task from claim to settlement. It never fails: what cannot be settled is due again later.
     async fn round(&self, claim: Claim, stop: &Stop) -> Token {
         match self.attempt(&claim).await {
-            Ok(end) => self.settle(&claim, &end, stop).await,
+            // A suspect keeps its turn until it is settled: were the next one to end the node before that, it would be charged to
+            // this one.
+            Ok((end, turn)) => {
+                self.settle(&claim, &end, stop).await;
+                drop(turn);
+            }
             Err(error) => {
                 tracing::warn!(rule = %self.route.name, %error, "a retry could not be made; it will be made again");
                 self.ground.pause(1, stop).await;
@@ -308,14 +323,14 @@ impl Runner {
         }
     }
 
-    async fn attempt(&self, claim: &Claim) -> Result<End, Error> {
+    async fn attempt(&self, claim: &Claim) -> Result<(End, Option<Turn<'_>>), Error> {
         let Ok(key) = decode_key(&claim.task.body) else {
             tracing::error!(rule = %self.route.name, task = claim.task.id.0, "a retry task cannot be read; it is dropped");
-            return Ok(End::Orphan);
+            return Ok((End::Orphan, None));
         };
         let snapshot = self.ground.store.snapshot().await?;
         let Some((head, row)) = self.backlogs.open(&*snapshot, key).await? else {
-            return Ok(End::Orphan);
+            return Ok((End::Orphan, None));
         };
         // Strangers' code may run for minutes; no snapshot is held meanwhile.
         drop(snapshot);
@@ -323,26 +338,25 @@ impl Runner {
             Ok(parcel) => parcel,
             Err(error) => {
                 tracing::error!(rule = %self.route.name, %error, "a parcel cannot be read; it goes to the dead letter as it is");
-                return Ok(End::Dead {
-                    key,
-                    letter: self.raw(row.value),
-                    tried: false,
-                });
+                let letter = self.raw(row.value);
+                let tried = false;
+                return Ok((End::Dead { key, letter, tried }, None));
             }
         };
         // The store counts every claim that lapsed, and every unclean restart of all that was due, into the task's attempts.
         let charged = claim.task.attempts.saturating_sub(parcel.attempts.tried);
         if charged <= Policy::SUSPECT && !parcel.is_alone && parcel.attempts.crashed == 0 {
             let _shared = self.turn.read().await;
-            return Ok(self.deliver(key, head, parcel).await);
+            return Ok((self.deliver(key, head, parcel).await, None));
         }
-        let _alone = self.turn.write().await;
+        // In this order, so that what waits for another rule's suspect does not hold up its own rule.
+        let turn = (self.ground.suspects.lock().await, self.turn.write().await);
         // Whoever was before it may have taken long.
         if self.ground.store.extend(&claim.token, CLAIMED).await? == Lease::Lost {
             return Err(Error::Contended("a retry whose claim lapsed"));
         }
         let parcel = self.suspected(&row, parcel).await?;
-        Ok(self.deliver(key, head, parcel).await)
+        Ok((self.deliver(key, head, parcel).await, Some(turn)))
     }
 
     /// Writes down that a suspect is being tried alone, before it is, and that it was if it was found so.

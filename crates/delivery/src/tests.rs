@@ -98,6 +98,7 @@ impl Kit {
             space: SPACE,
             clock: clock.clone(),
             chance,
+            suspects: Arc::default(),
         };
         let script = Arc::new(Script {
             clock,
@@ -682,4 +683,33 @@ async fn a_node_whose_clock_goes_before_the_stores_waits_without_asking_all_the_
         reads < 400,
         "{reads} times: two looks a second are meant, each reads the clock a few times"
     );
+}
+
+/// The suspects of a node take turns whatever their rules: one that is tried while another ends the node would be charged for it.
+#[tokio::test(start_paused = true)]
+async fn a_suspect_waits_for_the_suspects_of_other_rules_and_holds_up_nobody_else() {
+    let kit = Kit::new(5);
+    let now = kit.ground.clock.now();
+    let suspect = Parcel {
+        is_alone: true,
+        ..Parcel::new("s1", KeyHash::of(b"s"), now, Bytes::from_static(b"body"))
+    };
+    let parked = Parked {
+        parcel: suspect,
+        due: now,
+    };
+    let snapshot = kit.store.snapshot().await.unwrap();
+    let (batch, _) = Backlogs::new(RULE)
+        .park(kit.ground.batch(), &*snapshot, &[parked], &*kit.ground.chance)
+        .await
+        .unwrap();
+    assert!(kit.store.commit(batch).await.unwrap().is_committed());
+    kit.park(&[("e1", "a"), ("e2", "b")]).await;
+    let others = kit.ground.suspects.clone();
+    let turn = others.lock().await;
+    kit.run_until(async |kit| kit.seen().len() == 2).await;
+    assert!(!kit.order().contains(&"s1".to_owned()));
+    drop(turn);
+    kit.run_until_empty().await;
+    assert_eq!(kit.order().last().map(String::as_str), Some("s1"));
 }

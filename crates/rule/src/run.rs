@@ -114,6 +114,7 @@ impl Rules {
             space,
             clock,
             chance,
+            suspects: Arc::default(),
         };
         let tasks = Tasks::new(stop);
         let rules = Self(Arc::new(Inner {
