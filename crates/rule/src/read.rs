@@ -116,7 +116,7 @@ impl Reader {
         let mut ended = Vec::new();
         let mut drained_by = None;
         loop {
-            beside(&mut in_flight, &mut ended, self.fill(&mut at, stop)).await;
+            beside(&mut in_flight, &mut ended, self.fill(&mut at, stop)).await?;
             self.settle(&mut at, &mut ended);
             while !stop.is_asked()
                 && in_flight.len() < self.concurrency
@@ -211,11 +211,13 @@ impl Reader {
         self.counts.lag.set(lag.as_secs_f64());
     }
 
-    /// Reads as long as there is something to read and room for it.
-    async fn fill(&self, at: &mut Standing, stop: &Stop) {
+    /// Reads as long as there is something to read and room for it. Fails when the cursor is not where it was: somebody else moved
+    /// it, or the answer to this reader's own commit was lost. Then only a new session knows where to go on.
+    async fn fill(&self, at: &mut Standing, stop: &Stop) -> Result<(), Error> {
         while at.has_more && at.window.has_room() && !stop.is_asked() {
             match self.read(at).await {
                 Ok(()) => at.failed = 0,
+                Err(moved @ Error::Contended(_)) => return Err(moved),
                 Err(error) => {
                     at.failed += 1;
                     at.has_more = false;
@@ -223,6 +225,7 @@ impl Reader {
                 }
             }
         }
+        Ok(())
     }
 
     async fn read(&self, at: &mut Standing) -> Result<(), Error> {

@@ -278,6 +278,18 @@ async fn calls_go_on_while_the_cursor_cannot_be_moved() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_when_a_reader_begins_stops_no_rule() {
+    let kit = Kit::new(2).await;
+    kit.store.lost_replies.store(1, Ordering::SeqCst);
+    let before = tokio::time::Instant::now();
+    kit.write(&[("a", "e1")]).await;
+    assert_eq!(kit.until_taken(1).await, ["e1"]);
+    assert_eq!(kit.store.lost_replies.load(Ordering::SeqCst), 0);
+    assert!(before.elapsed() < Duration::from_secs(2));
+    kit.until_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reader_that_panics_begins_anew_and_loses_nothing() {
     let kit = Kit::new(2).await;
     kit.write(&[("a", "e1")]).await;

@@ -195,6 +195,8 @@ pub(super) struct Switch {
     pub(super) is_off: AtomicBool,
     pub(super) read_panics: AtomicU32,
     pub(super) receive_panics: AtomicU32,
+    /// So many commits are made, and their answers are lost.
+    pub(super) lost_replies: AtomicU32,
 }
 
 impl Switch {
@@ -209,15 +211,16 @@ impl Switch {
     }
 }
 
+/// Whether there is one left; then there is one less.
+fn takes_one(left: &AtomicU32) -> bool {
+    let one_less = |left: u32| left.checked_sub(1);
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+        .is_ok()
+}
+
 /// Panics as often as it says.
 fn panic_if(left: &AtomicU32) {
-    let one_less = |left: u32| left.checked_sub(1);
-    if left
-        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
-        .is_ok()
-    {
-        panic!("as the test says");
-    }
+    assert!(!takes_one(left), "as the test says");
 }
 
 #[async_trait]
@@ -229,7 +232,14 @@ impl Store for Switch {
         self.on()?.get(key).await
     }
     async fn commit(&self, batch: Batch) -> Result<Outcome, Error> {
-        self.on()?.commit(batch).await
+        let outcome = self.on()?.commit(batch).await;
+        if takes_one(&self.lost_replies) {
+            return Err(Error::Io {
+                what: "the test's switch".into(),
+                reason: "the answer was lost".into(),
+            });
+        }
+        outcome
     }
     async fn read_log(
         &self,
@@ -295,6 +305,7 @@ impl Kit {
             is_off: AtomicBool::new(false),
             read_panics: AtomicU32::new(0),
             receive_panics: AtomicU32::new(0),
+            lost_replies: AtomicU32::new(0),
         });
         let chance = Arc::new(SeededChance::new(11));
         let (script, metrics) = (
@@ -341,6 +352,7 @@ impl Kit {
             is_off: AtomicBool::new(false),
             read_panics: AtomicU32::new(0),
             receive_panics: AtomicU32::new(0),
+            lost_replies: AtomicU32::new(0),
         });
         self.rules = self.twin().await;
         self.rules.apply(rules).await.unwrap();
