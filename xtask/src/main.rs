@@ -15,6 +15,7 @@ mod bench;
 mod lint;
 mod paths;
 mod process;
+mod simulate;
 mod test;
 mod tools;
 mod unprivileged;
@@ -32,6 +33,11 @@ Usage: cargo xtask <COMMAND>
                        or, when root runs it, under a free uid with a home folder of its own
   lint                 rustfmt --check and clippy, warnings denied
   bench [NAME]         the release build, then every benchmark (or NAME), with the same tools
+  simulate [--seeds N] [--minutes M] [--first S]
+                       nodes under seeds with everything going wrong: N seeds (400), or as many as M minutes take,
+                       from seed S on or from one that nobody chose
+  simulate --seed S [--trace]
+                       replays one seed exactly, and with --trace shows every line of it
   tools                fetch what tests need and print its folder: what ALOFT_TEST_TOOLS is to black-box tests
 
 What is fetched lies in the target folder under tools/ and is kept by a hash of its pins. CHROMIUM and CHROMEDRIVER,
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         ["lint"] => lint::run(),
         ["bench"] => bench::run(None),
         ["bench", name] if !name.starts_with('-') => bench::run(Some(name)),
+        ["simulate", words @ ..] => simulate::run(words),
         ["tools"] => tools::show(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -14,10 +14,19 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::process::{self, cargo, say};
-use crate::{lint, paths, tools};
+use crate::{lint, paths, simulate, tools};
 
 /// One build for all: what `cargo test` needs (libraries too: doc tests link them) and the program itself.
-pub(crate) const EVERYTHING: &[&str] = &["--workspace", "--lib", "--bins", "--tests", "--examples"];
+/// The simulation is built for itself: see there.
+pub(crate) const EVERYTHING: &[&str] = &[
+    "--workspace",
+    "--exclude",
+    simulate::PACKAGE,
+    "--lib",
+    "--bins",
+    "--tests",
+    "--examples",
+];
 
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let started = Instant::now();
@@ -28,12 +37,14 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let built = build(EVERYTHING)?;
     let mut command = cargo();
     command
-        .args(["test", "--workspace", "--no-fail-fast", "--"])
+        .args(["test", "--workspace", "--exclude", simulate::PACKAGE])
+        .args(["--no-fail-fast", "--"])
         .args(filter);
     if std::io::stdout().is_terminal() {
         command.arg("--color=always");
     }
-    let counts = count(environment(&mut command, &kit, &built.binary("aloft")?))?;
+    let mut counts = count(environment(&mut command, &kit, &built.binary("aloft")?))?;
+    counts.add(&simulate::test(filter)?);
     counts.finish(started, "cargo xtask test")
 }
 
@@ -132,6 +143,14 @@ fn before(line: &str, mark: &str) -> u64 {
 }
 
 impl Counts {
+    /// Adds those of another run.
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.success &= other.success;
+    }
+
     /// The closing lines. No test at all is a failure too: a filter that matches nothing proves nothing.
     pub(crate) fn finish(&self, started: Instant, what: &str) -> Result<()> {
         say(&format!("{what} took {} s", started.elapsed().as_secs()));

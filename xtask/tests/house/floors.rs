@@ -62,7 +62,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// Not rooms of the house: they look at it from outside, and nothing may depend on them.
-const OUTSIDE: &[&str] = &["bench", "it", "test-postgres", "xtask"];
+const OUTSIDE: &[&str] = &["aloft-simulation", "bench", "it", "test-postgres", "xtask"];
 
 /// Those outside that tests may lean on, and nothing else.
 const HARNESSES: &[&str] = &["test-postgres"];

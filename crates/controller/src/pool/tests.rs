@@ -70,7 +70,11 @@ fn the_queue_is_bounded_in_length_and_time() {
     let refused = pool.decide(Command::Call(Ticket(5)), at(0));
     assert_eq!(refused, [Action::Refuse(Ticket(5), Refusal::QueueFull)]);
     assert_eq!(pool.next_deadline(), Some(at(10)));
-    assert_eq!(pool.decide(Command::Tick, at(5)), [], "nobody has waited long enough");
+    assert_eq!(
+        pool.decide(Command::Tick, at(5)),
+        [],
+        "nobody has waited long enough"
+    );
     pool.decide(Command::Started(InstanceId(1)), at(9));
     let given_up = pool.decide(Command::Tick, at(10));
     let expected: Vec<Action> = (2..=4)

@@ -1,0 +1,157 @@
+//! Events: what functions were called with and what became dead, put together to each row's chain.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, Verdict};
+use crate::history::{Ask, Event, Seen, Told};
+use crate::scenario::Scenario;
+use crate::scenario::orders::{AUDIT, RECEIPT};
+
+/// Every event that was seen anywhere, by row and in the order of the table's log.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    pub(super) by_key: BTreeMap<String, BTreeMap<u128, Event>>,
+    /// Function and event of what is dead, with the reason.
+    dead: BTreeMap<(String, u128), &'static str>,
+}
+
+impl Chains {
+    pub(super) fn of(seen: &[Seen]) -> Self {
+        let mut chains = Self::default();
+        for seen in seen {
+            match seen {
+                Seen::Called {
+                    event: Some(event), ..
+                } => chains.add(event),
+                Seen::Told(_, Told::Letters(letters)) => {
+                    for letter in letters {
+                        if let Some(event) = &letter.event {
+                            chains.add(event);
+                            let place = (letter.rule.clone(), event.sequence);
+                            chains.dead.insert(place, letter.reason);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        chains
+    }
+
+    fn add(&mut self, event: &Event) {
+        let chain = self.by_key.entry(event.key.clone()).or_default();
+        chain.insert(event.sequence, event.clone());
+    }
+
+    /// All events.
+    fn events(&self) -> impl Iterator<Item = &Event> {
+        self.by_key.values().flat_map(BTreeMap::values)
+    }
+}
+
+/// Whether the function's rule wants the event.
+fn wants(function: &str, event: &Event) -> bool {
+    function == RECEIPT || event.old.is_some()
+}
+
+pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], chains: &Chains) {
+    let taken = order(verdict, seen, chains);
+    for event in chains.events() {
+        for function in [RECEIPT, AUDIT] {
+            if !wants(function, event) {
+                continue;
+            }
+            let place = (function.to_owned(), event.sequence);
+            let reason = chains.dead.get(&place).copied();
+            verdict.check(
+                Check::Delivered,
+                taken.contains(&place) || reason.is_some(),
+                || format!("{function} never took {event:?}, and it is in no dead letter"),
+            );
+            if scenario.deadly_every > 0 {
+                let is_deadly = event.new.is_some_and(|row| scenario.is_deadly(row.op));
+                verdict.check(Check::Deadly, is_deadly == (reason == Some("crashed")), || {
+                    format!("{event:?} (deadly: {is_deadly}) ended as {reason:?} for {function}")
+                });
+            }
+        }
+    }
+    for chain in chains.by_key.values() {
+        links(verdict, chain);
+    }
+    invoked(verdict, seen);
+}
+
+/// Goes through the calls as they happened; answers what was taken, by function and event.
+fn order(verdict: &mut Verdict, seen: &[Seen], chains: &Chains) -> BTreeSet<(String, u128)> {
+    let mut taken: BTreeSet<(String, u128)> = BTreeSet::new();
+    let mut calls: BTreeMap<u64, (String, u128)> = BTreeMap::new();
+    for seen in seen {
+        match seen {
+            Seen::Called {
+                call,
+                function,
+                event: Some(event),
+                ..
+            } => {
+                let chain = chains.by_key.get(&event.key).into_iter();
+                let former = chain.flat_map(|chain| chain.range(..event.sequence));
+                let waits = former.map(|(_, former)| former).find(|former| {
+                    let place = (function.clone(), former.sequence);
+                    wants(function, former) && !taken.contains(&place) && !chains.dead.contains_key(&place)
+                });
+                verdict.check(Check::Order, waits.is_none(), || {
+                    format!("{function} was called with {event:?} before it took {waits:?}")
+                });
+                calls.insert(*call, (function.clone(), event.sequence));
+            }
+            Seen::Ended(call, true) => taken.extend(calls.remove(call)),
+            _ => {}
+        }
+    }
+    taken
+}
+
+/// Each event begins where the one before ended.
+fn links(verdict: &mut Verdict, chain: &BTreeMap<u128, Event>) {
+    let written = chain.values().filter_map(|event| event.new);
+    let written: BTreeSet<u64> = written.map(|row| row.op).collect();
+    let mut former = None;
+    for event in chain.values() {
+        // The row before was written by a request whose event nobody has seen.
+        let is_unseen = event.old.is_some_and(|row| !written.contains(&row.op));
+        verdict.check(Check::Skip, !is_unseen, || {
+            format!("an event before {event:?} was never delivered")
+        });
+        verdict.check(Check::Agree, is_unseen || event.old == former, || {
+            format!("{event:?} does not begin with what was there: {former:?}")
+        });
+        former = event.new;
+    }
+}
+
+/// A client that was told that its call was taken was told the truth.
+fn invoked(verdict: &mut Verdict, seen: &[Seen]) {
+    let mut asked: BTreeMap<u64, u64> = BTreeMap::new();
+    let (mut direct, mut ended) = (BTreeSet::new(), 0u64);
+    for seen in seen {
+        match seen {
+            Seen::Asked(op, Ask::Invoke) => {
+                asked.insert(*op, ended);
+            }
+            Seen::Called {
+                call, event: None, ..
+            } => {
+                direct.insert(*call);
+            }
+            Seen::Ended(call, true) if direct.remove(call) => ended += 1,
+            Seen::Told(op, Told::Invoked(true)) => {
+                let before = asked.get(op).copied().unwrap_or(u64::MAX);
+                verdict.check(Check::Invoked, ended > before, || {
+                    format!("request {op} was told that its call was taken, and no call was")
+                });
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The checker. It sees what a client and a function see ([`Seen`]), and knows nothing of the store, the faults or the code that
+//! it judges. Each check counts what it had to check; one that had nothing proves nothing.
+
+mod events;
+mod jobs;
+mod ledger;
+mod live;
+mod rows;
+
+use std::collections::BTreeMap;
+
+use crate::history::Seen;
+use crate::scenario::Scenario;
+
+/// Defines the checks with their words, in one list.
+macro_rules! checks {
+    ($($(#[$doc:meta])* $name:ident $word:literal,)*) => {
+        /// What is checked.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Check {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Check {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The words that reports show.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+checks! {
+    /// What was acknowledged is there: its event is in the row's chain exactly once, in the order in which clients were told.
+    Acknowledged "acknowledged is there",
+    /// A read shows what was written, nothing older than what was acknowledged before it.
+    Read "reads are of the newest",
+    /// The row is what its last event says, and each event begins where the one before ended.
+    Agree "row and event agree",
+    /// Each event was taken by each rule's function, or is in the dead letter.
+    Delivered "delivered or dead-lettered",
+    /// Of one key, no event is given to a function before it took all former ones, or they are dead.
+    Order "order per key",
+    /// No event lies between two others that no rule ever delivered.
+    Skip "cursors never skip",
+    /// An event that ends the node every time ends in the dead letter, as crashed; no other event does.
+    Deadly "deadly events end as dead letters",
+    /// An answer that a function took a call is true.
+    Invoked "calls are answered truly",
+    /// One call at a time on an instance, at most as many instances as the function may have.
+    Instances "instances take one call",
+    /// A job that was enqueued is done once.
+    Once "tokens are honoured once",
+    /// A worker that was told it finished a job finished it.
+    Finished "finished is noted",
+    /// No entry of an owner lies behind one of a later owner.
+    Fence "fences hold",
+    /// An owner's acknowledged entries are in the ledger.
+    Ledger "owners' entries are there",
+    /// Once faults stop, everything comes to rest, and every question is answered.
+    Live "rest after trouble",
+    /// At rest there is nothing but the poll.
+    Idle "idle is idle",
+}
+
+/// What the checks found.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// How often each check had something to check.
+    pub checked: BTreeMap<Check, u64>,
+    /// What is wrong, with the check that says so.
+    pub wrong: Vec<(Check, String)>,
+}
+
+impl Verdict {
+    /// Checks one thing; `complaint` says what is wrong if it does not hold.
+    pub(crate) fn check(&mut self, check: Check, holds: bool, complaint: impl FnOnce() -> String) {
+        *self.checked.entry(check).or_default() += 1;
+        if !holds {
+            self.wrong.push((check, complaint()));
+        }
+    }
+
+    /// Whether this check found something wrong.
+    pub fn blames(&self, check: Check) -> bool {
+        self.wrong.iter().any(|(by, _)| *by == check)
+    }
+}
+
+/// Checks a run.
+pub(crate) fn check(scenario: &Scenario, seen: &[Seen]) -> Verdict {
+    let mut verdict = Verdict::default();
+    live::check(&mut verdict, scenario, seen);
+    if scenario.has_orders {
+        let chains = events::Chains::of(seen);
+        events::check(&mut verdict, scenario, seen, &chains);
+        rows::check(&mut verdict, seen, &chains);
+    }
+    if scenario.has_jobs {
+        jobs::check(&mut verdict, seen);
+    }
+    if scenario.has_ledger {
+        ledger::check(&mut verdict, seen);
+    }
+    verdict
+}

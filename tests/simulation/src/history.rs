@@ -1,0 +1,170 @@
+//! What can be seen from outside: what clients asked and were told, what functions were called with and did, and what
+//! clients read when all is over. It is all that the checker knows.
+
+/// A row as a client or a function sees it: who wrote it last, and how often it was added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Image {
+    /// The number of the request that wrote it.
+    pub op: u64,
+    /// Its counter.
+    pub n: u64,
+}
+
+/// An event as a function or a dead letter shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The change's place in the table's log.
+    pub sequence: u128,
+    /// The row.
+    pub key: String,
+    /// The row before.
+    pub old: Option<Image>,
+    /// The row after.
+    pub new: Option<Image>,
+}
+
+/// What a client asks of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Puts a row that says which request put it.
+    Put {
+        /// The row.
+        key: String,
+    },
+    /// Adds one to a row's counter.
+    Add {
+        /// The row.
+        key: String,
+    },
+    /// Removes a row.
+    Delete {
+        /// The row.
+        key: String,
+    },
+    /// Reads a row.
+    Get {
+        /// The row.
+        key: String,
+    },
+    /// Calls a function.
+    Invoke,
+    /// Enqueues a job that is to be done exactly once.
+    Enqueue {
+        /// The job.
+        job: u64,
+    },
+    /// All dead letters.
+    Letters,
+    /// All jobs that are noted as done, in the order in which they were.
+    Jobs,
+    /// What the partition's owners wrote, in the order in which they did.
+    Ledger,
+}
+
+/// A line of the ledger: who wrote it, as which owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// The owner's epoch.
+    pub epoch: u64,
+    /// The number of the entry, unique in the run.
+    pub entry: u64,
+}
+
+/// A dead letter as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead {
+    /// The rule.
+    pub rule: String,
+    /// The reason's word.
+    pub reason: &'static str,
+    /// The event, unless the letter stands for a range.
+    pub event: Option<Event>,
+}
+
+/// What a client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The write is durable: the row before and after.
+    Wrote(Option<Image>, Option<Image>),
+    /// The row.
+    Row(Option<Image>),
+    /// The function took the call, or did not.
+    Invoked(bool),
+    /// The job is enqueued.
+    Enqueued,
+    /// Dead letters.
+    Letters(Vec<Dead>),
+    /// Jobs.
+    Jobs(Vec<u64>),
+    /// The ledger.
+    Ledger(Vec<Line>),
+    /// It did not work, or nobody knows whether it did: an error, or no answer in time.
+    Unknown(String),
+}
+
+/// One observation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A client asks; `op` is unique in the run.
+    Asked(u64, Ask),
+    /// The request was sent a second time.
+    Repeated(u64),
+    /// The client is told.
+    Told(u64, Told),
+    /// A function is called. `life` is the node's life, `instance` unique in the run.
+    Called {
+        /// The call.
+        call: u64,
+        /// Which life of which node calls.
+        life: u64,
+        /// The instance.
+        instance: u64,
+        /// The function.
+        function: String,
+        /// The event, if it was called with one.
+        event: Option<Event>,
+    },
+    /// A call has ended: whether the function took it.
+    Ended(u64, bool),
+    /// A node's life ended, and with it everything that ran on it.
+    Died(u64),
+    /// An owner was told that it owns the partition.
+    TookOver(u64),
+    /// An owner begins to write an entry.
+    Writes(Line),
+    /// An owner was told whether its entry is written.
+    Wrote(Line, bool),
+    /// A worker was told that this job is done by it.
+    Finished(u64),
+    /// Faults have stopped.
+    Calm,
+    /// Everything has come to rest, or not within the bound.
+    Rest(bool),
+    /// While it rested: for how long, and what each node did by itself: effects, writes, and polls of tasks.
+    Idle {
+        /// Half minutes of rest.
+        polls: u64,
+        /// The store's operations of one node.
+        effects: u64,
+        /// Writes among them.
+        writes: u64,
+        /// How often its tasks ran.
+        runs: u64,
+    },
+}
+
+/// What was seen, in order.
+#[derive(Debug, Default)]
+pub struct History(Vec<Seen>);
+
+impl History {
+    /// Adds an observation.
+    pub fn see(&mut self, seen: Seen) {
+        self.0.push(seen);
+    }
+
+    /// All of it.
+    pub fn seen(&self) -> &[Seen] {
+        &self.0
+    }
+}

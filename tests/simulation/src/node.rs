@@ -1,0 +1,131 @@
+//! One life of a node: what the scenario wants of it, over its own store, clock and chance, and the front where it takes
+//! requests. It ends when it is told to, when its store is broken, or when its start fails, as the real one does; otherwise
+//! the world ends it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Chance, Policy, SeededChance, Stop, Tasks};
+use aloft_store::Store;
+use anyhow::Result;
+use tokio::sync::mpsc;
+
+use crate::clock::NodeClock;
+use crate::front::{Request, unknown};
+use crate::history::{Ask, Told};
+use crate::machine::Gate;
+use crate::scenario::orders::Orders;
+use crate::scenario::{jobs, ledger};
+use crate::shared::Shared;
+
+/// Requests that wait at a node's front; what comes beyond is refused.
+const FRONT: usize = 64;
+
+/// What a node stands on. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<NodeClock>,
+    pub(crate) chance: Arc<SeededChance>,
+}
+
+/// Lives until `stop` is asked for. `node` is its number.
+pub(crate) async fn live(parts: Parts, node: usize, stop: Stop) {
+    let tasks = Tasks::new(Stop::new());
+    match start(&parts, &tasks).await {
+        Ok(orders) => {
+            let (sender, requests) = mpsc::channel(FRONT);
+            if let Some(front) = parts.shared.state().fronts.get_mut(node) {
+                *front = Some(sender);
+            }
+            serve(&parts, orders.as_ref(), &tasks, requests, &stop).await;
+            if let Some(orders) = &orders {
+                orders.stop().await;
+            }
+            tasks.drain(Duration::from_secs(5)).await;
+            parts.gate.pass().await;
+            parts.gate.leave();
+        }
+        Err(error) => {
+            let (life, now) = (parts.gate.life, parts.clock.world_ms());
+            let mut state = parts.shared.state();
+            state
+                .trace
+                .note(now, format_args!("life {life} could not start: {error:#}"));
+            drop(state);
+            parts.gate.crash();
+        }
+    }
+}
+
+async fn start(parts: &Parts, tasks: &Tasks) -> Result<Option<Orders>> {
+    let scenario = parts.shared.scenario;
+    let orders = if scenario.has_orders {
+        Some(Orders::start(parts, tasks).await?)
+    } else {
+        None
+    };
+    let stop = tasks.stop().clone();
+    if scenario.has_jobs {
+        let work = jobs::work(parts.clone(), stop.clone());
+        tasks.start("worker", Policy::Alone, endless(work));
+    }
+    if scenario.has_ledger {
+        tasks.start("owner", Policy::Alone, endless(ledger::own(parts.clone(), stop)));
+    }
+    Ok(orders)
+}
+
+async fn endless(work: impl Future<Output = ()>) -> Result<(), Infallible> {
+    work.await;
+    Ok(())
+}
+
+async fn serve(
+    parts: &Parts,
+    orders: Option<&Orders>,
+    tasks: &Tasks,
+    mut requests: mpsc::Receiver<Request>,
+    stop: &Stop,
+) {
+    loop {
+        // All three are safe to cancel: a request that was taken is handled before the next wait.
+        let request = tokio::select! {
+            () = stop.asked() => return,
+            _ = parts.store.broken() => return,
+            request = requests.recv() => request,
+        };
+        let Some(request) = request else { return };
+        let (parts, orders) = (parts.clone(), orders.cloned());
+        tasks.start("request", Policy::Alone, async move {
+            let told = answer(&parts, orders.as_ref(), request.op, &request.ask).await;
+            parts.gate.pass().await;
+            parts.shared.state().answers.answer(request.ticket, told);
+            Ok::<(), Infallible>(())
+        });
+    }
+}
+
+async fn answer(parts: &Parts, orders: Option<&Orders>, op: u64, ask: &Ask) -> Told {
+    match (ask, orders) {
+        (Ask::Enqueue { job }, _) => jobs::enqueue(parts, *job)
+            .await
+            .unwrap_or_else(|error| unknown(&error.to_string())),
+        (Ask::Jobs, _) => jobs::done(&parts.store)
+            .await
+            .map_or_else(|error| unknown(&error.to_string()), Told::Jobs),
+        (Ask::Ledger, _) => ledger::read(&parts.store)
+            .await
+            .map_or_else(|error| unknown(&error.to_string()), Told::Ledger),
+        (_, Some(orders)) => orders.answer(op, ask).await,
+        (_, None) => unknown("this node has no tables"),
+    }
+}
+
+/// A node's own chance: another one in each life.
+pub(crate) fn chance(shared: &Shared) -> Arc<SeededChance> {
+    Arc::new(SeededChance::new(shared.chance.next_u64()))
+}

@@ -1,0 +1,197 @@
+//! Scenarios: how many nodes there are, what runs on them, and what clients ask. To add one, add it to [`SCENARIOS`]; if it does
+//! something new, give it a file here for its part of a node, an [`Ask`], and a check that sees only what is told.
+
+pub(crate) mod jobs;
+pub(crate) mod ledger;
+pub(crate) mod orders;
+
+use aloft_base::Chance;
+
+use crate::fault::Fault;
+use crate::history::Ask;
+
+/// What runs and what is asked.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// How many nodes there are. One node is like the embedded store: the engine lives and dies with it. Two share an engine, as
+    /// on a database.
+    pub nodes: usize,
+    /// How many clients ask.
+    pub clients: usize,
+    /// Over how many rows.
+    pub keys: u64,
+    /// Whether tables, rules and functions run.
+    pub has_orders: bool,
+    /// Whether workers do jobs.
+    pub has_jobs: bool,
+    /// Whether owners write a ledger.
+    pub has_ledger: bool,
+    /// Every so-manieth write kills the node that delivers its event; 0 for none.
+    pub deadly_every: u64,
+    /// For how long things go wrong, at least, and at most twice as long.
+    pub trouble_ms: u64,
+    /// How long a client thinks between two requests, at most.
+    pub think_ms: u64,
+    /// Faults that never strike here.
+    pub but: &'static [Fault],
+    /// The only faults that strike here, if there are any.
+    pub only: &'static [Fault],
+}
+
+/// What needs two nodes on one engine, and events that are deadly.
+const ONE_NODE: &[Fault] = &[Fault::Reopen, Fault::Kill];
+const TWO_NODES: &[Fault] = &[Fault::Kill];
+
+const BASE: Scenario = Scenario {
+    name: "",
+    nodes: 1,
+    clients: 3,
+    keys: 5,
+    has_orders: true,
+    has_jobs: false,
+    has_ledger: false,
+    deadly_every: 0,
+    trouble_ms: 20_000,
+    think_ms: 400,
+    but: ONE_NODE,
+    only: &[],
+};
+
+/// All of them.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "orders on one node",
+        ..BASE
+    },
+    Scenario {
+        name: "orders on two nodes",
+        nodes: 2,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "a busy row",
+        nodes: 2,
+        clients: 6,
+        keys: 1,
+        think_ms: 40,
+        trouble_ms: 8_000,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "events that end the node",
+        clients: 1,
+        keys: 3,
+        deadly_every: 7,
+        trouble_ms: 5_000,
+        only: &[Fault::Raise],
+        ..BASE
+    },
+    Scenario {
+        name: "jobs on one node",
+        has_orders: false,
+        has_jobs: true,
+        ..BASE
+    },
+    Scenario {
+        name: "jobs on two nodes",
+        nodes: 2,
+        has_orders: false,
+        has_jobs: true,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "two owners of a partition",
+        nodes: 2,
+        clients: 0,
+        has_orders: false,
+        has_ledger: true,
+        but: TWO_NODES,
+        ..BASE
+    },
+];
+
+/// Small ones, in which a node is ended before and after every single effect. Functions raise errors, so that there are
+/// retries to be ended in, too.
+pub const SWEEPS: &[Scenario] = &[
+    Scenario {
+        name: "every effect of orders on one node",
+        clients: 2,
+        keys: 2,
+        think_ms: 60,
+        trouble_ms: 300,
+        only: &[Fault::Raise],
+        ..BASE
+    },
+    Scenario {
+        name: "every effect of orders on two nodes",
+        nodes: 2,
+        clients: 2,
+        keys: 2,
+        think_ms: 60,
+        trouble_ms: 300,
+        only: &[Fault::Raise],
+        ..BASE
+    },
+    Scenario {
+        name: "every effect of jobs on one node",
+        clients: 2,
+        think_ms: 60,
+        trouble_ms: 400,
+        has_orders: false,
+        has_jobs: true,
+        only: &[Fault::Repeat],
+        ..BASE
+    },
+    Scenario {
+        name: "every effect of two owners",
+        nodes: 2,
+        clients: 0,
+        trouble_ms: 4_000,
+        has_orders: false,
+        has_ledger: true,
+        only: &[Fault::Repeat],
+        ..BASE
+    },
+];
+
+impl Scenario {
+    /// The scenario of a seed: they take turns.
+    pub fn of(seed: u64) -> &'static Self {
+        let count = SCENARIOS.len().max(1) as u64;
+        let place = usize::try_from(seed % count).unwrap_or(0);
+        SCENARIOS.get(place).unwrap_or(&BASE)
+    }
+
+    /// The scenario of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SCENARIOS
+            .iter()
+            .chain(SWEEPS)
+            .find(|scenario| scenario.name == name)
+    }
+
+    /// Whether the event of this request's write ends the node that delivers it.
+    pub(crate) fn is_deadly(&self, op: u64) -> bool {
+        self.deadly_every > 0 && op.is_multiple_of(self.deadly_every)
+    }
+
+    /// What a client asks next.
+    pub(crate) fn draw(&self, chance: &dyn Chance, number: u64) -> Ask {
+        if self.has_jobs {
+            return Ask::Enqueue { job: number };
+        }
+        let key = format!("k{}", chance.below(self.keys));
+        match chance.below(100) {
+            0..35 => Ask::Put { key },
+            35..60 => Ask::Add { key },
+            60..70 => Ask::Delete { key },
+            70..90 => Ask::Get { key },
+            _ => Ask::Invoke,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Orders: clients write rows of a table, two rules deliver the changes to two functions, and clients call a function. All of
+//! it is the platform's own code; only what runs inside an instance is played.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Chance, Clock, InvocationId, Region, Size, Tasks, Tenant};
+use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal, Trace};
+use aloft_controller::Controller;
+use aloft_delivery::{Content, LetterId, Policy};
+use aloft_event::Pattern;
+use aloft_function::{Catalogue, Code, Interpreter, Queue, Version};
+use aloft_item::{Item, Number, Value};
+use aloft_observe::{Feed, Metrics};
+use aloft_rule::{Rule, Rules, TableLogs, TableSource};
+use aloft_store::layout::Namespace;
+use aloft_table::{KeyAttribute, KeyKind, Placeholders, Schema, Table, Tables, Update, Written};
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::front::unknown;
+use crate::history::{Ask, Dead, Told};
+use crate::instance::{Stage, event_of, image};
+use crate::node::Parts;
+
+/// Every change goes to this function.
+pub(crate) const RECEIPT: &str = "receipt";
+/// Changes of rows that were there go to this one, too, and it is retried once only.
+pub(crate) const AUDIT: &str = "audit";
+/// How many instances a function may have.
+pub(crate) const CONCURRENCY: usize = 3;
+/// How long a node that stops waits.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What of the platform runs on a node.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    table: Table,
+    rules: Rules,
+    controller: Controller,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+}
+
+fn namespace() -> Namespace {
+    Namespace {
+        tenant: Tenant::local(),
+        region: Region::local(),
+    }
+}
+
+fn version(function: &str) -> Result<Version> {
+    Ok(Version {
+        function: function.parse()?,
+        id: "1".into(),
+        interpreter: Interpreter {
+            runtime: "python3.11".to_owned(),
+            executable: "python3".into(),
+            prefixes: Vec::new(),
+        },
+        handler: "app.handler".to_owned(),
+        code: Code {
+            task: "code".into(),
+            requirements: None,
+        },
+        memory: Size::from_mib(128),
+        timeout: Duration::from_secs(3),
+        idle: Duration::from_secs(60),
+        concurrency: CONCURRENCY,
+        queue: Queue {
+            length: 3,
+            wait: Duration::from_secs(5),
+        },
+        environment: BTreeMap::new(),
+        grants: Arc::new(Grants::default()),
+    })
+}
+
+fn rule(name: &str, table: &Table, retries: u32, pattern: &serde_json::Value) -> Result<Rule> {
+    Ok(Rule {
+        name: name.to_owned(),
+        source: Arc::new(TableSource::new(table)),
+        pattern: Pattern::compile(pattern)?,
+        function: name.parse()?,
+        policy: Policy::new(retries, Duration::from_secs(24 * 3_600)),
+    })
+}
+
+impl Orders {
+    /// Starts the platform, in the order in which a node does.
+    pub(crate) async fn start(parts: &Parts, tasks: &Tasks) -> Result<Self> {
+        let (clock, chance): (Arc<dyn Clock>, Arc<dyn Chance>) = (parts.clock.clone(), parts.chance.clone());
+        let tables = Tables::open(parts.store.clone(), clock.clone(), chance.clone()).await?;
+        let (catalogue, metrics) = (Arc::new(Catalogue::new()), Metrics::new());
+        let stage = Stage {
+            shared: parts.shared.clone(),
+            gate: parts.gate.clone(),
+            clock: parts.clock.clone(),
+        };
+        let controller = Controller::new(
+            aloft_controller::Config { parallel_starts: 2 },
+            catalogue.clone(),
+            Arc::new(stage),
+            clock.clone(),
+            tasks.clone(),
+            Feed::start(tasks),
+            &metrics,
+        );
+        let logs = TableLogs {
+            tables: tables.clone(),
+            namespace: namespace(),
+        };
+        let rules = aloft_rule::Parts {
+            store: parts.store.clone(),
+            clock: clock.clone(),
+            chance: chance.clone(),
+            namespace: namespace(),
+            invoke: Arc::new(controller.clone()),
+            logs: Arc::new(logs),
+            metrics: aloft_rule::Metrics::register(&metrics),
+            config: aloft_rule::Config::default(),
+        };
+        let rules = Rules::open(rules, tasks.stop().child()).await?;
+        let hash = KeyAttribute {
+            name: "id".to_owned(),
+            kind: KeyKind::S,
+        };
+        let schema = Schema { hash, range: None };
+        let table = tables.ensure(&namespace(), &"orders".parse()?, &schema).await?;
+        catalogue.replace([version(RECEIPT)?, version(AUDIT)?]);
+        let some = json!({"type": ["aloft.table.modify", "aloft.table.remove"]});
+        let all = json!({"source": ["/tables/orders"]});
+        let both = vec![rule(RECEIPT, &table, 6, &all)?, rule(AUDIT, &table, 1, &some)?];
+        rules.apply(both).await?;
+        Ok(Self {
+            table,
+            rules,
+            controller,
+            clock,
+            chance,
+        })
+    }
+
+    /// Stops it, in the order in which a node does.
+    pub(crate) async fn stop(&self) {
+        self.controller.refuse_new();
+        self.rules.drain(DRAIN).await;
+        self.controller.drain(DRAIN).await;
+    }
+
+    /// Answers a client.
+    pub(crate) async fn answer(&self, op: u64, ask: &Ask) -> Told {
+        let answered = self.answered(op, ask).await;
+        answered.unwrap_or_else(|error| unknown(&format!("{error:#}")))
+    }
+
+    async fn answered(&self, op: u64, ask: &Ask) -> Result<Told> {
+        Ok(match ask {
+            Ask::Put { key } => {
+                let row = Item::from([
+                    ("id", Value::from(key.as_str())),
+                    ("op", Number::from(op).into()),
+                    ("n", Number::from(0u64).into()),
+                ]);
+                wrote(&self.table.put(row, None).await?)
+            }
+            Ask::Add { key } => {
+                let update = addition(op)?;
+                wrote(&self.table.update(&key_item(key), Some(&update), None).await?)
+            }
+            Ask::Delete { key } => wrote(&self.table.delete(&key_item(key), None).await?),
+            Ask::Get { key } => {
+                let row = self.table.get(&key_item(key)).await?;
+                Told::Row(row.as_ref().and_then(image))
+            }
+            Ask::Invoke => self.invoke().await?,
+            Ask::Letters => Told::Letters(self.letters().await?),
+            Ask::Enqueue { .. } | Ask::Jobs | Ask::Ledger => unknown("this node does not do that"),
+        })
+    }
+
+    async fn invoke(&self) -> Result<Told> {
+        let call = Call {
+            id: InvocationId::draw(&*self.chance),
+            caller: Caller {
+                tenant: Tenant::local(),
+                region: Region::local(),
+                principal: Principal::Anonymous,
+            },
+            payload: Payload::Direct("{}".into()),
+            lineage: Lineage::default(),
+            deadline: self.clock.instant().checked_add(Duration::from_secs(10)),
+            trace: Trace::begin(&*self.chance),
+        };
+        let outcome = self.controller.invoke(&RECEIPT.parse()?, call).await;
+        Ok(Told::Invoked(outcome.result.is_ok()))
+    }
+
+    async fn letters(&self) -> Result<Vec<Dead>> {
+        let (mut dead, mut before) = (Vec::new(), None::<LetterId>);
+        loop {
+            let (page, more) = self.rules.letters().list(before, 100).await?;
+            for listed in &page {
+                let event = match &listed.letter.content {
+                    Content::One(_) => {
+                        let event = self.rules.event(&listed.letter).await;
+                        let event = event.context("a letter without its event")?;
+                        event.change.as_ref().map(event_of)
+                    }
+                    Content::Raw(_) | Content::Range(_) => None,
+                };
+                dead.push(Dead {
+                    rule: listed.letter.name.clone(),
+                    reason: listed.letter.reason.word(),
+                    event,
+                });
+            }
+            before = page.last().map(|listed| listed.id);
+            if !more || before.is_none() {
+                return Ok(dead);
+            }
+        }
+    }
+}
+
+fn key_item(key: &str) -> Item {
+    Item::from([("id", Value::from(key))])
+}
+
+fn addition(op: u64) -> Result<Update> {
+    let values = BTreeMap::from([
+        (":op".to_owned(), Value::from(Number::from(op))),
+        (":one".to_owned(), Value::from(Number::from(1u64))),
+    ]);
+    let placeholders = Placeholders::new(None, Some(values))?;
+    Ok(Update::parse("SET op = :op ADD n :one", &placeholders)?)
+}
+
+fn wrote(written: &Written) -> Told {
+    Told::Wrote(
+        written.old.as_ref().and_then(image),
+        written.new.as_ref().and_then(image),
+    )
+}

@@ -1,0 +1,101 @@
+//! The checker is proven: under each lie that a store may tell, a run fails by the check that is meant for it. Without a lie the
+//! same seeds pass, so that it is the lie that is found.
+
+use aloft_simulation::{Check, Lie, Options, Report, Scenario, run};
+
+/// So many seeds at most must be enough to find one.
+const SEEDS: u64 = 30;
+
+#[cfg(test)]
+fn runs(scenario: &str, lie: Option<Lie>) -> impl Iterator<Item = Report> {
+    let scenario = Some(Scenario::named(scenario).unwrap());
+    let options = Options {
+        scenario,
+        lie,
+        ..Options::default()
+    };
+    (1_000..1_000 + SEEDS).map(move |seed| run(seed, options).unwrap())
+}
+
+#[cfg(test)]
+/// Some run under the lie is blamed by one of these checks.
+fn is_found(lie: Lie, scenario: &str, checks: &[Check]) {
+    let (mut lied, mut others) = (0, Vec::new());
+    for report in runs(scenario, Some(lie)) {
+        lied += report.lied;
+        if report.lied > 0 && checks.iter().any(|check| report.verdict.blames(*check)) {
+            let honest = Options {
+                scenario: Some(report.scenario),
+                ..Options::default()
+            };
+            let wrong = run(report.seed, honest).unwrap().verdict.wrong;
+            assert!(
+                wrong.is_empty(),
+                "seed {} fails without a lie: {wrong:?}",
+                report.seed
+            );
+            return;
+        }
+        others.extend(report.verdict.wrong.into_iter().map(|(check, _)| check));
+    }
+    panic!("{lie:?} was told {lied} times and never found by {checks:?}, only by {others:?}");
+}
+
+#[test]
+fn a_write_that_is_acknowledged_and_never_made() {
+    is_found(Lie::Acknowledge, "orders on one node", &[Check::Acknowledged]);
+}
+
+#[test]
+fn a_commit_that_loses_its_record() {
+    is_found(Lie::DropRecord, "orders on one node", &[Check::Skip]);
+    is_found(Lie::DropRecord, "orders on two nodes", &[Check::Acknowledged]);
+}
+
+#[test]
+fn a_commit_that_loses_its_row() {
+    is_found(Lie::DropRow, "orders on one node", &[Check::Agree]);
+}
+
+#[test]
+fn a_cursor_that_skips_a_record() {
+    is_found(Lie::SkipRecord, "a busy row", &[Check::Skip]);
+    is_found(Lie::SkipRecord, "orders on two nodes", &[Check::Delivered]);
+}
+
+#[test]
+fn records_in_another_order() {
+    is_found(Lie::Reorder, "a busy row", &[Check::Order]);
+}
+
+#[test]
+fn a_token_that_is_honoured_twice() {
+    is_found(Lie::KeepTask, "jobs on one node", &[Check::Once]);
+    is_found(Lie::KeepTask, "jobs on two nodes", &[Check::Finished]);
+}
+
+#[test]
+fn a_task_that_is_lost() {
+    is_found(Lie::LoseTask, "jobs on one node", &[Check::Once]);
+    is_found(Lie::LoseTask, "orders on one node", &[Check::Delivered]);
+}
+
+#[test]
+fn a_fence_that_does_not_hold() {
+    is_found(Lie::IgnoreFence, "two owners of a partition", &[Check::Fence]);
+}
+
+#[test]
+fn a_read_of_what_was_there_before() {
+    is_found(Lie::StaleRead, "orders on one node", &[Check::Read]);
+}
+
+#[test]
+fn a_batch_that_is_made_twice() {
+    is_found(Lie::ForgetBatch, "orders on one node", &[Check::Acknowledged]);
+}
+
+#[test]
+fn a_node_that_never_idles() {
+    is_found(Lie::BusyPoll, "orders on one node", &[Check::Idle]);
+}
