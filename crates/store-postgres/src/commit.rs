@@ -16,11 +16,12 @@ use aloft_store::{
 use tokio::time::Instant;
 
 use crate::connection::{Session, column, only};
+use crate::courier::Job;
 use crate::fault::{Fault, unavailable};
 use crate::flights::{Answered, Entered};
 use crate::number::back;
 use crate::pool::BACKOFF;
-use crate::request::{self, Request, Sender};
+use crate::request::{self, Decision};
 use crate::shared::Shared;
 use crate::statement::Sql;
 
@@ -28,14 +29,6 @@ use crate::statement::Sql;
 pub(crate) const QUEUE: usize = 1_024;
 /// And so many KiB of batches.
 pub(crate) const QUEUE_KIB: u32 = 64 << 10;
-
-/// What the server answered, or the journal told.
-struct Answer {
-    status: i64,
-    which: i64,
-    xid: i64,
-    hidden: bool,
-}
 
 /// What the batch holds in the owner's memory while it is under way; given back when it is dropped before it was kept.
 struct Held {
@@ -121,38 +114,27 @@ async fn wait(shared: &Shared, mut answered: Answered) -> Result<Outcome, Error>
 async fn run(shared: &Arc<Shared>, batch: Batch) -> Result<Outcome, Error> {
     shared.check()?;
     let now = shared.now();
-    let sender = Sender {
-        class: shared.class,
-        epoch: shared.epoch,
-        at: now.at,
-    };
+    let batch = Arc::new(batch);
     let held = match hold(shared, &batch, now)? {
         Ok(held) => held,
         Err(barred) => {
-            let request = Request::new(&batch, 0, &[], sender).checks_only();
-            let answer = send(shared, &request, 0).await?;
-            return match (read(shared, &batch, &answer).await?, barred) {
-                (Some(refused), _) => {
-                    shared.counters.refusals.fetch_add(1, Ordering::Relaxed);
-                    Ok(refused)
-                }
-                (None, Barred::Lost(token)) => {
-                    shared.counters.refusals.fetch_add(1, Ordering::Relaxed);
-                    Ok(Outcome::Lost(token))
-                }
-                (None, Barred::NoRoom) => Err(Error::TooManyClaims(MAX_CLAIMS)),
+            let decision = send(shared, &batch, None).await?;
+            let outcome = match (refusal(shared, &batch, decision).await?, barred) {
+                (Some(refused), _) => refused,
+                (None, Barred::Lost(token)) => Outcome::Lost(token),
+                (None, Barred::NoRoom) => return Err(Error::TooManyClaims(MAX_CLAIMS)),
             };
+            shared.counters.refusals.fetch_add(1, Ordering::Relaxed);
+            return Ok(outcome);
         }
     };
-    let places: Vec<Place> = held.settles.iter().map(|(_, place)| *place).collect();
-    let request = Request::new(&batch, held.number, &places, sender);
-    let answer = send(shared, &request, held.number).await?;
-    if let Some(refused) = read(shared, &batch, &answer).await? {
+    let decision = send(shared, &batch, Some(&held)).await?;
+    let Decision::Committed { xid, hidden } = decision else {
         shared.counters.refusals.fetch_add(1, Ordering::Relaxed);
-        return Ok(refused);
-    }
-    let xid = back(answer.xid)?;
-    let tokens = held.keep(&batch, xid, answer.hidden);
+        let refused = refusal(shared, &batch, decision).await?;
+        return refused.ok_or_else(|| Error::corrupt("a commit", "it was neither done nor refused"));
+    };
+    let tokens = held.keep(&batch, xid, hidden);
     shared.counters.commits.fetch_add(1, Ordering::Relaxed);
     shared
         .counters
@@ -271,69 +253,57 @@ impl Drop for Held {
     }
 }
 
-/// The refusal that an answer is, if it is one.
-async fn read(shared: &Shared, batch: &Batch, answer: &Answer) -> Result<Option<Outcome>, Error> {
-    let refusal = match answer.status {
-        0 => return Ok(None),
-        1 => request::fenced(batch, answer.which),
-        2 => request::conflict(batch, answer.which),
-        _ => return Err(shared.superseded().await),
+/// The refusal that a decision is, if it is one.
+async fn refusal(shared: &Shared, batch: &Batch, decision: Decision) -> Result<Option<Outcome>, Error> {
+    let refusal = match decision {
+        Decision::Committed { .. } => return Ok(None),
+        Decision::Fenced(which) => request::fenced(batch, which),
+        Decision::Conflict(which) => request::conflict(batch, which),
+        Decision::Superseded => return Err(shared.superseded().await),
     };
     refusal.map(Some).ok_or_else(|| {
         Error::corrupt(
             "an answer of the database",
-            format!("it refuses check {} of a batch that has fewer", answer.which),
+            format!("{decision:?} of a batch that has fewer checks"),
         )
     })
 }
 
-/// Sends a request until its outcome is known. Gives up only before it was sent, or after it surely failed.
-async fn send(shared: &Shared, request: &Request, number: u64) -> Result<Answer, Error> {
+/// Has a batch sent until its outcome is known; without `held` only its checks. Gives up only before it was sent, or after it
+/// surely failed.
+async fn send(shared: &Shared, batch: &Arc<Batch>, held: Option<&Held>) -> Result<Decision, Error> {
     let until = Instant::now() + shared.config.patience;
+    let settles: Vec<Place> = held
+        .map(|held| held.settles.iter().map(|(_, place)| *place).collect())
+        .unwrap_or_default();
     let mut failed = 0;
     loop {
-        let fault = match shared.writers.take().await {
-            Err(fault) => fault,
-            Ok(connection) => match connection.query(Sql::Commit, &request.parameters()).await {
-                Ok(rows) => return answer(&rows),
-                Err(Fault::Lost(reason)) if number > 0 => {
-                    shared.counters.lost.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(reason, "a commit's connection broke: its outcome is looked up");
-                    if let Some(found) = resolve(shared, &connection.session, number).await? {
-                        return Ok(found);
-                    }
-                    Fault::Lost(reason)
-                }
-                Err(fault) => fault,
-            },
+        let (job, answered) = Job::new(batch.clone(), held.map(|held| held.number), settles.clone());
+        shared.queue.push(job);
+        let failure = match answered.await {
+            Ok(Ok(decision)) => return Ok(decision),
+            Ok(Err(failure)) => failure,
+            Err(_) => return Err(Error::Closed),
         };
+        if let (Fault::Lost(reason), Some(session), Some(held)) = (&failure.fault, &failure.session, held) {
+            shared.counters.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(reason, "a commit's connection broke: its outcome is looked up");
+            if let Some(found) = resolve(shared, session, held.number).await? {
+                return Ok(found);
+            }
+        }
         failed += 1;
         let delay = BACKOFF.delay(failed, &*shared.chance);
-        if matches!(fault, Fault::Final(_)) || Instant::now() + delay >= until || shared.is_stopped() {
-            return Err(fault.into_error(shared.name()));
+        if matches!(failure.fault, Fault::Final(_)) || Instant::now() + delay >= until || shared.is_stopped()
+        {
+            return Err(failure.fault.into_error(shared.name()));
         }
         tokio::time::sleep(delay).await;
     }
 }
 
-fn answer(rows: &[tokio_postgres::Row]) -> Result<Answer, Error> {
-    let numbers: Vec<i64> = column(only(rows)?, 0)?;
-    match numbers.as_slice() {
-        [status, which, xid, hidden] => Ok(Answer {
-            status: *status,
-            which: *which,
-            xid: *xid,
-            hidden: *hidden != 0,
-        }),
-        other => Err(Error::corrupt(
-            "an answer of the database",
-            format!("a commit has four numbers, not {other:?}"),
-        )),
-    }
-}
-
 /// What became of a request whose connection broke; nothing: it did not happen and will not.
-async fn resolve(shared: &Shared, session: &Session, number: u64) -> Result<Option<Answer>, Error> {
+async fn resolve(shared: &Shared, session: &Session, number: u64) -> Result<Option<Decision>, Error> {
     let mut failed = 0;
     loop {
         match look_up(shared, session, number).await {
@@ -356,7 +326,7 @@ async fn resolve(shared: &Shared, session: &Session, number: u64) -> Result<Opti
 }
 
 /// One try; nothing while the old session still lives.
-async fn look_up(shared: &Shared, session: &Session, number: u64) -> Result<Option<Option<Answer>>, Fault> {
+async fn look_up(shared: &Shared, session: &Session, number: u64) -> Result<Option<Option<Decision>>, Fault> {
     let connection = shared.readers.take().await?;
     let of = [&session.pid as crate::connection::Parameter<'_>, &session.started];
     connection.query(Sql::End, &[of[0], of[1], &1_000i64]).await?;
@@ -370,12 +340,7 @@ async fn look_up(shared: &Shared, session: &Session, number: u64) -> Result<Opti
     let Some(row) = rows.first() else {
         return Ok(Some(None));
     };
-    let xid = column(row, 0).map_err(Fault::Final)?;
+    let xid = column(row, 0).and_then(back).map_err(Fault::Final)?;
     shared.counters.recovered.fetch_add(1, Ordering::Relaxed);
-    Ok(Some(Some(Answer {
-        status: 0,
-        which: 0,
-        xid,
-        hidden: true,
-    })))
+    Ok(Some(Some(Decision::Committed { xid, hidden: true })))
 }

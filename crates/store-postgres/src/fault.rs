@@ -4,7 +4,7 @@ use aloft_store::Error;
 use tokio_postgres::error::{Severity, SqlState};
 
 /// A statement's failure.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Fault {
     /// The connection broke: the server may or may not have done it.
     Lost(String),

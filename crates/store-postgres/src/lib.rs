@@ -35,6 +35,7 @@
 mod commit;
 mod config;
 mod connection;
+mod courier;
 mod fault;
 mod flights;
 mod horizon;

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Config;
 use crate::connection::{Dial, column, only};
+use crate::courier::Queue;
 use crate::flights::Flights;
 use crate::horizon::Horizon;
 use crate::keeper::Keeper;
@@ -41,7 +42,7 @@ pub struct CommitCounters {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) dial: Arc<Dial>,
-    pub(crate) writers: Pool,
+    pub(crate) queue: Queue,
     pub(crate) readers: Pool,
     pub(crate) upkeep: Pool,
     pub(crate) snapshots: Snapshots,
@@ -89,7 +90,7 @@ impl Shared {
     pub(crate) fn new(from: Beginning) -> Self {
         let pool = |size, statements| Pool::new(from.dial.clone(), from.chance.clone(), size, statements);
         Self {
-            writers: pool(from.config.writers, Sql::OF_WRITERS),
+            queue: Queue::default(),
             readers: pool(from.config.readers, Sql::OF_READERS),
             upkeep: pool(1, Sql::OF_UPKEEP),
             snapshots: Snapshots::new(from.dial.clone(), from.config.snapshots),

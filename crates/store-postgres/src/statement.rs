@@ -41,7 +41,9 @@ impl Sql {
 
     pub(crate) fn text(self) -> &'static str {
         match self {
-            Self::Commit => "SELECT commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            Self::Commit => {
+                "SELECT commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+            }
             Self::Get => "SELECT value, version FROM rows WHERE key = $1",
             Self::Forward => FORWARD,
             Self::Backward => BACKWARD,

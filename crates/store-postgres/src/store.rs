@@ -19,7 +19,7 @@ use crate::fault::Fault;
 use crate::lock::Class;
 use crate::pool::BACKOFF;
 use crate::shared::{Beginning, CommitCounters, Shared};
-use crate::{commit, horizon, keeper, notify, owner, read, schema, snapshot, tasks};
+use crate::{commit, courier, horizon, keeper, notify, owner, read, schema, snapshot, tasks};
 
 /// How long the end waits for background work.
 const END: Duration = Duration::from_secs(5);
@@ -182,6 +182,14 @@ fn start(shared: &Arc<Shared>) {
         Policy::Alone,
         async move { notify::run(&of).await },
     );
+    for _ in 0..shared.config.writers {
+        let of = shared.clone();
+        background.start(
+            "store-courier",
+            Policy::Alone,
+            async move { courier::run(&of).await },
+        );
+    }
 }
 
 #[async_trait]

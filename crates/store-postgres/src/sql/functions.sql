@@ -4,26 +4,31 @@
 -- The planner knows nothing of tables that change so fast: where it could choose a join over an index probe for each row,
 -- LIMIT 1 or OFFSET 0 in a subquery takes the choice away.
 
--- A commit: locks, checks, and only when all checks hold a transaction id and the writes. Few parameters and one array as the
--- answer, because each costs the server as much as a small statement does:
--- head is {class, alone, checks only, epoch, the owner's number of the commit, time}, fences are pairs of partition and epoch, an
--- expected version of -1 is absence, and entries are eight numbers for each row of the journal (kind, index, scope, shard, due,
--- place, spot, attempts; -1 where it has none).
--- Answers {status, which, xid, hidden}: status 0 committed, 1 the fence at `which`, 2 the expectation at `which`, 3 owned by
--- another; `hidden` is 1 when an older transaction is still open, so that readers of logs do not see the commit yet.
+-- Commits: one or several batches that have no lock in common, in one transaction. Locks, checks, and only for batches whose
+-- checks all hold a transaction id and the writes. Few parameters and one array as the answer, because each costs the server as
+-- much as a small statement does:
+-- head is {class, alone, checks only, epoch, time}; numbers are the owner's own, one for each batch; fences are triples of batch
+-- (from 1), partition and epoch; an expected version of -1 is absence; entries are nine numbers for each row of the journal (batch,
+-- kind and 10 more if it is the batch's first, index, scope, shard, due, place, spot, attempts; -1 where it has none).
+-- Answers {transaction id, hidden, and for each batch: status, which}: status 0 committed, 1 the fence at `which`, 2 the
+-- expectation at `which`; `hidden` is 1 when an older transaction is still open, so that readers of logs do not see the commit
+-- yet. Answers {-1} when another owns the store.
 CREATE FUNCTION commit(
-    head bigint[], locks int[], my_batch uuid, fences bigint[],
-    expect_keys bytea[], expect_versions bigint[],
-    put_keys bytea[], put_values bytea[], delete_keys bytea[],
+    head bigint[], locks int[], batches uuid[], numbers bigint[], fences bigint[],
+    expect_jobs int[], expect_keys bytea[], expect_versions bigint[],
+    put_jobs int[], put_keys bytea[], put_values bytea[], delete_jobs int[], delete_keys bytea[],
     entries bigint[], entry_tasks uuid[], entry_keys bytea[], entry_values bytea[]
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     class int := head[1];
+    answer bigint[] := array_fill(0::bigint, ARRAY[2 + 2 * cardinality(batches)]);
+    refused int[] := '{}';
     current_epoch bigint;
     current_segment int;
     xid bigint;
-    which bigint;
     lock int;
+    bad int;
+    which bigint;
 BEGIN
     -- None of these locks has the server assign a transaction id, as row locks would: an id that is assigned before the locks
     -- could be lower than that of a commit which got the same locks first.
@@ -41,62 +46,76 @@ BEGIN
     -- The shift for now; the transaction's own id is added once there is one.
     SELECT o.epoch, o.segment, o.shift INTO current_epoch, current_segment, xid FROM owner o;
     IF current_epoch <> head[4] THEN
-        RETURN ARRAY[3, 0, 0, 0];
+        RETURN ARRAY[-1];
     END IF;
     IF cardinality(fences) > 0 THEN
-        SELECT f.ord INTO which FROM generate_series(1, cardinality(fences) / 2) AS f (ord)
-            LEFT JOIN LATERAL (SELECT p.epoch FROM partitions p WHERE p.id = fences[2 * f.ord - 1] LIMIT 1) p ON true
-            WHERE coalesce(p.epoch, 0) <> fences[2 * f.ord] ORDER BY f.ord LIMIT 1;
-        IF FOUND THEN
-            RETURN ARRAY[1, which, 0, 0];
-        END IF;
+        FOR bad, which IN
+            SELECT DISTINCT ON (fences[3 * f.ord - 2]) fences[3 * f.ord - 2], f.ord
+            FROM generate_series(1, cardinality(fences) / 3) AS f (ord)
+            LEFT JOIN LATERAL (SELECT p.epoch FROM partitions p WHERE p.id = fences[3 * f.ord - 1] LIMIT 1) p ON true
+            WHERE coalesce(p.epoch, 0) <> fences[3 * f.ord] ORDER BY fences[3 * f.ord - 2], f.ord
+        LOOP
+            refused := refused || bad;
+            answer[2 * bad + 1] := 1;
+            answer[2 * bad + 2] := which;
+        END LOOP;
     END IF;
-    -- One of each is by far the most common, and costs half of what a set of one does.
+    -- One of each is by far the most common without load, and costs half of what a set of one does.
     IF cardinality(expect_keys) = 1 THEN
-        IF coalesce((SELECT r.version FROM rows r WHERE r.key = expect_keys[1]), -1) <> expect_versions[1] THEN
-            RETURN ARRAY[2, 1, 0, 0];
+        IF coalesce((SELECT r.version FROM rows r WHERE r.key = expect_keys[1]), -1) <> expect_versions[1]
+            AND NOT (expect_jobs[1] = ANY (refused))
+        THEN
+            bad := expect_jobs[1];
+            refused := refused || bad;
+            answer[2 * bad + 1] := 2;
+            answer[2 * bad + 2] := 1;
         END IF;
     ELSIF cardinality(expect_keys) > 0 THEN
-        SELECT e.ord INTO which
-            FROM unnest(expect_keys, expect_versions) WITH ORDINALITY AS e (key, version, ord)
+        FOR bad, which IN
+            SELECT DISTINCT ON (e.job) e.job, e.ord
+            FROM unnest(expect_jobs, expect_keys, expect_versions) WITH ORDINALITY AS e (job, key, version, ord)
             LEFT JOIN LATERAL (SELECT r.version FROM rows r WHERE r.key = e.key LIMIT 1) r ON true
-            WHERE coalesce(r.version, -1) <> e.version ORDER BY e.ord LIMIT 1;
-        IF FOUND THEN
-            RETURN ARRAY[2, which, 0, 0];
-        END IF;
+            WHERE coalesce(r.version, -1) <> e.version AND NOT (e.job = ANY (refused)) ORDER BY e.job, e.ord
+        LOOP
+            refused := refused || bad;
+            answer[2 * bad + 1] := 2;
+            answer[2 * bad + 2] := which;
+        END LOOP;
     END IF;
-    IF head[3] = 1 THEN
-        RETURN ARRAY[0, 0, 0, 0];
+    IF head[3] = 1 OR cardinality(refused) = cardinality(batches) THEN
+        RETURN answer;
     END IF;
     xid := xid + pg_current_xact_id()::text::bigint;
-    IF cardinality(put_keys) = 1 THEN
+    answer[1] := xid;
+    IF cardinality(put_keys) = 1 AND cardinality(refused) = 0 THEN
         INSERT INTO rows (key, version, value) VALUES (put_keys[1], xid, put_values[1])
             ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, value = EXCLUDED.value;
     ELSIF cardinality(put_keys) > 0 THEN
         INSERT INTO rows (key, version, value)
-            SELECT p.key, xid, p.value FROM unnest(put_keys, put_values) AS p (key, value)
+            SELECT p.key, xid, p.value FROM unnest(put_jobs, put_keys, put_values) AS p (job, key, value)
+            WHERE NOT (p.job = ANY (refused))
             ON CONFLICT (key) DO UPDATE SET version = EXCLUDED.version, value = EXCLUDED.value;
     END IF;
     IF cardinality(delete_keys) > 0 THEN
-        DELETE FROM rows WHERE key = ANY (delete_keys);
+        DELETE FROM rows WHERE key = ANY (ARRAY(
+            SELECT d.key FROM unnest(delete_jobs, delete_keys) AS d (job, key) WHERE NOT (d.job = ANY (refused))));
     END IF;
-    IF cardinality(entries) = 0 THEN
-        INSERT INTO journal (segment, xid, commit, batch, at, first, kind, index)
-            VALUES (current_segment, xid, head[5], my_batch, head[6], true, 0, 0);
-    ELSIF cardinality(entries) = 8 THEN
+    IF cardinality(entries) = 9 THEN
         INSERT INTO journal (segment, xid, commit, batch, at, first, kind, index, scope, shard, due, place, spot, attempts, task, key, value)
-            VALUES (current_segment, xid, head[5], my_batch, head[6], true,
-                entries[1], entries[2], entries[3], nullif(entries[4], -1), nullif(entries[5], -1), nullif(entries[6], -1),
-                nullif(entries[7], -1), nullif(entries[8], -1), entry_tasks[1], entry_keys[1], entry_values[1]);
+            VALUES (current_segment, xid, numbers[1], batches[1], head[5], true,
+                entries[2] - 10, entries[3], entries[4], nullif(entries[5], -1), nullif(entries[6], -1), nullif(entries[7], -1),
+                nullif(entries[8], -1), nullif(entries[9], -1), entry_tasks[1], entry_keys[1], entry_values[1]);
     ELSE
         INSERT INTO journal (segment, xid, commit, batch, at, first, kind, index, scope, shard, due, place, spot, attempts, task, key, value)
-            SELECT current_segment, xid, head[5], my_batch, head[6], e.ord = 1,
-                entries[8 * e.ord - 7], entries[8 * e.ord - 6], entries[8 * e.ord - 5], nullif(entries[8 * e.ord - 4], -1),
-                nullif(entries[8 * e.ord - 3], -1), nullif(entries[8 * e.ord - 2], -1), nullif(entries[8 * e.ord - 1], -1),
-                nullif(entries[8 * e.ord], -1), e.task, e.key, e.value
-            FROM unnest(entry_tasks, entry_keys, entry_values) WITH ORDINALITY AS e (task, key, value, ord);
+            SELECT current_segment, xid, numbers[entries[9 * e.ord - 8]], batches[entries[9 * e.ord - 8]], head[5],
+                entries[9 * e.ord - 7] >= 10, entries[9 * e.ord - 7] % 10, entries[9 * e.ord - 6], entries[9 * e.ord - 5],
+                nullif(entries[9 * e.ord - 4], -1), nullif(entries[9 * e.ord - 3], -1), nullif(entries[9 * e.ord - 2], -1),
+                nullif(entries[9 * e.ord - 1], -1), nullif(entries[9 * e.ord], -1), e.task, e.key, e.value
+            FROM unnest(entry_tasks, entry_keys, entry_values) WITH ORDINALITY AS e (task, key, value, ord)
+            WHERE NOT (entries[9 * e.ord - 8] = ANY (refused));
     END IF;
-    RETURN ARRAY[0, 0, xid, (pg_snapshot_xmin(pg_current_snapshot()) <> pg_current_xact_id())::int];
+    answer[2] := (pg_snapshot_xmin(pg_current_snapshot()) <> pg_current_xact_id())::int;
+    RETURN answer;
 END
 $$;
 
