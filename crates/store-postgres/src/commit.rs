@@ -280,7 +280,12 @@ async fn send(shared: &Shared, batch: &Arc<Batch>, held: Option<&Held>) -> Resul
     loop {
         let (job, answered) = Job::new(batch.clone(), held.map(|held| held.number), settles.clone());
         shared.queue.push(job);
-        let failure = match answered.await {
+        let answer = tokio::select! {
+            answer = answered => answer,
+            // Whoever abandons the store takes its couriers with it.
+            () = shared.stop.asked() => return Err(Error::Closed),
+        };
+        let failure = match answer {
             Ok(Ok(decision)) => return Ok(decision),
             Ok(Err(failure)) => failure,
             Err(_) => return Err(Error::Closed),

@@ -1,17 +1,16 @@
-//! The contract: what every engine does, and the PostgreSQL statement that will do it there. An operation that has no
-//! statement is not in the contract.
+//! The contract: what every engine does, and the PostgreSQL statement that does it there, in short (in full:
+//! `store-postgres/src/sql` and `statement.rs`). An operation that has no statement is not in the contract.
 //!
-//! The statements assume these tables (`work_0` to `work_7` form a fixed ring of segments that are truncated whole):
+//! The statements assume these tables (the journal's segments form a fixed ring that is truncated segment by segment):
 //!
 //! ```sql
-//! CREATE TABLE rows (key bytea PRIMARY KEY, version bigint NOT NULL, batch uuid NOT NULL, value bytea NOT NULL);
-//! CREATE TABLE log (log bigint, shard int, xid xid8 NOT NULL DEFAULT pg_current_xact_id(), version bigint, index bigint,
-//!     key bytea, value bytea, batch uuid, at timestamptz, PRIMARY KEY (log, shard, version, index));
-//! CREATE TABLE trims (log bigint, shard int, version bigint, index bigint, PRIMARY KEY (log, shard));
-//! CREATE TABLE partitions (id int PRIMARY KEY, epoch bigint NOT NULL, taken_at timestamptz NOT NULL);
-//! CREATE TABLE work_0 (lane bigint, due timestamptz, version bigint, index bigint, task uuid, attempts int, body bytea,
-//!     batch uuid, settles bigint[] /* (version, index) of what this fact ends; null for an enqueue */);
-//! CREATE SEQUENCE versions;
+//! CREATE TABLE owner (epoch bigint, segment int);
+//! CREATE TABLE partitions (id int PRIMARY KEY, epoch bigint);
+//! CREATE TABLE rows (key bytea PRIMARY KEY, version bigint, value bytea);
+//! CREATE TABLE trims (log bigint, shard int, xid bigint, index bigint, PRIMARY KEY (log, shard));
+//! CREATE TABLE journal (segment int, xid bigint, commit bigint, batch uuid, at bigint, kind smallint /* mark, record, task, settle */,
+//!     index int, scope bigint /* log or lane */, shard int, due bigint, place bigint, spot int, task uuid, attempts int,
+//!     key bytea, value bytea) PARTITION BY LIST (segment);
 //! ```
 
 use std::time::Duration;
@@ -50,22 +49,21 @@ pub trait Store: Send + Sync + 'static {
     /// (at least 65,536 commits, or what its rows and records tell), answers with the first outcome and changes nothing; a
     /// refused batch changed nothing and is decided anew.
     ///
-    /// One function call in READ COMMITTED. Every batch locks in key order, so two never wait for each other in a ring; versions are
-    /// checked under the lock, which with explicit keys is serializable; the sequence is read after the locks, so that of
-    /// two commits on one key the later has the higher version.
+    /// One function call in READ COMMITTED. The locks assign no transaction id, so that of two commits with a key in common the
+    /// later one has the higher id; it is assigned when all checks hold, and is version and position.
     ///
     /// ```sql
-    /// SELECT 1 FROM partitions WHERE id = $1 AND epoch = $2 FOR SHARE;              -- fence; no row: fenced
-    /// SELECT key, version, batch FROM rows WHERE key = ANY($1) ORDER BY key FOR UPDATE; -- expect; settles by (version, index)
-    /// SELECT nextval('versions');                                                  -- the version of all that follows
-    /// INSERT INTO rows VALUES ($1, $2, $3, $4)                                     -- put
-    ///     ON CONFLICT (key) DO UPDATE SET value = $4, version = $2, batch = $3;    -- (expect absent: DO NOTHING, 0 rows: conflict)
-    /// DELETE FROM rows WHERE key = $1;                                             -- delete
-    /// INSERT INTO log (log, shard, version, index, key, value, batch, at) VALUES ($1, $2, $3, $4, $5, $6, $7, now()); -- append
-    /// INSERT INTO work_0 (lane, due, version, index, task, attempts, body, batch) VALUES ($1, $2, $3, $4, $5, $6, $7, $8); -- enqueue
-    /// INSERT INTO work_0 (lane, version, index, batch, settles) VALUES ($1, $2, $3, $4, ARRAY[$5, $6]); -- settle, fenced
-    /// -- after a lost connection: did it happen?
-    /// SELECT 1 FROM rows WHERE key = $1 AND batch = $2 UNION ALL SELECT 1 FROM log WHERE … AND batch = $2 UNION ALL SELECT 1 FROM work_0 WHERE batch = $2;
+    /// SELECT pg_advisory_xact_lock_shared($class, 0);                  -- the gate; takeovers pass it alone
+    /// SELECT pg_advisory_xact_lock($class, id) FROM unnest($locks) id; -- of every key and ordering key, ascending
+    /// SELECT epoch, segment FROM owner;                                -- another epoch: superseded
+    /// SELECT epoch FROM partitions WHERE id = $1;                      -- fence
+    /// SELECT version FROM rows WHERE key = $1;                         -- expect
+    /// SELECT pg_current_xact_id();                                     -- version and position of all that follows
+    /// INSERT INTO rows VALUES ($1, $2, $3) ON CONFLICT (key) DO UPDATE SET version = $2, value = $3; -- put
+    /// DELETE FROM rows WHERE key = $1;                                 -- delete
+    /// INSERT INTO journal VALUES (…);                                  -- append, enqueue, settle; at least a mark
+    /// -- after a lost connection, once its session is gone: did it happen?
+    /// SELECT xid FROM journal WHERE commit = $1;
     /// ```
     async fn commit(&self, batch: Batch) -> Result<Outcome, Error>;
 
@@ -75,10 +73,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`Position::START`] means "from the oldest there is"; any other position before what was trimmed is
     /// [`Error::Trimmed`].
     ///
+    /// On an engine where commits finish out of order, a record that was committed may stay hidden until those that began before
+    /// it have ended; then [`Wake::log`] tells.
+    ///
     /// ```sql
-    /// SELECT version, index, key, value, batch, at FROM log
-    ///  WHERE log = $1 AND shard = $2 AND (version, index) > ($3, $4) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-    ///  ORDER BY version, index LIMIT $5; -- the reader stays behind the oldest open transaction, so it skips nothing
+    /// SELECT xid, index, key, value, batch, at FROM journal
+    ///  WHERE kind = 1 AND scope = $log AND shard = $2 AND (xid, index) > ($3, $4) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    ///  ORDER BY xid, index LIMIT $5; -- the reader stays behind the oldest open transaction, so it skips nothing
     /// ```
     async fn read_log(
         &self,
@@ -92,10 +93,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets a shard's records up to and with `through`. They are gone for readers at once, and from the disk step by step.
     ///
     /// ```sql
-    /// INSERT INTO trims VALUES ($1, $2, $3, $4) ON CONFLICT (log, shard) DO UPDATE SET version = $3, index = $4
-    ///     WHERE (trims.version, trims.index) < ($3, $4);
-    /// DELETE FROM log WHERE ctid IN (SELECT ctid FROM log WHERE log = $1 AND shard = $2 AND (version, index) <= ($3, $4)
-    ///     LIMIT 10000); -- repeated until nothing is left
+    /// INSERT INTO trims VALUES ($1, $2, $3, $4) ON CONFLICT (log, shard) DO UPDATE SET xid = $3, index = $4
+    ///     WHERE (trims.xid, trims.index) < ($3, $4); -- the rows go with their segment
     /// ```
     async fn trim_log(&self, log: LogId, shard: Shard, through: Position) -> Result<(), Error>;
 
@@ -104,17 +103,17 @@ pub trait Store: Send + Sync + 'static {
     /// Nothing is written: only the lane's owner claims, from memory.
     ///
     /// ```sql
-    /// SELECT due, version, index, task, attempts, body FROM work_0 WHERE lane = $1 AND (due, version, index) > ($2, $3, $4)
-    ///     AND settles IS NULL ORDER BY due, version, index LIMIT 1024; -- fills the owner's window
+    /// SELECT due, place, spot FROM journal t WHERE kind = 2 AND scope = $lane AND (due, place, spot) > ($2, $3, $4)
+    ///     AND NOT EXISTS (SELECT FROM journal s WHERE s.kind = 3 AND (s.scope, s.due, s.place, s.spot) = (t.scope, t.due, t.place, t.spot))
+    ///     ORDER BY due, place, spot LIMIT 1024; -- fills the owner's window
+    /// SELECT task, attempts, value FROM journal WHERE kind = 2 AND scope = $lane AND (due, place, spot) = ($2, $3, $4);
     /// ```
     async fn receive(&self, lane: Lane, max: usize, visible_for: Duration) -> Result<Vec<Claim>, Error>;
 
     /// When [`receive`](Self::receive) may find something that it did not find before, if nothing is enqueued or released:
     /// the next due time or lapse of a claim. `None`: never.
     ///
-    /// ```sql
-    /// SELECT min(due) FROM work_0 WHERE lane = $1 AND due > $2 AND settles IS NULL; -- only when the window knows none
-    /// ```
+    /// The statement is that of [`receive`](Self::receive), when the window knows none.
     async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, Error>;
 
     /// Keeps a claim for `visible_for` from now. No statement: claims live in the owner's memory.
@@ -126,7 +125,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes a partition over: the epoch that is answered fences everybody who held an earlier one.
     ///
     /// ```sql
-    /// UPDATE partitions SET epoch = epoch + 1, taken_at = now() WHERE id = $1 RETURNING epoch; -- waits for FOR SHARE of commits
+    /// SELECT pg_advisory_xact_lock($class, 0); -- waits for commits under way
+    /// INSERT INTO partitions VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET epoch = partitions.epoch + 1 RETURNING epoch;
     /// ```
     async fn take_over(&self, partition: Partition) -> Result<Epoch, Error>;
 
