@@ -1,6 +1,7 @@
 //! The PostgreSQL engine passes the contract's suite, and what only it can be asked. One server serves all tests of this
 //! program; each has a schema of its own.
 
+mod function;
 mod lost;
 mod order;
 mod owners;
