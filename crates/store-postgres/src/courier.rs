@@ -1,7 +1,8 @@
 //! Couriers: each has a connection and takes commits to the server, as many at once as wait and have no lock in common. There is no
 //! artificial delay: a lone commit goes at once, and under load groups grow by themselves, as they do before the embedded
 //! engine's committer. A group is one transaction: one round trip, one transaction id, one wait for the disk, and statements over
-//! sets instead of many over single rows; measured, half of what a commit of its own costs the server.
+//! sets instead of many over single rows. Under 64 clients a put costs the server 51 µs of its
+//! processors so; pipelined one by one it cost 131.
 //!
 //! A commit whose locks are held by one under way waits here and not at the server, where its whole group would wait with it; and
 //! nothing that came later with a lock of it goes before it.

@@ -15,8 +15,8 @@
 //! has the higher id, also when the key was deleted and made anew in between. The id has 64 bits here and never wraps; a schema
 //! that was dumped and restored into another cluster, whose ids are lower, adds a shift from then on.
 //!
-//! The gate as an advisory lock, instead of `FOR SHARE` on a row, which would also come too early: 262 bytes of WAL a commit
-//! instead of 414, since a row lock writes into the row and soon makes a multixact; as many commits a second within the noise.
+//! The gate as an advisory lock, instead of `FOR SHARE` on a row, which would also come too early: 239 bytes of WAL a commit
+//! instead of 401, since a row lock writes into the row and soon makes a multixact; as many commits a second within the noise.
 //!
 //! Commits that wait go together ([`Config::writers`] couriers, up to 64 batches without a lock in common): one transaction, statements
 //! over sets. Each is still refused alone. What takes the gate alone: takeovers of the store and of partitions, and batches with more
