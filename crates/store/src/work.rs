@@ -14,12 +14,16 @@
 //! Rejected: marking claims in the ground (an update in place for each claim, extension and lapse), and a due-time
 //! index in memory alone (unbounded).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use aloft_base::Timestamp;
 
 use crate::{Lane, MAX_CLAIMS, Token};
+
+use lane::{Filling, LaneState};
+
+mod lane;
 
 /// How many tasks of a lane are read at once; up to twice as many are kept.
 pub const WINDOW: usize = 1_024;
@@ -116,28 +120,6 @@ struct Held {
     lapses: u32,
     /// A batch that settles it is on its way to the disk.
     settling: bool,
-}
-
-#[derive(Debug)]
-struct LaneState {
-    /// Tasks that nobody has claimed, with how often a claim lapsed.
-    window: BTreeMap<Place, u32>,
-    claimed: BTreeSet<Place>,
-    pending: BTreeSet<Place>,
-    lapses: BTreeSet<(Instant, u64)>,
-    scanned: Place,
-    floor: Place,
-    /// The highest task that was settled.
-    high: Place,
-    settled: u32,
-    filling: Option<Filling>,
-}
-
-/// What happens to a lane while more of it is being read, and may or may not show in what is read.
-#[derive(Debug, Default)]
-struct Filling {
-    enqueued: BTreeSet<Place>,
-    settled: BTreeSet<Place>,
 }
 
 /// A task that was picked for a receiver; its body is still to be read.
@@ -478,60 +460,6 @@ impl Work {
             state.window.insert(held.place, lapses);
             self.lapsed += usize::from(lapses > 0);
         }
-    }
-}
-
-impl LaneState {
-    fn new(floor: Place) -> Self {
-        Self {
-            window: BTreeMap::new(),
-            claimed: BTreeSet::new(),
-            pending: BTreeSet::new(),
-            lapses: BTreeSet::new(),
-            // Everything before the floor is settled; the floor itself may not be.
-            scanned: floor.before(),
-            floor,
-            high: floor,
-            settled: 0,
-            filling: None,
-        }
-    }
-
-    /// The lowest task that may be unsettled; the end if there is none.
-    fn lowest(&self) -> Place {
-        let known = self
-            .window
-            .keys()
-            .next()
-            .into_iter()
-            .chain(self.claimed.first())
-            .chain(self.pending.first());
-        let unread = (self.scanned < Place::LAST).then_some(&self.scanned);
-        known.chain(unread).min().copied().unwrap_or(Place::LAST)
-    }
-
-    /// Moves the floor to the lowest unsettled task; where there is none, to the highest settled one. (Whoever enqueues
-    /// below it lowers it again in the same commit.)
-    fn raise_floor(&mut self) -> Place {
-        self.settled = 0;
-        self.floor = match self.lowest() {
-            Place::LAST => self.high,
-            lowest => lowest,
-        };
-        self.floor
-    }
-
-    /// Keeps the window bounded: the last ones are read again when their turn comes. Those whose claims lapsed stay, because
-    /// only memory knows of it.
-    fn shrink(&mut self) {
-        if self.window.len() <= 2 * WINDOW || self.filling.is_some() {
-            return;
-        }
-        let Some(last) = self.window.keys().nth(WINDOW - 1).copied() else {
-            return;
-        };
-        self.window.retain(|place, lapses| *place <= last || *lapses > 0);
-        self.scanned = self.scanned.min(last);
     }
 }
 
