@@ -1,4 +1,4 @@
-//! `cargo xtask bench [NAME]`: every benchmark of the workspace against the release build.
+//! `cargo xtask bench [NAME [ARGUMENT…]]`: every benchmark of the workspace against the release build.
 //!
 //! A benchmark is a bench target (`harness = false`) that runs its peer in the same run and prints a ratio. It gets
 //! the same environment as the black-box tests, with the release binary in `ALOFT_TEST_BIN`.
@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::process::{self, cargo, say};
 use crate::{test, tools};
 
-pub(crate) fn run(name: Option<&str>) -> Result<()> {
+/// Runs all benchmarks, or the one of this name with these arguments.
+pub(crate) fn run(name: Option<&str>, arguments: &[&str]) -> Result<()> {
     let known = targets()?;
     if known.is_empty() {
         bail!("the workspace has no bench target");
@@ -31,6 +32,7 @@ pub(crate) fn run(name: Option<&str>) -> Result<()> {
         say(&format!("bench {bench}"));
         let mut command = cargo();
         command.args(["bench", "--workspace", "--bench", bench]);
+        command.arg("--").args(arguments);
         // Some take minutes of both cores, and run only when they are asked for by name.
         command.env("ALOFT_BENCH_NAMED", name.unwrap_or_default());
         process::run(test::environment(&mut command, &kit, &built.binary("aloft")?))

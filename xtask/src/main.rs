@@ -32,7 +32,8 @@ Usage: cargo xtask <COMMAND>
   test --unprivileged  the black-box suite alone, built if need be, as a normal user: as yourself,
                        or, when root runs it, under a free uid with a home folder of its own
   lint                 rustfmt --check and clippy, warnings denied
-  bench [NAME]         the release build, then every benchmark (or NAME), with the same tools
+  bench [NAME [ARGUMENT…]]
+                       the release build, then every benchmark (or NAME, with these arguments), with the same tools
   simulate [--seeds N] [--minutes M] [--first S]
                        nodes under seeds with everything going wrong: N seeds (400), or as many as M minutes take,
                        from seed S on or from one that nobody chose
@@ -54,8 +55,8 @@ fn main() -> ExitCode {
         ["test"] => test::run(None),
         ["test", filter] => test::run(Some(filter)),
         ["lint"] => lint::run(),
-        ["bench"] => bench::run(None),
-        ["bench", name] if !name.starts_with('-') => bench::run(Some(name)),
+        ["bench"] => bench::run(None, &[]),
+        ["bench", name, arguments @ ..] if !name.starts_with('-') => bench::run(Some(name), arguments),
         ["simulate", words @ ..] => simulate::run(words),
         ["tools"] => tools::show(),
         ["help" | "--help" | "-h"] => {

@@ -1,7 +1,7 @@
 //! What the embedded engine costs, each figure beside its physical limit in the same run.
 //!
 //! ```text
-//! cargo bench -p aloft-store-embedded -- [small|full] [--folder DIR] [--finished N]
+//! cargo xtask bench store [small|full] [--folder DIR] [--finished N]
 //! ```
 //!
 //! - a lone commit (one row, one record, one task) against an append of as many bytes and `fdatasync`, and against fjall alone

@@ -33,7 +33,7 @@
 //! slower.
 //!
 //! Whether the price is bearable under this engine's own load, and what the contract costs above fjall alone, is shown by
-//! `cargo bench -p aloft-store-embedded -- full`; its figures stand in `docs/performance.md`.
+//! `cargo xtask bench store full`; its figures stand in `docs/performance.md`.
 //!
 //! # Promises
 //! What [`Embedded`] promises is the contract of `aloft_store`, on a local file system that keeps the promises of `fsync`:

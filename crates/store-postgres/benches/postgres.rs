@@ -1,7 +1,7 @@
 //! What the PostgreSQL engine costs, each figure beside its peer in the same run, over a server that syncs.
 //!
 //! ```text
-//! cargo bench -p aloft-store-postgres -- [small|full] [--hold SECONDS]
+//! cargo xtask bench postgres [small|full] [--hold SECONDS]
 //! ```
 //!
 //! - puts by 64 clients, with and without a record of the change, against one-statement upserts (`INSERT … ON CONFLICT DO UPDATE`)
