@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aloft_store::engine::{Ground, View, Visit, Write};
 use aloft_store::{Direction, Error};
 use bytes::Bytes;
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use crate::Config;
@@ -66,7 +67,16 @@ fn open(path: &Path, config: &Config) -> Result<(Database, Keyspace), Error> {
         .cache_size(config.cache_bytes)
         .worker_threads(config.workers);
     let opened = builder.open().and_then(|database| {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(config.buffer_bytes);
+        // Below the first level a table's index and filter are read in parts of 4 KiB. As wholes, which is fjall's choice for the
+        // upper levels, they are hundreds of KiB each and drive one another out of the cache: with 10 million rows of 200 bytes
+        // and 16 MiB of cache a read took 55 µs so, and takes 11.5 µs in parts. What fjall was told at first stays with a folder.
+        let parts = || PartitioningPolicy::new([false, true]);
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(config.buffer_bytes)
+                .index_block_partitioning_policy(parts())
+                .filter_block_partitioning_policy(parts())
+        };
         let tree = database.keyspace(TREE, options)?;
         Ok((database, tree))
     });
