@@ -243,10 +243,10 @@ impl Reader {
             }
             Err(error) => return Err(error.into()),
         };
-        let Some(last) = records.last().map(|record| record.position) else {
+        if records.is_empty() {
             at.has_more = false;
             return Ok(());
-        };
+        }
         let is_suspect = self.begin(at).await?;
         let snapshot = self.ground.store.snapshot().await?;
         let backlogs = Backlogs::new(self.id);
@@ -258,11 +258,15 @@ impl Reader {
         }
         // From here on nothing fails, so that no record is taken in twice.
         for (record, is_parked) in records.into_iter().zip(parked) {
+            // What their events hold is known only now; the rest is read again when there is room.
+            if !at.window.has_room() {
+                break;
+            }
+            at.read_to = record.position;
             self.admit(&mut at.window, record, is_parked);
         }
         // What follows lies behind the place that was begun too often.
         at.begun = Some(false);
-        at.read_to = last;
         Ok(())
     }
 

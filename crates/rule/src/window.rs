@@ -15,19 +15,52 @@ use std::sync::Arc;
 use aloft_base::Timestamp;
 use aloft_call::Event;
 use aloft_delivery::{KeyHash, Letter, Parked};
+use aloft_event::Data;
 use aloft_store::{Position, Record};
+use serde_json::Value as Json;
 
 /// How many records a window holds at most.
 pub(crate) const RECORDS: usize = 256;
 /// How many bytes of records it holds before no more are read. With the failures' messages a window of parked records
 /// stays below a batch's 16 MiB.
 pub(crate) const BYTES: usize = 8 << 20;
+/// How many bytes of memory its events take before no more are read. An item of many small attributes is some forty times as large
+/// as its record, so the records' own bytes bound nothing.
+pub(crate) const HELD: usize = 32 << 20;
 
 /// An event on its way to the target.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) record: Record,
     pub(crate) event: Event,
+}
+
+impl Pending {
+    /// About how many bytes of memory the event takes.
+    pub(crate) fn held(&self) -> usize {
+        let data = match self.event.event.data() {
+            Some(Data::Json(json)) => held_by(json),
+            Some(Data::Bytes(bytes)) => bytes.len(),
+            None => 0,
+        };
+        // A change holds the same values once more, with their exact types.
+        data * (1 + usize::from(self.event.change.is_some()))
+    }
+}
+
+/// About how many bytes of memory a JSON value takes. What it nests is bounded where it came in.
+fn held_by(json: &Json) -> usize {
+    let within = match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(held_by).sum(),
+        // Beside the value an entry holds its name, a hash and a place in the index.
+        Json::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| name.len() + size_of::<(String, [usize; 2])>() + held_by(value))
+            .sum(),
+    };
+    size_of::<Json>() + within
 }
 
 /// What became of a record.
@@ -49,6 +82,8 @@ pub(crate) enum Fate {
 struct Slot {
     position: Position,
     bytes: usize,
+    /// What its event holds, until its fate is known.
+    held: usize,
     key: Option<KeyHash>,
     at: Timestamp,
     state: State,
@@ -83,6 +118,7 @@ pub(crate) struct Window {
     lines: HashMap<KeyHash, Line>,
     ready: VecDeque<u64>,
     bytes: usize,
+    held: usize,
 }
 
 /// The settled prefix, to be put behind the cursor in one commit.
@@ -101,7 +137,7 @@ pub(crate) struct Prefix<'a> {
 impl Window {
     /// Whether more may be read.
     pub(crate) fn has_room(&self) -> bool {
-        self.slots.len() < RECORDS && self.bytes < BYTES
+        self.slots.len() < RECORDS && self.bytes < BYTES && self.held < HELD
     }
 
     /// How many records and bytes may be read.
@@ -127,6 +163,7 @@ impl Window {
         self.slots.push_back(Slot {
             position: record.position,
             bytes: bytes_of(record),
+            held: 0,
             key: None,
             at: record.at,
             state: State::Settled(fate),
@@ -140,6 +177,7 @@ impl Window {
         self.slots.push_back(Slot {
             position: through,
             bytes: 0,
+            held: 0,
             key: None,
             at,
             state,
@@ -158,6 +196,7 @@ impl Window {
         let line = self.lines.entry(key).or_default();
         line.slots += 1;
         line.is_parked |= is_parked;
+        let held = if line.is_parked { 0 } else { pending.held() };
         let state = if line.is_parked {
             State::Settled(Fate::Parked(Box::new(park(&pending))))
         } else {
@@ -172,11 +211,13 @@ impl Window {
         self.slots.push_back(Slot {
             position,
             bytes,
+            held,
             key: Some(key),
             at,
             state,
         });
         self.bytes += bytes;
+        self.held += held;
     }
 
     /// The next record to be delivered, with its number.
@@ -202,7 +243,8 @@ impl Window {
         let is_parked = matches!(fate, Fate::Parked(_));
         let Some(slot) = self.slot(number) else { return };
         slot.state = State::Settled(fate);
-        let Some(line) = slot.key.and_then(|key| self.lines.get_mut(&key)) else {
+        let (key, mut freed) = (slot.key, std::mem::take(&mut slot.held));
+        let Some(line) = key.and_then(|key| self.lines.get_mut(&key)) else {
             return;
         };
         line.is_busy = false;
@@ -214,12 +256,14 @@ impl Window {
                 {
                     let parked = park(pending);
                     slot.state = State::Settled(Fate::Parked(Box::new(parked)));
+                    freed += std::mem::take(&mut slot.held);
                 }
             }
         } else if let Some(next) = line.waiting.pop_front() {
             line.is_busy = true;
             self.ready.push_back(next);
         }
+        self.held = self.held.saturating_sub(freed);
     }
 
     /// How many slots are settled from the front, and how many of them are more than skipped.
@@ -300,6 +344,7 @@ mod tests {
             at: Timestamp::from_millis(n),
         };
         let event = aloft_event::Event::new(n.to_string(), "/t", "x").unwrap();
+        let event = event.with_json(serde_json::json!({"n": n}));
         Pending {
             record,
             event: Event { event, change: None },
@@ -384,6 +429,31 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_bounded_by_what_its_events_hold_until_their_fate_is_known() {
+        let small: Json = (0..100_000).collect();
+        let large = |n, key| {
+            let mut pending = pending(n, key);
+            let event = aloft_event::Event::new(n.to_string(), "/t", "x").unwrap();
+            pending.event.event = event.with_json(small.clone());
+            pending
+        };
+        let (mut window, mut count) = (Window::default(), 0);
+        while window.has_room() {
+            window.push(large(count, 1), false, park);
+            count += 1;
+        }
+        assert!((2..50).contains(&count), "{count} events of at least 2 MB each");
+        let (number, first) = window.next().unwrap();
+        window.settle(number, Fate::Delivered, park);
+        assert!(window.has_room(), "a delivered event holds nothing any more");
+        window.push(large(count, 1), false, park);
+        assert!(!window.has_room());
+        let (number, _) = window.next().unwrap();
+        window.settle(number, parked(&first), park);
+        assert_eq!(window.held, 0, "nor do parked ones");
+    }
+
+    #[test]
     fn what_expired_is_one_range() {
         let mut window = Window::default();
         for n in 1..=3 {
@@ -450,7 +520,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!((window.len(), window.bytes, window.lines.len()), (0, 0, 0));
+            prop_assert_eq!((window.len(), window.bytes, window.held, window.lines.len()), (0, 0, 0, 0));
             for (key, numbers) in begun {
                 prop_assert!(numbers.is_sorted(), "key {key} out of order: {numbers:?}");
             }

@@ -42,6 +42,20 @@ async fn a_failed_key_waits_with_what_follows_it_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_that_do_not_fit_in_memory_together_are_read_again_and_each_delivered_once() {
+    let kit = Kit::new(5).await;
+    let names: Vec<String> = (0..40).map(|n| format!("big{n}")).collect();
+    let records: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    kit.write(&records).await;
+    kit.until_settled().await;
+    let mut taken = kit.script.taken();
+    let mut expected = names.clone();
+    taken.sort();
+    expected.sort();
+    assert_eq!(taken, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_is_parked_in_the_commit_that_moves_the_cursor() {
     let kit = Kit::new(5).await;
     kit.write(&[("b", "first")]).await;

@@ -36,7 +36,8 @@ impl Clock for TokioClock {
     }
 }
 
-/// Records are text: an id, and optionally a depth after a `/`. Some ids are trouble.
+/// Records are text: an id, and optionally a depth after a `/`. Some ids are trouble, and some events are much larger than their
+/// records.
 pub(super) struct Lines(pub(super) LogId);
 
 impl Source for Lines {
@@ -62,6 +63,10 @@ impl Source for Lines {
         }
         let kind = if id.starts_with("skip") { "no" } else { "yes" };
         let event = aloft_event::Event::new(id, "/tables/lines", kind).map_err(|error| error.to_string())?;
+        let event = match id.starts_with("big") {
+            true => event.with_json((0..100_000).collect()),
+            false => event,
+        };
         let event = match depth.parse() {
             Ok(depth) => event
                 .with_lineage(InvocationId::from_u128(7), depth)
