@@ -101,17 +101,18 @@ impl Backlogs {
         Ok((batch, overflow))
     }
 
-    /// What a task stands for: its key's head and first parcel. `None` if the backlog is gone: the task is left over.
+    /// What a task stands for: its key's head and first parcel. `None` if the backlog is gone: the task is left over. A head without
+    /// its parcel is damage: the two are written and taken away in one commit.
     pub(crate) async fn open(
         &self,
         snapshot: &dyn Snapshot,
         key: KeyHash,
-    ) -> Result<Option<(Head, Entry)>, Error> {
+    ) -> Result<Option<(Head, Option<Entry>)>, Error> {
         let Some(head) = self.head(snapshot, key).await? else {
             return Ok(None);
         };
         let row = snapshot.get(&self.rule.row(key, head.first)?).await?;
-        Ok(row.map(|row| (head, row)))
+        Ok(Some((head, row)))
     }
 
     /// Writes down what is known of the first parcel, unless somebody else changed it since it was read.

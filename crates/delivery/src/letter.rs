@@ -47,7 +47,7 @@ pub struct Letter {
 pub enum Content {
     /// One delivery.
     One(Box<Parcel>),
-    /// One delivery as it was stored, which cannot be read.
+    /// One delivery as it was stored, which cannot be read; empty when nothing was left of it.
     Raw(Bytes),
     /// Events that are only counted.
     Range(Range),

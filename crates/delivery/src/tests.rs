@@ -620,6 +620,22 @@ async fn a_parcel_that_cannot_be_read_is_kept_as_it_is_and_the_next_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_parcel_that_is_missing_is_told_of_and_the_next_goes_on() {
+    let kit = Kit::new(5);
+    kit.park(&[("a1", "a"), ("a2", "a")]).await;
+    let lost = kit.ground.batch().delete(RULE.row(KeyHash::of(b"a"), 0).unwrap());
+    assert!(kit.store.commit(lost).await.unwrap().is_committed());
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a2"]);
+    let letters = kit.letters().await;
+    assert_eq!(letters[0].letter.reason, Reason::Unreadable);
+    assert_eq!(letters[0].letter.content, Content::Raw(Bytes::new()));
+    kit.park(&[("a3", "a")]).await;
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a2", "a3"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_joins_a_backlog_that_ended_meanwhile_is_told_so() {
     let kit = Kit::new(5);
     kit.park(&[("a1", "a")]).await;
