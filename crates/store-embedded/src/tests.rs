@@ -122,6 +122,8 @@ async fn a_group_costs_one_sync() {
     }
     assert!(all.join_all().await.into_iter().all(|committed| committed));
     let groups = counters.engine.applies.load(Ordering::Relaxed) - before.0 - 20;
+    let syncs = counters.disk.syncs.load(Ordering::Relaxed) - before.1 - 20;
+    assert_eq!(groups, syncs, "a group is one sync, however many share it");
     assert!(groups < 300, "300 at once share syncs, and took {groups}");
     assert_eq!(counters.engine.commits.load(Ordering::Relaxed), 320);
     assert_eq!(counters.queue.length.load(Ordering::Relaxed), 0);

@@ -45,6 +45,7 @@ const TESTS: &[Test] = &[
     ("a_full_disk_is_an_error_and_loses_nothing", full_disk),
     ("a_failed_sync_ends_all_writing", failed_sync),
     ("a_lone_commit_costs_one_real_sync", counted_syncs),
+    ("many_writers_share_real_syncs", shared_syncs),
 ];
 
 /// What the tests share: the shim, compiled once, and chance.
@@ -378,4 +379,31 @@ fn counted_syncs(bed: &Bed) {
     }
     // Before the first acknowledgement the folder is made, after the last nothing is written.
     assert_eq!(counts[1..], [vec![1; 99], vec![0]].concat());
+}
+
+/// With many writers a sync is that of a group: each acknowledgement still comes after one (the power cuts show it), and there are
+/// far fewer of them than commits.
+fn shared_syncs(bed: &Bed) {
+    let load = Load {
+        writers: 64,
+        enough: 2_000,
+        buffer_bytes: 8 << 20,
+        settle: false,
+        ..small()
+    };
+    let ops = run_recorded(bed, &load, &[]);
+    let is_ack = |op: &Op| matches!(op, Op::Ack(_));
+    let (first, last) = (ops.iter().position(is_ack), ops.iter().rposition(is_ack));
+    let between = &ops[first.unwrap()..last.unwrap()];
+    let acks = between.iter().filter(|op| is_ack(op)).count();
+    let syncs = between
+        .iter()
+        .filter(|op| matches!(op, Op::SyncEnd { .. }))
+        .count();
+    assert!(acks >= 1_900, "{acks} acknowledgements");
+    assert!(
+        (1..acks / 4).contains(&syncs),
+        "{acks} commits of 64 writers took {syncs} syncs"
+    );
+    println!("  {acks} commits of 64 writers shared {syncs} syncs");
 }
