@@ -79,9 +79,9 @@ name!(
     Tenant, "account", "twelve digits", |n| n.len() == 12 && n.bytes().all(|b| b.is_ascii_digit())
 );
 name!(
-    /// A region's name, such as `eu-central-1`. Any will do: it is what the request was signed for.
-    Region, "region", "1 to 64 characters of a-z, 0-9 and -",
-    |n| !n.is_empty() && n.len() <= 64 && n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    /// A region's name, such as `eu-central-1`. Any that an SDK would sign for will do, and stays as it is written.
+    Region, "region", "1 to 64 characters of a-z, A-Z, 0-9 and -",
+    |n| !n.is_empty() && n.len() <= 64 && is_word(n, b"-")
 );
 name!(
     /// A function's name, by Lambda's rule.

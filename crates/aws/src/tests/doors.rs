@@ -21,7 +21,7 @@ async fn loopback_believes_any_key_but_wants_one() {
         }
         request
     };
-    for region in ["us-east-1", "eu-central-1", "anywhere-9"] {
+    for region in ["us-east-1", "eu-central-1", "anywhere-9", "Lab-West"] {
         let request = request(Some(&claim(region, "dynamodb")))
             .body(full(get.clone()))
             .unwrap();
