@@ -39,6 +39,7 @@
 //! # What it never does
 //! It knows no HTTP and no permission. It keeps no row in memory. It has no secondary index, transaction or expiry yet.
 
+mod census;
 mod coding;
 mod error;
 mod expression;
@@ -52,6 +53,7 @@ mod tables;
 mod tests;
 mod write;
 
+pub use census::Size;
 pub use error::Error;
 pub use expression::{Condition, KeyCondition, Placeholders, Projection, Update};
 pub use query::{Found, Query, Read, Scan, Select};

@@ -15,6 +15,7 @@ use aloft_store::{Batch, BatchId, Expect, LogId, Outcome, Store};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::census::Census;
 use crate::place::{DESCRIPTION, Secret};
 use crate::record::LOG_SHARDS;
 use crate::{Billing, Description, Error, KeyAttribute, KeyKind, Schema, Table};
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) secret: Secret,
     pub(crate) stripes: Vec<tokio::sync::Mutex<()>>,
     descriptions: Mutex<HashMap<Id, Arc<Description>>>,
+    pub(crate) census: Census,
     created: watch::Sender<()>,
 }
 
@@ -70,6 +72,7 @@ impl Tables {
             secret,
             stripes,
             descriptions,
+            census: Census::default(),
             created: watch::Sender::new(()),
         })))
     }

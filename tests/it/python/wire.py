@@ -50,6 +50,7 @@ def tables():
     assert described["KeySchema"] == table["KeySchema"], described
     region = os.environ["AWS_REGION"]
     assert described["TableArn"] == f"arn:aws:dynamodb:{region}:000000000000:table/things", described
+    assert described["ItemCount"] == 0, described
     assert "things" in client.list_tables()["TableNames"]
     fails("ValidationException", client.create_table, **{**table, "TableName": "no"})
     index = {
@@ -97,6 +98,8 @@ def put_and_get():
     )["Item"]
     assert part == {"map": {"M": {"deep": {"M": {"er": {"S": "y"}}}}}, "list": {"L": [{"N": "-0.5"}]}}, part
     assert "Item" not in client.get_item(TableName="things", Key=key("nobody", 1))
+    counted = client.describe_table(TableName="things")["Table"]
+    assert counted["ItemCount"] == 1 and 100 < counted["TableSizeBytes"] < 400, counted
     old = client.put_item(TableName="things", Item={**key("a", 1), "v": {"N": "2"}}, ReturnValues="ALL_OLD")
     assert old["Attributes"]["text"] == {"S": "grüße"}, old
 

@@ -1,7 +1,7 @@
 //! `CreateTable`. A table is there when the answer comes; a waiter's first look finds it `ACTIVE`.
 
 use aloft_access::Action;
-use aloft_table::{Billing, KeyAttribute, KeyKind, Schema};
+use aloft_table::{Billing, KeyAttribute, KeyKind, Schema, Size};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -49,7 +49,12 @@ pub(super) async fn run(context: &Context<'_>, mut input: Members) -> Result<Vec
         .create(context.namespace, &name, schema, billing)
         .await?;
     json(&Output {
-        table_description: TableDescription::new(context, table.description(), "ACTIVE"),
+        table_description: TableDescription::new(
+            context,
+            table.description(),
+            "ACTIVE",
+            Some(Size::default()),
+        ),
     })
 }
 

@@ -1,12 +1,11 @@
 //! A table as the wire describes it.
 
-use aloft_table::{Billing, Description, KeyAttribute};
+use aloft_table::{Billing, Description, KeyAttribute, Size};
 use serde::Serialize;
 
 use super::Context;
 
-/// The model's `TableDescription`. `ItemCount` and `TableSizeBytes` are left out, as optional members may be: nothing counts
-/// rows yet, and a made-up number would be worse than none.
+/// The model's `TableDescription`. Of a table that is being deleted nobody counts the rows any more.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct TableDescription<'a> {
@@ -21,6 +20,10 @@ pub(super) struct TableDescription<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     billing_mode_summary: Option<BillingModeSummary>,
     deletion_protection_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_size_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,7 +56,12 @@ struct BillingModeSummary {
 }
 
 impl<'a> TableDescription<'a> {
-    pub(super) fn new(context: &Context<'_>, of: &'a Description, table_status: &'static str) -> Self {
+    pub(super) fn new(
+        context: &Context<'_>,
+        of: &'a Description,
+        table_status: &'static str,
+        size: Option<Size>,
+    ) -> Self {
         let definition = |key: &'a KeyAttribute| AttributeDefinition {
             attribute_name: &key.name,
             attribute_type: key.kind.value_type().as_str(),
@@ -99,6 +107,8 @@ impl<'a> TableDescription<'a> {
             ),
             billing_mode_summary: summary,
             deletion_protection_enabled: false,
+            item_count: size.map(|size| size.items),
+            table_size_bytes: size.map(|size| size.bytes),
         }
     }
 }

@@ -37,8 +37,9 @@ struct ListOutput<'a> {
 pub(super) async fn describe(context: &Context<'_>, mut input: Members) -> Result<Vec<u8>, Error> {
     let name = named(context, &mut input, Action::Read)?;
     let table = context.table(&name).await.map_err(with_name)?;
+    let size = table.size().await?;
     json(&DescribeOutput {
-        table: TableDescription::new(context, table.description(), "ACTIVE"),
+        table: TableDescription::new(context, table.description(), "ACTIVE", Some(size)),
     })
 }
 
@@ -50,7 +51,7 @@ pub(super) async fn delete(context: &Context<'_>, mut input: Members) -> Result<
         .await
         .map_err(|error| with_name(error.into()))?;
     json(&DeleteOutput {
-        table_description: TableDescription::new(context, &description, "DELETING"),
+        table_description: TableDescription::new(context, &description, "DELETING", None),
     })
 }
 

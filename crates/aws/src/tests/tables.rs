@@ -23,7 +23,9 @@ async fn a_table_is_created_described_listed_and_deleted() {
             "TableArn": "arn:aws:dynamodb:us-east-1:000000000000:table/lines",
             "TableId": table["TableId"],
             "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST", "LastUpdateToPayPerRequestDateTime": 1_440_938_160.0},
-            "DeletionProtectionEnabled": false
+            "DeletionProtectionEnabled": false,
+            "ItemCount": 0,
+            "TableSizeBytes": 0
         })
     );
     assert_eq!(table["TableId"].as_str().unwrap().len(), 36);
@@ -35,6 +37,14 @@ async fn a_table_is_created_described_listed_and_deleted() {
         wire.done("DescribeTable", json!({"TableName": table["TableArn"]}))
             .await["Table"],
         *table
+    );
+    let by_arn = create(
+        "arn:aws:dynamodb:us-east-1:000000000000:table/by-arn",
+        &[("id", "S")],
+    );
+    assert_eq!(
+        wire.done("CreateTable", by_arn).await["TableDescription"]["TableName"],
+        "by-arn"
     );
     let text = wire
         .refused(
@@ -49,7 +59,7 @@ async fn a_table_is_created_described_listed_and_deleted() {
     assert_eq!(deleted["TableDescription"]["TableStatus"], "DELETING");
     assert_eq!(
         wire.done("ListTables", json!({})).await,
-        json!({"TableNames": []})
+        json!({"TableNames": ["by-arn"]})
     );
     for operation in ["DescribeTable", "DeleteTable"] {
         let text = wire
