@@ -20,6 +20,7 @@ mod artifact;
 mod builder;
 mod error;
 mod metrics;
+mod pip;
 mod python;
 mod requirements;
 

@@ -1,7 +1,6 @@
 //! Installing and compiling Python packages with what the machine has.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,14 +9,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::Error;
+use crate::pip::PIP;
 
 const INSTALL_MINUTES: u64 = 10;
 const COMPILE_TIME: Duration = Duration::from_secs(300);
-/// The last version that runs on every Python from 3.8 on.
-const PIP_WHEEL: &str = "pip-25.0.1-py3-none-any.whl";
-const PIP_SHA256: &str = "c46efd13b6aa8279f33f2864459c8ce587ea6a1a59ee20de055868d8f7688f7f";
 const COMPILE: &str = include_str!("compile.py");
-const FETCH_PIP: &str = include_str!("fetch_pip.py");
 const INSTALL_PIP: &str = include_str!("install_pip.py");
 /// The list as it was checked; it stays beside what was installed from it.
 const LIST: &str = ".requirements.txt";
@@ -101,42 +97,13 @@ async fn installer(
             .arg(&interpreter.executable);
         return Ok(("uv".to_owned(), command));
     }
-    let wheel = cache.join(PIP_WHEEL);
-    if !wheel.is_file() {
-        progress(format!(
-            "{} has no pip: fetching {PIP_WHEEL}",
-            interpreter.runtime
-        ));
-        fetch_pip(interpreter, &wheel, progress).await?;
-    }
+    let wheel = PIP.get(interpreter, cache, progress).await?;
     let mut command = python(interpreter);
     command.args(["-c", INSTALL_PIP]).arg(&wheel).args(pip_arguments);
-    Ok((PIP_WHEEL.to_owned(), command))
+    Ok((PIP.name.to_owned(), command))
 }
 
-async fn fetch_pip(
-    interpreter: &Interpreter,
-    wheel: &Path,
-    progress: &(dyn Fn(String) + Sync),
-) -> Result<(), Error> {
-    let mut command = python(interpreter);
-    let arguments: [&OsStr; 5] = [
-        "-c".as_ref(),
-        FETCH_PIP.as_ref(),
-        wheel.as_os_str(),
-        PIP_WHEEL.as_ref(),
-        PIP_SHA256.as_ref(),
-    ];
-    command.args(arguments);
-    let output = run(&mut command, "fetching pip", progress).await?;
-    output.map_err(|output| Error::Requirements {
-        list: PathBuf::from(PIP_WHEEL),
-        tool: "the package index".into(),
-        output,
-    })
-}
-
-fn python(interpreter: &Interpreter) -> Command {
+pub(crate) fn python(interpreter: &Interpreter) -> Command {
     let mut command = Command::new(&interpreter.executable);
     // Python would find modules in the folder that it is started in.
     command.current_dir("/");
@@ -154,7 +121,7 @@ async fn works(command: &mut Command) -> bool {
 }
 
 /// Runs a tool, telling its lines; the inner error is the end of what it said.
-async fn run(
+pub(crate) async fn run(
     command: &mut Command,
     tool: &str,
     progress: &(dyn Fn(String) + Sync),
