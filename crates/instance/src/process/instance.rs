@@ -22,6 +22,9 @@ use crate::runtime::{Called, Instance};
 
 /// Lambda's bound for a call's payload.
 const PAYLOAD_LIMIT: usize = 6 << 20;
+/// How long after a reply that broke off the process's end may come and say why. The kernel closes a dying process's
+/// connections before its end is told; in between lie milliseconds.
+const GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct ProcessInstance {
     pub(super) version: Arc<Version>,
@@ -109,12 +112,15 @@ impl ProcessInstance {
         let driving = self.drive.take();
         let mut ended = pin!(self.exit_fault());
         let mut is_closed = false;
+        let mut broken: Option<FunctionError> = None;
+        let mut grace = Stall::default();
         self.overdue().restart();
         poll_fn(|cx| {
             driving.poll(cx);
             // A reply that has come counts, even when the process ended right after it.
             if !is_closed {
                 match Pin::new(&mut replied).poll(cx) {
+                    Poll::Ready(Ok(Reply::Broken(error))) => (broken, is_closed) = (Some(error), true),
                     Poll::Ready(Ok(reply)) => return Poll::Ready(outcome(reply)),
                     // There will be none: the process's end says why.
                     Poll::Ready(Err(_)) => is_closed = true,
@@ -123,6 +129,10 @@ impl ProcessInstance {
             }
             if let Poll::Ready(fault) = ended.as_mut().poll(cx) {
                 return Poll::Ready(Err((fault, false)));
+            }
+            if broken.is_some() && grace.poll(cx, GRACE).is_ready() {
+                let error = broken.take().unwrap_or_default();
+                return Poll::Ready(Err((Fault::Raised(error), false)));
             }
             let overdue = self.overdue().poll(cx, timeout);
             overdue.map(|()| Err((Fault::TimedOut { after: timeout }, false)))
@@ -220,6 +230,7 @@ fn outcome(reply: Reply) -> Result<Bytes, (Fault, bool)> {
     match reply {
         Reply::Answer(bytes) => Ok(bytes),
         Reply::Error(error) => Err((Fault::Raised(error), true)),
+        Reply::Broken(error) => Err((Fault::Raised(error), false)),
         Reply::TooLarge { size } => Err((
             Fault::AnswerTooLarge {
                 size,

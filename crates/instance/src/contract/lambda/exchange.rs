@@ -25,7 +25,11 @@ pub(crate) struct Job {
 pub(crate) enum Reply {
     Answer(Bytes),
     Error(FunctionError),
-    TooLarge { size: usize },
+    /// The answer or the error broke off: what is known of it. The process's end, if that is why, says more.
+    Broken(FunctionError),
+    TooLarge {
+        size: usize,
+    },
 }
 
 /// How loading the code ended.

@@ -4,6 +4,7 @@ mod answer;
 mod exchange;
 mod http_event;
 mod records;
+mod reported;
 mod server;
 
 pub(crate) use exchange::{Exchange, Init, Job, Reply};

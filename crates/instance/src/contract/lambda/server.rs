@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use aloft_call::FunctionError;
-use aloft_http::{Body, Deferrable, Handler, Request, Response, collect, full};
+use aloft_http::{Body, BodyError, Deferrable, Handler, Request, Response, full};
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use super::answer::{self, Unread};
 use super::exchange::{Exchange, Job, Refused, Reply};
+use super::reported;
 
 /// Lambda's limit for an answer: 6 MiB and 100 bytes.
 pub(crate) const ANSWER_LIMIT: usize = (6 << 20) + 100;
-/// The bound of a reported error; a longer one is refused.
-const ERROR_LIMIT: usize = 256 << 10;
 const PREFIX: &str = "/2018-06-01/";
+/// How a runtime says that it sends its answer piece by piece.
+const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 
 /// Answers one instance's runtime.
 #[derive(Debug)]
@@ -46,15 +46,20 @@ impl RuntimeApi {
         let parts: Vec<&str> = path.split('/').collect();
         match (&head.method, parts.as_slice()) {
             (&Method::GET, ["runtime", "invocation", "next"]) => self.next().await,
-            (&Method::POST, ["runtime", "invocation", id, "response"]) => self.response(id, body).await,
-            (&Method::POST, ["runtime", "invocation", id, "error"]) => match reported(&head, body).await {
-                Ok(reported) => accepted(self.exchange.answer(id, Reply::Error(reported))),
-                Err(refusal) => refusal,
-            },
-            (&Method::POST, ["runtime", "init", "error"]) => match reported(&head, body).await {
-                Ok(reported) => accepted(self.exchange.fail_init(reported)),
-                Err(refusal) => refusal,
-            },
+            (&Method::POST, ["runtime", "invocation", id, "response"]) => {
+                self.response(id, &head, body).await
+            }
+            (&Method::POST, ["runtime", "invocation", id, "error"]) => {
+                let reply = match reported::read(&head, body).await {
+                    (error, true) => Reply::Error(error),
+                    (error, false) => Reply::Broken(error),
+                };
+                accepted(self.exchange.answer(id, reply))
+            }
+            (&Method::POST, ["runtime", "init", "error"]) => {
+                let (error, _) = reported::read(&head, body).await;
+                accepted(self.exchange.fail_init(error))
+            }
             (&Method::GET, ["ping"]) => Response::new(full("pong")),
             _ => error(
                 StatusCode::NOT_FOUND,
@@ -95,8 +100,22 @@ impl RuntimeApi {
         response
     }
 
-    async fn response(&self, id: &str, body: Body) -> Response {
-        match answer::read(body, ANSWER_LIMIT).await {
+    /// Whatever is wrong with an answer ends the call, and the caller and the runtime are told the same.
+    async fn response(&self, id: &str, head: &http::request::Parts, body: Body) -> Response {
+        let answer = answer::read(body, ANSWER_LIMIT).await;
+        if let Some(mode) = head.headers.get(RESPONSE_MODE).filter(|mode| !mode.is_empty()) {
+            let message = match mode.as_bytes() {
+                b"streaming" => {
+                    "streamed answers are not supported: answer at once, without the header \
+                     Lambda-Runtime-Function-Response-Mode"
+                }
+                _ => "Invalid function response mode",
+            };
+            let reply = Reply::Error(reported::wrong("Runtime.InvalidResponseModeHeader", message));
+            let refusal = || error(StatusCode::BAD_REQUEST, "InvalidFunctionResponseMode", message);
+            return self.fail(id, reply, refusal);
+        }
+        match answer {
             Ok(bytes) => {
                 let mut response = accepted(self.exchange.answer(id, Reply::Answer(bytes)));
                 if response.status() == StatusCode::ACCEPTED {
@@ -105,22 +124,32 @@ impl RuntimeApi {
                 }
                 response
             }
-            Err(Unread::TooLarge { size }) => {
-                // The caller is told; the runtime is told too, and lives on.
-                match self.exchange.answer(id, Reply::TooLarge { size }) {
-                    Err(refused) => refuse(&refused),
-                    Ok(()) => error(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "RequestEntityTooLarge",
-                        &format!("Exceeded maximum allowed payload size ({ANSWER_LIMIT} bytes)."),
-                    ),
-                }
+            // The runtime lives on.
+            Err(Unread::TooLarge { size }) => self.fail(id, Reply::TooLarge { size }, || {
+                error(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "RequestEntityTooLarge",
+                    &format!("Exceeded maximum allowed payload size ({ANSWER_LIMIT} bytes)."),
+                )
+            }),
+            Err(Unread::Broken(broken)) => {
+                let message = broken.to_string();
+                let reply = Reply::Broken(reported::wrong("Runtime.TruncatedResponse", &message));
+                self.fail(id, reply, || match broken {
+                    BodyError::NoRoom => {
+                        error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &message)
+                    }
+                    _ => error(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", &message),
+                })
             }
-            Err(Unread::Broken(broken)) => error(
-                StatusCode::BAD_REQUEST,
-                "TruncatedHTTPRequest",
-                &broken.to_string(),
-            ),
+        }
+    }
+
+    /// Ends the call with what is wrong with its answer, and refuses that to the runtime.
+    fn fail(&self, id: &str, reply: Reply, refusal: impl FnOnce() -> Response) -> Response {
+        match self.exchange.answer(id, reply) {
+            Err(refused) => refuse(&refused),
+            Ok(()) => refusal(),
         }
     }
 }
@@ -130,33 +159,6 @@ impl Handler for RuntimeApi {
     async fn handle(&self, request: Request) -> Response {
         self.route(request).await
     }
-}
-
-/// Reads a reported error. What is not the usual JSON is kept as the message, so that nothing is lost.
-async fn reported(head: &http::request::Parts, body: Body) -> Result<FunctionError, Response> {
-    let bytes = match collect(body, ERROR_LIMIT).await {
-        Ok(bytes) => bytes,
-        Err(unread) => {
-            return Err(error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                &unread.to_string(),
-            ));
-        }
-    };
-    let kind = head
-        .headers
-        .get("lambda-runtime-function-error-type")
-        .and_then(|value| value.to_str().ok());
-    let mut reported: FunctionError = serde_json::from_slice(&bytes).unwrap_or_else(|_| FunctionError {
-        kind: String::new(),
-        message: String::from_utf8_lossy(&bytes).into_owned(),
-        trace: Vec::new(),
-    });
-    if reported.kind.is_empty() {
-        reported.kind = kind.unwrap_or("Runtime.Unknown").to_owned();
-    }
-    Ok(reported)
 }
 
 fn accepted(result: Result<(), Refused>) -> Response {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aloft_base::{InvocationId, Stop, Tasks};
+use aloft_call::FunctionError;
 use aloft_http::{Limits, Room, collect, empty};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -34,9 +35,20 @@ fn api() -> (Arc<Exchange>, RuntimeApi) {
 }
 
 async fn ask(api: &RuntimeApi, method: &str, path: &str, body: Body) -> (u16, HeaderMap, Bytes) {
+    ask_with(api, method, path, ("x-nothing", ""), body).await
+}
+
+async fn ask_with(
+    api: &RuntimeApi,
+    method: &str,
+    path: &str,
+    (name, value): (&str, &str),
+    body: Body,
+) -> (u16, HeaderMap, Bytes) {
     let request = http::Request::builder()
         .method(method)
         .uri(path)
+        .header(name, value)
         .body(body)
         .unwrap();
     let (head, body) = api.handle(request).await.into_parts();
@@ -142,6 +154,181 @@ async fn a_reported_error_is_kept_whatever_its_form() {
         };
         assert_eq!((&*error.kind, &*error.message), (kind, message), "{body}");
     }
+}
+
+/// Gives the runtime a job and reports this error for it; what the call is told.
+async fn reported((header, body): (&str, String)) -> FunctionError {
+    let (exchange, api) = api();
+    let _next = exchange.next().unwrap();
+    let replied = exchange.give(job()).unwrap();
+    let path = format!("/2018-06-01/runtime/invocation/{}/error", id());
+    let header = ("lambda-runtime-function-error-type", header);
+    assert_eq!(ask_with(&api, "POST", &path, header, full(body)).await.0, 202);
+    match replied.await {
+        Ok(Reply::Error(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_type_in_the_header_counts_in_the_documented_form_only() {
+    let long = format!("Function.{}", "E".repeat(300));
+    for (header, expected) in [
+        ("Runtime.ImportModuleError", "Runtime.ImportModuleError"),
+        ("Function.Oops", "Function.Oops"),
+        ("Function.x", "Function.Unknown"),
+        ("Function.", "Function.Unknown"),
+        ("Function.A", "Function.Unknown"),
+        ("Function.Bad Words", "Function.Unknown"),
+        (&long, "Function.Unknown"),
+        ("Runtime.Bad\u{e9}", "Runtime.Unknown"),
+        ("Runtime.Twice.Over", "Runtime.Unknown"),
+        ("ValueError", "Runtime.Unknown"),
+        ("<script>", "Runtime.Unknown"),
+        ("", "Runtime.Unknown"),
+    ] {
+        let error = reported((header, r#"{"errorMessage":"m"}"#.into())).await;
+        assert_eq!((&*error.kind, &*error.message), (expected, "m"), "{header}");
+        // What the body says itself is the function's own word.
+        let error = reported((header, r#"{"errorType":"E"}"#.into())).await;
+        assert_eq!(error.kind, "E", "{header}");
+    }
+}
+
+/// A runtime that is refused its error cannot go on, and the call would end without a word about what went wrong.
+#[tokio::test]
+async fn an_error_that_is_too_large_is_cut() {
+    let line = "\u{e9}".repeat(50 << 10);
+    let body = json!({ "errorType": "E".repeat(1_000), "errorMessage": line.repeat(9), "stackTrace": vec![line; 9] });
+    let error = reported(("", body.to_string())).await;
+    assert!(
+        error.kind.starts_with("EEE") && error.kind.len() <= 256,
+        "{}",
+        error.kind.len()
+    );
+    let message = &error.message;
+    assert!(
+        message.starts_with('\u{e9}') && message.ends_with('…'),
+        "{}",
+        message.len()
+    );
+    assert!(
+        (200 << 10..=256 << 10).contains(&message.len()),
+        "{}",
+        message.len()
+    );
+    assert_eq!(error.trace.len(), 2, "100 KiB a line, and as many as go into 256");
+    // So large that it is no JSON any more.
+    let error = reported(("Runtime.Huge", format!("[{}]", "1,".repeat(5 << 20)))).await;
+    assert_eq!(error.kind, "Runtime.Huge");
+    assert!(error.message.starts_with("[1,1,") && error.message.len() <= 256 << 10);
+}
+
+#[tokio::test]
+async fn an_answer_in_a_mode_that_is_not_there_is_refused_to_both_sides() {
+    for (mode, expected) in [
+        ("streaming", "streamed answers are not supported"),
+        ("buffered", "Invalid function response mode"),
+        ("Streaming", "Invalid function response mode"),
+        ("\u{e9}", "Invalid function response mode"),
+    ] {
+        let (exchange, api) = api();
+        let _next = exchange.next().unwrap();
+        let mut replied = exchange.give(job()).unwrap();
+        let header = ("lambda-runtime-function-response-mode", mode);
+        let wrong = ask_with(&api, "POST", &response_path("other"), header, full("1")).await;
+        assert_eq!((wrong.0, &*kind(&wrong.2)), (400, "InvalidRequestID"));
+        assert!(
+            replied.try_recv().is_err(),
+            "another call's answer ended this one"
+        );
+        let (status, _, body) = ask_with(&api, "POST", &response_path(id()), header, full("1")).await;
+        assert_eq!(
+            (status, &*kind(&body)),
+            (400, "InvalidFunctionResponseMode"),
+            "{mode}"
+        );
+        let Ok(Reply::Error(error)) = replied.await else {
+            panic!("{mode}");
+        };
+        assert_eq!(error.kind, "Runtime.InvalidResponseModeHeader");
+        assert!(error.message.contains(expected), "{mode}: {}", error.message);
+        assert!(exchange.next().is_ok(), "the runtime goes on");
+    }
+    let (exchange, api) = api();
+    let _next = exchange.next().unwrap();
+    let replied = exchange.give(job()).unwrap();
+    let header = ("lambda-runtime-function-response-mode", "");
+    assert_eq!(
+        ask_with(&api, "POST", &response_path(id()), header, full("1"))
+            .await
+            .0,
+        202
+    );
+    assert!(
+        matches!(replied.await, Ok(Reply::Answer(_))),
+        "an empty header says nothing"
+    );
+}
+
+/// A body that breaks off is no question of size: an answer is truncated, and of an error counts what has come.
+#[tokio::test]
+async fn what_breaks_off_ends_its_call_at_once() {
+    let (exchange, api) = api();
+    let tasks = Tasks::new(Stop::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    aloft_http::serve(
+        listener,
+        Limits::default(),
+        &Room::new(16 << 20),
+        Arc::new(api),
+        &tasks,
+    );
+    for (what, framing, body, expected) in [
+        (
+            "response",
+            "Content-Length: 100",
+            "{\"a\":",
+            "Runtime.TruncatedResponse: the body ended early",
+        ),
+        (
+            "response",
+            "Transfer-Encoding: chunked",
+            "5\r\nab",
+            "Runtime.TruncatedResponse: the body ended early",
+        ),
+        (
+            "error",
+            "Content-Length: 100",
+            "{\"errorMess",
+            "Function.Died: {\"errorMess",
+        ),
+        ("error", "Content-Length: 100", "", "Function.Died: "),
+    ] {
+        let _next = exchange.next().unwrap();
+        let replied = exchange.give(job()).unwrap();
+        let mut runtime = TcpStream::connect(address).await.unwrap();
+        let path = format!("/2018-06-01/runtime/invocation/{}/{what}", id());
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nLambda-Runtime-Function-Error-Type: Function.Died\r\n{framing}\r\n\r\n{body}"
+        );
+        runtime.write_all(head.as_bytes()).await.unwrap();
+        runtime.shutdown().await.unwrap();
+        let Ok(Reply::Broken(error)) = replied.await else {
+            panic!("{what} {body}");
+        };
+        assert!(error.to_string().starts_with(expected), "{what} {body}: {error}");
+        let mut answer = Vec::new();
+        runtime.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let is_right = match what {
+            "error" => answer.starts_with("HTTP/1.1 202"),
+            _ => answer.starts_with("HTTP/1.1 400") && answer.contains("TruncatedHTTPRequest"),
+        };
+        assert!(is_right, "{what} {body}: {answer}");
+    }
+    tasks.drain(Duration::from_secs(5)).await;
 }
 
 /// Over a real connection, because what matters is that a runtime which writes first and reads then is not cut off.

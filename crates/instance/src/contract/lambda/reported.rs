@@ -1,0 +1,98 @@
+//! Errors as a runtime reports them: read leniently, because to lose one is worse than to show an odd one, and cut to what
+//! people, logs and answers can bear.
+//!
+//! As in AWS's emulator, a report whose body breaks off counts with what has come of it, and a type in the header counts only
+//! in the form `Runtime.Reason` or `Function.Reason`. A report that is too large is cut instead of refused: a runtime that is
+//! refused cannot go on, and the call would end without the one word about what went wrong.
+
+use aloft_call::FunctionError;
+use aloft_http::Body;
+use http_body_util::BodyExt;
+
+use super::server::ANSWER_LIMIT;
+
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+/// Bounds of what is kept: of the type, in which nobody reads more; of the message and of the trace, as of a line of a log.
+const KIND_BYTES: usize = 256;
+const MESSAGE_BYTES: usize = 256 << 10;
+const TRACE_BYTES: usize = 256 << 10;
+
+/// An error of the contract itself, as if the runtime had reported it.
+pub(super) fn wrong(kind: &str, message: &str) -> FunctionError {
+    FunctionError {
+        kind: kind.to_owned(),
+        message: message.to_owned(),
+        trace: Vec::new(),
+    }
+}
+
+/// Reads a reported error, and says whether it is whole. What is not the usual JSON is kept as the message.
+pub(super) async fn read(head: &http::request::Parts, body: Body) -> (FunctionError, bool) {
+    let (bytes, is_whole) = gather(body, ANSWER_LIMIT).await;
+    let mut error: FunctionError = serde_json::from_slice(&bytes).unwrap_or_else(|_| FunctionError {
+        kind: String::new(),
+        message: String::from_utf8_lossy(&bytes).into_owned(),
+        trace: Vec::new(),
+    });
+    if error.kind.is_empty() {
+        let header = head.headers.get(ERROR_TYPE).map(|value| value.as_bytes());
+        error.kind = known(header.unwrap_or_default());
+    }
+    cut(&mut error.kind, KIND_BYTES);
+    cut(&mut error.message, MESSAGE_BYTES);
+    let mut left = TRACE_BYTES;
+    error.trace.retain(|line| {
+        let fits = line.len() <= left;
+        left = if fits { left - line.len() } else { 0 };
+        fits
+    });
+    (error, is_whole)
+}
+
+/// The start of a body, up to where it breaks off. What is beyond the limit is heard out, as of an answer.
+async fn gather(mut body: Body, limit: usize) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                let data = frame.into_data().unwrap_or_default();
+                let room = limit.saturating_sub(bytes.len()).min(data.len());
+                bytes.extend_from_slice(data.get(..room).unwrap_or_default());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a reported error is not whole");
+                return (bytes, false);
+            }
+        }
+    }
+    (bytes, true)
+}
+
+/// The header's type if it has the documented form, else what the emulator records instead.
+fn known(value: &[u8]) -> String {
+    let reason = |rest: &[u8]| match rest {
+        [first, rest @ ..] => {
+            first.is_ascii_uppercase() && !rest.is_empty() && rest.iter().all(u8::is_ascii_alphabetic)
+        }
+        [] => false,
+    };
+    let (is_function, rest) = match (value.strip_prefix(b"Runtime."), value.strip_prefix(b"Function.")) {
+        (Some(rest), _) => (false, rest),
+        (None, Some(rest)) => (true, rest),
+        (None, None) => (false, &b""[..]),
+    };
+    match (value.len() <= KIND_BYTES && reason(rest), is_function) {
+        (true, _) => String::from_utf8_lossy(value).into_owned(),
+        (false, true) => "Function.Unknown".to_owned(),
+        (false, false) => "Runtime.Unknown".to_owned(),
+    }
+}
+
+/// Cuts a text at a character's end, and shows that it is cut.
+fn cut(text: &mut String, most: usize) {
+    const MARK: &str = "…";
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(MARK.len())));
+        text.push_str(MARK);
+    }
+}
