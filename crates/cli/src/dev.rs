@@ -10,7 +10,7 @@ use aloft_base::{Stop, Tasks};
 use aloft_http::Limits;
 use aloft_node::{Config, Node};
 use aloft_observe::{Feed, Missed, Notice, Subscription};
-use aloft_sandbox::{Isolation, Spawner};
+use aloft_sandbox::{Isolation, Spawner, Wall};
 use anyhow::Context;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -82,6 +82,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         api: SocketAddr::new(dev.bind, dev.api_port),
         key,
         isolation,
+        obstacle: None,
         search,
         connections: Limits::default().connections,
         drain: DRAIN,
@@ -120,7 +121,7 @@ fn cache_folder() -> Option<PathBuf> {
         .map(|cache| cache.join("aloft"))
 }
 
-async fn serve(dev: Dev, config: Config, out: &Outlets) -> anyhow::Result<ExitCode> {
+async fn serve(dev: Dev, mut config: Config, out: &Outlets) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = signals()?;
     let tasks = Tasks::new(Stop::new());
     let feed = Feed::start(&tasks);
@@ -130,8 +131,13 @@ async fn serve(dev: Dev, config: Config, out: &Outlets) -> anyhow::Result<ExitCo
     }
     let sandboxes = aloft_sandbox::Config::default();
     if config.isolation == Isolation::Full {
-        warn_of_missing_walls(&sandboxes, out)?;
+        let walls = aloft_sandbox::doctor(&sandboxes)?;
+        config.obstacle = aloft_sandbox::obstacle(&walls);
+        if config.obstacle.is_none() {
+            warn_of_weak_walls(&walls, out);
+        }
     }
+    let obstacle = config.obstacle.clone();
     let spawner = Spawner::start(&sandboxes)?;
     let starting = Node::start(config, spawner, tasks.clone(), feed);
     tokio::pin!(starting);
@@ -144,6 +150,11 @@ async fn serve(dev: Dev, config: Config, out: &Outlets) -> anyhow::Result<ExitCo
             _ = terminate.recv() => return Ok(ExitCode::Done),
         }
     };
+    if let Some(obstacle) = obstacle {
+        out.errors.put(&format!(
+            "warning: no function could be run in a sandbox on this host, and a project with functions is refused: {obstacle}\n"
+        ));
+    }
     out.lines.put(&announce(&dev, &node));
     let code = follow(
         &dev,
@@ -166,17 +177,15 @@ async fn serve(dev: Dev, config: Config, out: &Outlets) -> anyhow::Result<ExitCo
     Ok(code)
 }
 
-/// A wall that cannot stand on this machine is named before anybody relies on it, with what to do; a function that needs it to
-/// be run at all says so again.
-fn warn_of_missing_walls(sandboxes: &aloft_sandbox::Config, out: &Outlets) -> anyhow::Result<()> {
-    for wall in aloft_sandbox::doctor(sandboxes)?.iter().filter(|wall| !wall.ok) {
+/// A wall that functions can be run without, if need be, is named before anybody relies on it, with what to do.
+fn warn_of_weak_walls(walls: &[Wall], out: &Outlets) {
+    for wall in walls.iter().filter(|wall| !wall.ok && !wall.needed) {
         let fix = wall.fix.as_deref().unwrap_or("run `aloft doctor`");
         out.errors.put(&format!(
             "warning: a wall around functions is missing: {}: {}\n         fix: {fix}\n",
             wall.wall, wall.detail
         ));
     }
-    Ok(())
 }
 
 fn signals() -> anyhow::Result<(Signal, Signal)> {

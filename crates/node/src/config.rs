@@ -28,6 +28,8 @@ pub struct Config {
     pub key: Option<(String, String)>,
     /// Which walls functions run behind.
     pub isolation: Isolation,
+    /// Why this host cannot run functions behind those walls, if it cannot. A project with functions is refused then.
+    pub obstacle: Option<String>,
     /// Folders in which interpreters are looked for.
     pub search: Vec<PathBuf>,
     /// Connections that each port has at a time; see `aloft_http::Limits`.

@@ -61,6 +61,12 @@ pub enum Error {
         #[source]
         source: aloft_build::Error,
     },
+    /// The host allows no sandbox, and there are functions.
+    #[error("the project's functions cannot be run in a sandbox on this host: {obstacle}")]
+    NoSandbox {
+        /// The reason, and what to do.
+        obstacle: String,
+    },
     /// A function's runtime is not on this machine.
     #[error("function \"{function}\": {source}")]
     Runtime {
@@ -81,6 +87,7 @@ impl Error {
         match self {
             Self::Definition(problems) => problems.kind(),
             Self::Open { .. } | Self::Runtime { .. } => ErrorKind::Invalid,
+            Self::NoSandbox { .. } => ErrorKind::Denied,
             Self::Bind { .. } | Self::Io { .. } => ErrorKind::Internal,
             Self::Store(error) => error.kind(),
             Self::Table(error) => error.kind(),

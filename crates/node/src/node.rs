@@ -140,11 +140,7 @@ impl Node {
             rules: rules.clone(),
             reloads: Reloads::register(&metrics),
         };
-        let project = Arc::new(Project::new(
-            config.project.clone(),
-            config.search.clone(),
-            parts,
-        )?);
+        let project = Arc::new(Project::new(&config, parts)?);
         project.load().await?;
         builder
             .sweep(project.used())

@@ -20,9 +20,9 @@ use aloft_store::layout::Namespace;
 use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
 use tokio::sync::OnceCell;
 
-use crate::Error;
 use crate::metrics::Reloads;
 use crate::watch::Watch;
+use crate::{Config, Error};
 
 /// What a project is turned into.
 pub(crate) struct Parts {
@@ -42,6 +42,8 @@ pub(crate) struct Parts {
 pub(crate) struct Project {
     root: PathBuf,
     search: Vec<PathBuf>,
+    /// Why functions cannot be run here.
+    obstacle: Option<String>,
     parts: Parts,
     pythons: OnceCell<Pythons>,
     watch: Watch,
@@ -56,11 +58,12 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    pub(crate) fn new(root: PathBuf, search: Vec<PathBuf>, parts: Parts) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Result<Self, Error> {
         Ok(Self {
-            watch: Watch::new(&root)?,
-            root,
-            search,
+            watch: Watch::new(&config.project)?,
+            root: config.project.clone(),
+            search: config.search.clone(),
+            obstacle: config.obstacle.clone(),
             parts,
             pythons: OnceCell::new(),
             routes: Mutex::default(),
@@ -174,6 +177,9 @@ impl Project {
                 None => return Err(error),
             },
         };
+        if let Some(obstacle) = self.obstacle.clone().filter(|_| !definition.functions.is_empty()) {
+            return Err(Error::NoSandbox { obstacle });
+        }
         let folders: BTreeSet<PathBuf> = definition
             .functions
             .values()

@@ -24,6 +24,8 @@ pub struct Wall {
     pub wall: String,
     /// Whether it stands. If not, [`crate::Isolation::Full`] fails, or is weaker as `detail` says.
     pub ok: bool,
+    /// Whether there is no sandbox without it; one that is not needed only makes a sandbox weaker.
+    pub needed: bool,
     /// What was found.
     pub detail: String,
     /// What to do, if it does not stand.
@@ -46,6 +48,24 @@ pub fn doctor(config: &Config) -> Result<Vec<Wall>, Error> {
             io::Error::new(io::ErrorKind::InvalidData, error),
         )
     })
+}
+
+/// Why no sandbox can be made on this host, with what to do; nothing if one can. Walls that fall for one reason are told
+/// together.
+pub fn obstacle(walls: &[Wall]) -> Option<String> {
+    let mut reasons: Vec<(&Wall, Vec<&str>)> = Vec::new();
+    for wall in walls.iter().filter(|wall| wall.needed && !wall.ok) {
+        match reasons.iter_mut().find(|(first, _)| first.detail == wall.detail) {
+            Some((_, names)) => names.push(&wall.wall),
+            None => reasons.push((wall, vec![&wall.wall])),
+        }
+    }
+    let told = reasons.iter().map(|(first, names)| {
+        let fix = first.fix.as_deref().unwrap_or("`aloft doctor` shows more");
+        format!("{} (missing: {}). {fix}", first.detail, names.join(", "))
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join("\n"))
 }
 
 /// In the process of its own: tries all and prints them.
@@ -101,20 +121,17 @@ pub(crate) fn print(first_uid: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn wall(name: &str, result: Result<String, Explanation>) -> Wall {
-    match result {
-        Ok(detail) => Wall {
-            wall: name.into(),
-            ok: true,
-            detail,
-            fix: None,
-        },
-        Err(Explanation { cause, fix }) => Wall {
-            wall: name.into(),
-            ok: false,
-            detail: cause,
-            fix: Some(fix),
-        },
+fn wall(name: &str, needed: bool, result: Result<String, Explanation>) -> Wall {
+    let (ok, detail, fix) = match result {
+        Ok(detail) => (true, detail, None),
+        Err(Explanation { cause, fix }) => (false, cause, Some(fix)),
+    };
+    Wall {
+        wall: name.into(),
+        ok,
+        needed,
+        detail,
+        fix,
     }
 }
 
@@ -133,7 +150,8 @@ fn kernel() -> Wall {
             fix: "Linux 5.14 or later is needed".into(),
         })
     };
-    wall("kernel", result)
+    // What an older kernel lacks is seen at the walls themselves.
+    wall("kernel", false, result)
 }
 
 fn who(privilege: Privilege) -> Wall {
@@ -149,13 +167,14 @@ fn who(privilege: Privilege) -> Wall {
             )
         }
     };
-    wall("host user", Ok(detail))
+    wall("host user", false, Ok(detail))
 }
 
 /// Tries `what` where PID 1 of a sandbox would.
 fn tried(name: &str, privilege: Privilege, good: &str, what: impl FnOnce() -> Result<(), Failure>) -> Wall {
     wall(
         name,
+        true,
         probe(privilege, what)
             .map(|()| good.to_owned())
             .map_err(|failure| explain::explain(failure.errno)),
@@ -211,16 +230,22 @@ fn own_root() -> Result<bool, Failure> {
     root::enter(&[usr], 1 << 20)
 }
 
+/// What the trial says failed where only a /proc is missing.
+const PROC: &str = "a /proc of its own";
+
 fn proc(privilege: Privilege) -> Wall {
     let result = probe(privilege, || match own_root()? {
         true => Ok(()),
         false => Err(Failure {
             step: Step::Mount,
-            subject: "/proc".into(),
+            subject: PROC.into(),
             errno: libc::EPERM,
         }),
     });
-    let weaker = |_| {
+    let weaker = |failure: Failure| {
+        if failure.subject != PROC {
+            return explain::explain(failure.errno);
+        }
         Explanation {
         cause: "the host does not allow a /proc of its own (a container that hides parts of /proc). Sandboxes have none then: \
                 programs that read /proc may fail, and without a memory cgroup only each process's data is limited"
@@ -228,7 +253,11 @@ fn proc(privilege: Privilege) -> Wall {
         fix: "Start the container with `--security-opt systempaths=unconfined`".into(),
     }
     };
-    wall("/proc", result.map(|()| "of its own".into()).map_err(weaker))
+    wall(
+        "/proc",
+        false,
+        result.map(|()| "of its own".into()).map_err(weaker),
+    )
 }
 
 /// The program's own user namespace, below the one that owns the walls.
@@ -278,5 +307,39 @@ fn limits() -> Wall {
         Ok(None) => Err(missing(groups.describe())),
         Err(error) => Err(missing(error.to_string())),
     };
-    wall("memory and process limits", result)
+    wall("memory and process limits", false, result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(name: &str, needed: bool, cause: &str) -> Wall {
+        let fix = format!("mend {cause}");
+        let cause = cause.to_owned();
+        wall(name, needed, Err(Explanation { cause, fix }))
+    }
+
+    #[test]
+    fn what_only_weakens_a_sandbox_is_no_obstacle() {
+        let walls = [
+            wall("files", true, Ok("fine".into())),
+            missing("/proc", false, "covered"),
+        ];
+        assert_eq!(obstacle(&walls), None);
+    }
+
+    #[test]
+    fn walls_that_fall_for_one_reason_are_told_together() {
+        let walls = [
+            missing("files", true, "no mounts"),
+            missing("network", true, "no namespaces"),
+            missing("/proc", false, "covered"),
+            missing("filter", true, "no mounts"),
+        ];
+        assert_eq!(
+            obstacle(&walls).unwrap(),
+            "no mounts (missing: files, filter). mend no mounts\nno namespaces (missing: network). mend no namespaces"
+        );
+    }
 }

@@ -79,7 +79,7 @@ mod sys;
 mod wire;
 
 pub use config::Config;
-pub use doctor::{Wall, doctor};
+pub use doctor::{Wall, doctor, obstacle};
 pub use error::Error;
 pub use sandbox::{Exit, Sandbox, Usage};
 pub use serve::spawner_if_asked;

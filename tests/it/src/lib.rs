@@ -15,6 +15,7 @@
 mod commands;
 mod faults;
 mod harness;
+mod hosts;
 mod limits;
 mod loops;
 mod metrics;

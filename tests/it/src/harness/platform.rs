@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::client::try_call;
 use super::environment::{binary, quiet_aws};
-use super::process::{aloft, ended};
+use super::process::{aloft, ended, inside};
 use super::{Finished, PATIENCE};
 
 /// A first start fetches the project's requirements.
@@ -31,6 +31,8 @@ pub(crate) struct Dev {
     more: Vec<String>,
     /// A folder of programs that come before those of the machine.
     programs: Option<PathBuf>,
+    /// A shell line that takes something away or gives something before it starts, in new namespaces.
+    inside: Option<(&'static str, String)>,
 }
 
 impl Dev {
@@ -41,7 +43,14 @@ impl Dev {
             data: data.into(),
             more: Vec::new(),
             programs: None,
+            inside: None,
         }
+    }
+
+    /// In namespaces of its own (`unshare` takes the flags) that a shell line has changed before.
+    pub(crate) fn inside(mut self, flags: &'static str, line: &str) -> Self {
+        self.inside = Some((flags, line.to_owned()));
+        self
     }
 
     /// With the programs of this folder before those of the machine.
@@ -58,7 +67,10 @@ impl Dev {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match &self.inside {
+            None => Command::new(binary()),
+            Some((flags, line)) => inside(flags, line),
+        };
         command
             .arg("dev")
             .arg(&self.project)

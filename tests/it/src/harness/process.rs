@@ -92,6 +92,15 @@ pub(crate) fn ended(child: &mut Child, bound: Duration) -> Option<Option<i32>> {
     }
 }
 
+/// The binary, to be started in namespaces of its own that a shell line has changed. Both exec, so that its pid is the child's.
+pub(crate) fn inside(flags: &str, line: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args([flags, "sh", "-c", &format!("{line} && exec \"$0\" \"$@\"")])
+        .arg(binary());
+    command
+}
+
 /// Runs an `aloft` command in a folder.
 pub(crate) fn aloft(folder: &Path, arguments: &[&str]) -> Finished {
     let mut command = Command::new(binary());
