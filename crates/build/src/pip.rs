@@ -111,7 +111,7 @@ mod tests {
         Interpreter {
             runtime: "python3".to_owned(),
             executable,
-            prefixes: Vec::new(),
+            needs: Vec::new(),
         }
     }
 

@@ -206,7 +206,7 @@ with zipfile.ZipFile(place, "w") as wheel:
         Interpreter {
             runtime: "python3".to_owned(),
             executable: String::from_utf8(output.stdout).unwrap().trim().into(),
-            prefixes: Vec::new(),
+            needs: Vec::new(),
         }
     }
 

@@ -62,6 +62,7 @@ pub struct Interpreter {
     pub runtime: String,
     /// The executable, with all links resolved.
     pub executable: PathBuf,
-    /// Folders besides the system's own (`/usr`, `/lib`) that it needs: its prefix, wherever that lies.
-    pub prefixes: Vec<PathBuf>,
+    /// Files and folders besides the system's own (`/usr`, `/lib`) that it needs to run: itself, its library, what it is linked
+    /// with. Not its whole prefix, in which other things of the user may lie.
+    pub needs: Vec<PathBuf>,
 }

@@ -102,11 +102,11 @@ impl Mount {
         }
     }
 
-    /// What most programs need of a host: its libraries and programs, the loader's cache, certificates, the time zone.
+    /// What most programs need of a host: its libraries and programs, the loader's cache, certificates, the time zone. Of
+    /// `/usr` everything but `/usr/local`, which is not the system's own, and may hold anything.
     /// Names what exists now; look once per start of the platform.
     pub fn system() -> Vec<Self> {
-        const ROOTS: [&str; 8] = [
-            "/usr",
+        const ROOTS: [&str; 7] = [
             "/bin",
             "/sbin",
             "/lib",
@@ -130,17 +130,19 @@ impl Mount {
             "/etc/mime.types",
             "/etc/services",
         ];
-        let roots = ROOTS
-            .iter()
-            .map(Path::new)
-            .filter_map(|path| match std::fs::read_link(path) {
-                Ok(to) => Some(Self::Link {
-                    target: path.to_path_buf(),
-                    to,
-                }),
-                Err(_) if path.is_dir() => Some(Self::same(path)),
-                Err(_) => None,
-            });
+        let mut usr: Vec<PathBuf> = std::fs::read_dir("/usr")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path != Path::new("/usr/local"))
+            .collect();
+        usr.sort();
+        let roots = usr.into_iter().chain(ROOTS.iter().map(PathBuf::from));
+        let roots = roots.filter_map(|path| match std::fs::read_link(&path) {
+            Ok(to) => Some(Self::Link { target: path, to }),
+            Err(_) if path.is_dir() => Some(Self::same(path)),
+            Err(_) => None,
+        });
         let settings = SETTINGS
             .iter()
             .map(Path::new)
@@ -310,6 +312,7 @@ mod tests {
             let target = mount.target();
             assert!(!Path::new("/etc/ssl/private").starts_with(target), "{target:?}");
             assert!(!Path::new("/etc/shadow").starts_with(target), "{target:?}");
+            assert!(!Path::new("/usr/local/etc/key").starts_with(target), "{target:?}");
         }
     }
 }

@@ -162,7 +162,7 @@ case "$*" in
     while [ -e "$here/hold" ]; do sleep 0.01; done
     ;;
 *)
-    echo '{"major":3,"minor":29,"micro":0,"executable":"'"$0"'","prefixes":["/usr"]}'
+    echo '{"major":3,"minor":29,"micro":0,"executable":"'"$0"'","needs":[]}'
     ;;
 esac
 "#;

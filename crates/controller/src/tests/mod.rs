@@ -30,7 +30,7 @@ fn version(id: &str) -> Version {
         interpreter: Interpreter {
             runtime: "python3.11".into(),
             executable: "/usr/bin/python3.11".into(),
-            prefixes: vec![],
+            needs: vec![],
         },
         handler: "app.handler".into(),
         code: Code {

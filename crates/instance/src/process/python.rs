@@ -1,7 +1,7 @@
 //! The Python interpreters of this machine.
 //!
 //! Asking each candidate is the only sure way: distributions, pyenv, conda and the official installers all lay their
-//! files out differently. The answer names the real executable and the prefixes that a sandbox needs to see.
+//! files out differently. The answer names the real executable and what of the host a sandbox needs to see for it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use aloft_function::Interpreter;
+use aloft_sandbox::Mount;
 use serde::Deserialize;
 
-/// What each candidate is asked. It must also be able to open a socket and read JSON, which a broken build cannot.
-const QUESTION: &str = "import sys, os, json, socket
-print(json.dumps({'major': sys.version_info[0], 'minor': sys.version_info[1], 'micro': sys.version_info[2],
- 'executable': os.path.realpath(sys.executable), 'prefixes': sorted({sys.base_prefix, sys.base_exec_prefix})}))";
+/// What each candidate is asked.
+const QUESTION: &str = include_str!("interpreter.py");
 /// The bound of a candidate's answer. A cold disk takes seconds, a hanging wrapper forever.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Below this, handlers and the bootstrap may miss what they use.
@@ -26,7 +25,7 @@ struct Reply {
     minor: u32,
     micro: u32,
     executable: PathBuf,
-    prefixes: Vec<PathBuf>,
+    needs: Vec<PathBuf>,
 }
 
 /// No interpreter fits.
@@ -47,9 +46,12 @@ impl Pythons {
     /// Asks every Python 3 in the folders of a search path, and those of pyenv where its shims are on it.
     pub async fn find(search: &[PathBuf]) -> Self {
         let mut found: BTreeMap<u32, (u32, Interpreter)> = BTreeMap::new();
-        let answers = candidates(search)
-            .into_iter()
-            .map(|candidate| async move { ask(&candidate).await });
+        let system = Mount::system();
+        let seen: Vec<&Path> = system.iter().map(Mount::target).collect();
+        let answers = candidates(search).into_iter().map(|candidate| {
+            let seen = &seen;
+            async move { ask(&candidate, seen).await }
+        });
         for reply in futures_util::future::join_all(answers)
             .await
             .into_iter()
@@ -61,7 +63,7 @@ impl Pythons {
             let interpreter = Interpreter {
                 runtime: format!("python3.{}", reply.minor),
                 executable: reply.executable,
-                prefixes: reply.prefixes,
+                needs: outermost(reply.needs),
             };
             // Of two of the same minor version the newer counts; of two equal ones the first on the path.
             let is_newer = found
@@ -134,10 +136,20 @@ fn candidates(search: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
-async fn ask(candidate: &Path) -> Option<Reply> {
+/// Without what lies in a folder that is there, too.
+fn outermost(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.retain(|path| path.is_absolute());
+    // By components, so that what lies in a folder comes behind it.
+    paths.sort();
+    paths.dedup_by(|path, former| path.starts_with(former));
+    paths
+}
+
+async fn ask(candidate: &Path, seen: &[&Path]) -> Option<Reply> {
     let mut command = tokio::process::Command::new(candidate);
     command
         .args(["-I", "-S", "-c", QUESTION])
+        .args(seen)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);

@@ -126,14 +126,7 @@ impl ProcessRuntime {
             .as_ref()
             .map(|folder| inside(REQUIREMENTS, folder));
         let mut mounts = self.system.clone();
-        let is_system = |prefix: &PathBuf| prefix.starts_with("/usr");
-        mounts.extend(
-            interpreter
-                .prefixes
-                .iter()
-                .filter(|prefix| !is_system(prefix))
-                .map(Mount::same),
-        );
+        mounts.extend(interpreter.needs.iter().map(Mount::same));
         mounts.push(Mount::read_only(&version.code.task, TASK));
         mounts.push(Mount::read_only(self.bootstrap.folder(), RUNTIME));
         mounts.extend(

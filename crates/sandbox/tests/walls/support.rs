@@ -64,7 +64,7 @@ pub(crate) fn shell(script: &str) -> Spec {
 pub(crate) fn python_spec(script: &str) -> Spec {
     let (prefix, program) = python();
     let mut spec = spec(&[program.to_str().unwrap(), "-I", "-c", script]);
-    if !prefix.starts_with("/usr") {
+    if !prefix.starts_with("/usr") || prefix.starts_with("/usr/local") {
         spec.mounts.push(Mount::same(prefix));
     }
     spec

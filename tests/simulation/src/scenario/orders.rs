@@ -57,7 +57,7 @@ fn version(function: &str) -> Result<Version> {
         interpreter: Interpreter {
             runtime: "python3.11".to_owned(),
             executable: "python3".into(),
-            prefixes: Vec::new(),
+            needs: Vec::new(),
         },
         handler: "app.handler".to_owned(),
         code: Code {

@@ -54,7 +54,7 @@ async fn what_cannot_compile_is_started_with_the_source() {
     let broken = Interpreter {
         runtime: "python3.99".into(),
         executable: "/bin/false".into(),
-        prefixes: vec![],
+        needs: vec![],
     };
     let shown = Path::new("/var/runtime");
     let (_, work) = bootstrap.script(&broken, shown);

@@ -9,7 +9,7 @@ fn python(path: &Path, version: (u32, u32, u32)) -> PathBuf {
     let (major, minor, micro) = version;
     let real = path.display();
     let answer = format!(
-        r#"{{"major":{major},"minor":{minor},"micro":{micro},"executable":"{real}","prefixes":["/prefix"]}}"#
+        r#"{{"major":{major},"minor":{minor},"micro":{micro},"executable":"{real}","needs":["/prefix"]}}"#
     );
     script(
         path,
