@@ -36,10 +36,20 @@ pub(super) struct ProcessInstance {
     /// The clock of the call under way.
     pub(super) overdue: Mutex<Stall>,
     pub(super) peak: Peak,
-    pub(super) tasks: Tasks,
+    pub(super) tasks: OwnTasks,
     pub(super) logs: Arc<Logs>,
     pub(super) causes: Causes,
     pub(super) clock: Arc<dyn Clock>,
+}
+
+/// An instance's own tasks, which answer on its listeners. They end with it, also with one that is dropped while it starts, by
+/// an error or by a panic; the sandbox does so by itself.
+pub(super) struct OwnTasks(pub(super) Tasks);
+
+impl Drop for OwnTasks {
+    fn drop(&mut self) {
+        self.0.stop().ask();
+    }
 }
 
 impl ProcessInstance {
@@ -213,12 +223,12 @@ impl Instance for ProcessInstance {
     async fn ended(&self) {
         self.sandbox.exited().await;
         // Not waited for: until this returns, the controller would still give calls to a process that is gone.
-        self.tasks.stop().ask();
+        self.tasks.0.stop().ask();
     }
 
     fn stop(&self) {
         self.sandbox.kill();
-        self.tasks.stop().ask();
+        self.tasks.0.stop().ask();
     }
 
     fn memory_peak(&self) -> u64 {

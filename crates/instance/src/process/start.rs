@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use super::Services;
 use super::bootstrap::Bootstrap;
 use super::environment::environment;
-use super::instance::{Peak, ProcessInstance};
+use super::instance::{OwnTasks, Peak, ProcessInstance};
 use super::lineage::{Causes, Stamped};
 use super::logs::Logs;
 use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Init, RuntimeApi};
@@ -182,8 +182,7 @@ impl ProcessRuntime {
         started: aloft_sandbox::Started,
         exchange: &Arc<Exchange>,
     ) -> Result<ProcessInstance, Fault> {
-        // The instance's own tasks end with it.
-        let tasks = Tasks::new(self.tasks.stop().child());
+        let tasks = OwnTasks(Tasks::new(self.tasks.stop().child()));
         let [runtime, services] = <[_; 2]>::try_from(started.listeners)
             .map_err(|listeners| {
                 platform(&format!(
@@ -210,7 +209,7 @@ impl ProcessRuntime {
             runtime_limits,
             &room,
             Arc::new(RuntimeApi::new(exchange.clone(), &arn)),
-            &tasks,
+            &tasks.0,
         );
         let causes = Causes::default();
         let stamped = Stamped {
@@ -225,7 +224,7 @@ impl ProcessRuntime {
             drain: Duration::ZERO,
             ..Limits::default()
         };
-        aloft_http::serve(services?, services_limits, &room, Arc::new(stamped), &tasks);
+        aloft_http::serve(services?, services_limits, &room, Arc::new(stamped), &tasks.0);
         let logs = Arc::new(Logs::new(
             self.clock.clone(),
             self.feed.clone(),
@@ -233,7 +232,7 @@ impl ProcessRuntime {
             started.stdout,
             started.stderr,
         ));
-        let (reader, stop) = (logs.clone(), tasks.stop().clone());
+        let (reader, stop) = (logs.clone(), tasks.0.stop().clone());
         // In the runtime's set, which is drained when the platform ends: an instance's last words are not lost then.
         self.tasks
             .start("read what a function prints", Policy::Alone, async move {
