@@ -19,6 +19,7 @@ mod hosts;
 mod limits;
 mod loops;
 mod metrics;
+mod misdeeds;
 mod orders;
 mod page;
 mod reload;
