@@ -35,8 +35,13 @@ pub(crate) fn run(name: Option<&str>, arguments: &[&str]) -> Result<()> {
         command.arg("--").args(arguments);
         // Some take minutes of both cores, and run only when they are asked for by name.
         command.env("ALOFT_BENCH_NAMED", name.unwrap_or_default());
-        process::run(test::environment(&mut command, &kit, &built.binary("aloft")?))
-            .with_context(|| format!("benchmark `{bench}` failed"))?;
+        process::run(test::environment(
+            &mut command,
+            &kit,
+            &built.binary("aloft")?,
+            test::STORES[0],
+        ))
+        .with_context(|| format!("benchmark `{bench}` failed"))?;
     }
     Ok(())
 }

@@ -27,9 +27,10 @@ What cargo cannot do.
 
 Usage: cargo xtask <COMMAND>
 
-  test [FILTER]        the one truth: fetch what tests need, lint, then every unit, doc, house and black-box test;
+  test [FILTER]        the one truth: fetch what tests need, lint, then every unit, doc, house and black-box test,
+                       the black-box ones over both engines;
                        with FILTER only the tests whose name contains it, without lint
-  test --unprivileged  the black-box suite alone, built if need be, as a normal user: as yourself,
+  test --unprivileged  the black-box suite alone, over both engines, built if need be, as a normal user: as yourself,
                        or, when root runs it, under a free uid with a home folder of its own
   lint                 rustfmt --check and clippy, warnings denied
   bench [NAME [ARGUMENT…]]

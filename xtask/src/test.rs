@@ -28,6 +28,9 @@ pub(crate) const EVERYTHING: &[&str] = &[
     "--examples",
 ];
 
+/// The engines that black-box tests run over, as `ALOFT_TEST_STORE` names them. `cargo test` runs them over the first.
+pub(crate) const STORES: [&str; 2] = ["embedded", "postgres"];
+
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let started = Instant::now();
     let kit = tools::fetch()?.kit(&tools::kit_folder())?;
@@ -43,14 +46,26 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     if std::io::stdout().is_terminal() {
         command.arg("--color=always");
     }
-    let mut counts = count(environment(&mut command, &kit, &built.binary("aloft")?))?;
+    let [first, second] = STORES;
+    let aloft = built.binary("aloft")?;
+    let mut counts = count(environment(&mut command, &kit, &aloft, first))?;
+    // The black-box suite once more, over the other engine.
+    let mut again = Command::new(built.test("it")?);
+    again.args(filter);
+    counts.add(&over(second, environment(&mut again, &kit, &aloft, second))?);
     counts.add(&simulate::test(filter)?);
     counts.finish(started, "cargo xtask test")
 }
 
 /// What black-box tests need to know; the harness in `tests/it` reads exactly these.
-pub(crate) fn environment<'a>(command: &'a mut Command, kit: &Path, aloft: &Path) -> &'a mut Command {
+pub(crate) fn environment<'a>(
+    command: &'a mut Command,
+    kit: &Path,
+    aloft: &Path,
+    store: &str,
+) -> &'a mut Command {
     command
+        .env("ALOFT_TEST_STORE", store)
         .env("ALOFT_TEST_TOOLS", kit)
         .env("ALOFT_TEST_BIN", aloft)
         .env("ALOFT_TEST_ROOT", paths::root())
@@ -135,6 +150,17 @@ pub(crate) fn count(command: &mut Command) -> Result<Counts> {
     Ok(counts)
 }
 
+/// Runs the black-box suite over this engine, and says how long it took.
+pub(crate) fn over(store: &str, command: &mut Command) -> Result<Counts> {
+    let started = Instant::now();
+    let counts = count(command)?;
+    say(&format!(
+        "the black-box suite over {store} took {} s",
+        started.elapsed().as_secs()
+    ));
+    Ok(counts)
+}
+
 /// The number that stands before `mark` in a result line, 0 when there is none.
 fn before(line: &str, mark: &str) -> u64 {
     let head = line.split(mark).next().filter(|head| head.len() < line.len());
@@ -143,8 +169,16 @@ fn before(line: &str, mark: &str) -> u64 {
 }
 
 impl Counts {
+    /// None yet, of runs that are still to come.
+    pub(crate) fn none() -> Self {
+        Self {
+            success: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds those of another run.
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;

@@ -38,7 +38,15 @@ pub(crate) fn run() -> Result<()> {
         place.run(&tools, &suite, &aloft)?
     } else {
         let kit = tools.kit(&tools::kit_folder())?;
-        test::count(test::environment(&mut Command::new(suite), &kit, &aloft))?
+        let mut counts = test::Counts::none();
+        for store in test::STORES {
+            let mut command = Command::new(&suite);
+            counts.add(&test::over(
+                store,
+                test::environment(&mut command, &kit, &aloft, store),
+            )?);
+        }
+        counts
     };
     counts.finish(started, "cargo xtask test --unprivileged")
 }
@@ -116,10 +124,14 @@ impl Place {
         }
         let (suite, aloft) = (self.program(suite)?, self.program(aloft)?);
         let kit = self.tools(tools)?.kit(&self.folder.join("kit"))?;
-        let mut command = self.command(&suite);
-        command.current_dir(&tree);
-        test::environment(&mut command, &kit, &aloft).env("ALOFT_TEST_ROOT", &tree);
-        test::count(&mut command)
+        let mut counts = test::Counts::none();
+        for store in test::STORES {
+            let mut command = self.command(&suite);
+            command.current_dir(&tree);
+            test::environment(&mut command, &kit, &aloft, store).env("ALOFT_TEST_ROOT", &tree);
+            counts.add(&test::over(store, &mut command)?);
+        }
+        Ok(counts)
     }
 
     fn program(&self, file: &Path) -> Result<PathBuf> {

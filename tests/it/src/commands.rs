@@ -274,7 +274,8 @@ fn a_command_finds_the_node_by_its_data_folder() {
     }
     // Another node may have the port by now; it is not the one that was asked for.
     let file = project.data().join("address.json");
-    let other = project.dev_on(&project.folder().join("other")).start();
+    let another = self::project();
+    let other = another.start();
     let text = std::fs::read_to_string(&file).unwrap();
     let mut address: Value = serde_json::from_str(&text).unwrap();
     address["api"] = Value::from(other.api.as_str());

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
-use test_postgres::{Durability, Server};
 
-use crate::harness::{Answer, Platform, Project, call, get, send, try_call, wait_for, wait_or};
+use crate::harness::{Answer, Engine, Platform, Project, call, get, send, try_call, wait_for, wait_or};
 
 /// Writers, kills, and acknowledgements before each kill: counted, not timed.
 const WRITERS: usize = 4;
@@ -153,23 +152,9 @@ fn ask(method: &str, url: &str, content: Option<&Content>) -> Option<Answer> {
     .ok()
 }
 
-/// A server of the test's own, that syncs as in earnest.
-fn database() -> Server {
-    Server::start(Durability::Synced).unwrap_or_else(|error| panic!("{error:#}"))
-}
-
 #[test]
 fn every_acknowledged_order_survives_kill_9_under_load() {
-    survives_kill_9(&Project::example("orders"));
-}
-
-#[test]
-fn every_acknowledged_order_survives_kill_9_under_load_in_postgresql() {
-    let server = database();
-    survives_kill_9(&Project::example("orders").in_database(server.url()));
-}
-
-fn survives_kill_9(project: &Project) {
+    let project = Project::example("orders");
     let mut books: Vec<Book> = (0..WRITERS).map(|_| Book::default()).collect();
     for round in 0..KILLS {
         let platform = project.start();
@@ -245,16 +230,7 @@ fn receipts_follow(platform: &Platform, books: &[Book]) {
 /// A polite end keeps everything too, receipts included, and the second start needs no repair.
 #[test]
 fn a_polite_stop_keeps_everything() {
-    survives_a_polite_stop(&Project::example("orders"));
-}
-
-#[test]
-fn a_polite_stop_keeps_everything_in_postgresql() {
-    let server = database();
-    survives_a_polite_stop(&Project::example("orders").in_database(server.url()));
-}
-
-fn survives_a_polite_stop(project: &Project) {
+    let project = Project::example("orders");
     let mut platform = project.start();
     let content = Content::new(0, 0, 7);
     let created = send("POST", &platform.url("/orders"), &content.body()).is(201);
@@ -282,9 +258,13 @@ fn survives_a_polite_stop(project: &Project) {
     get(&platform.url(&receipt)).is(404);
 }
 
+/// About the data folder itself, so always over it: the folder's lock is what refuses the second.
 #[test]
 fn a_second_process_on_the_same_data_is_refused_with_the_pid_of_the_first() {
-    let project = Project::new(&[("aloft.toml", "[project]\nname = \"alone\"\n")]);
+    let project = Project::over(
+        Engine::Embedded,
+        &[("aloft.toml", "[project]\nname = \"alone\"\n")],
+    );
     let first = project.start();
     let Err(second) = project.dev().try_start() else {
         panic!("two platforms run on one data folder")
@@ -302,15 +282,17 @@ fn a_second_process_on_the_same_data_is_refused_with_the_pid_of_the_first() {
     project.start();
 }
 
-/// Another data folder, even another machine, makes no difference: the database has one owner, whom the second is told of.
+/// About the database itself, so always over it. Another data folder, even another machine, makes no difference: the database has
+/// one owner, whom the second is told of.
 #[test]
 fn a_second_node_on_the_same_database_is_refused_with_the_holder_s_name() {
-    let server = database();
-    let files = [("aloft.toml", "[project]\nname = \"alone\"\n")];
-    let alone = || Project::new(&files).in_database(server.url());
-    let (one, two) = (alone(), alone());
-    let first = one.start();
-    let Err(second) = two.dev().try_start() else {
+    let project = Project::over(
+        Engine::Postgres,
+        &[("aloft.toml", "[project]\nname = \"alone\"\n")],
+    );
+    let first = project.start();
+    let elsewhere = project.folder().join("elsewhere");
+    let Err(second) = project.dev_on(&elsewhere).try_start() else {
         panic!("two nodes run on one database")
     };
     assert!(!matches!(second.code, Some(0) | None), "{second}");
@@ -322,5 +304,5 @@ fn a_second_node_on_the_same_database_is_refused_with_the_holder_s_name() {
     get(&format!("{}/_aloft/health", first.api)).is(200);
     // Nobody gave the lease back: the next start waits for its end, and no longer.
     first.kill();
-    two.start();
+    project.dev_on(&elsewhere).start();
 }

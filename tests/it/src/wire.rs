@@ -1,31 +1,23 @@
 //! The AWS wire: unmodified tools against it, and who may speak on it.
 
-use std::path::Path;
-
-use crate::harness::{Dev, Platform, call, script};
+use crate::harness::{Platform, Project, call, script};
 
 /// An empty platform: a folder without a definition.
-fn empty(more: &[&str]) -> (tempfile::TempDir, Platform) {
-    let place = tempfile::tempdir().unwrap();
-    let platform = dev(place.path()).with(more).start();
-    (place, platform)
-}
-
-fn dev(place: &Path) -> Dev {
-    let folder = place.join("empty");
-    std::fs::create_dir_all(&folder).unwrap();
-    Dev::new(&folder, &place.join("data"))
+fn empty(more: &[&str]) -> (Project, Platform) {
+    let project = Project::new(&[]);
+    let platform = project.dev().with(more).start();
+    (project, platform)
 }
 
 #[test]
 fn an_unmodified_sdk_and_command_line_work() {
-    let (_place, platform) = empty(&[]);
+    let (_project, platform) = empty(&[]);
     script("wire.py", &["open"], &platform.exports());
 }
 
 #[test]
 fn an_unsigned_request_is_refused_in_awss_words() {
-    let (_place, platform) = empty(&[]);
+    let (_project, platform) = empty(&[]);
     let headers = [
         ("content-type", "application/x-amz-json-1.0"),
         ("x-amz-target", "DynamoDB_20120810.ListTables"),
@@ -41,8 +33,8 @@ fn an_unsigned_request_is_refused_in_awss_words() {
 
 #[test]
 fn a_public_address_needs_a_key() {
-    let place = tempfile::tempdir().unwrap();
-    let Err(refused) = dev(place.path()).with(&["--bind", "0.0.0.0"]).try_start() else {
+    let project = Project::new(&[]);
+    let Err(refused) = project.dev().with(&["--bind", "0.0.0.0"]).try_start() else {
         panic!("it listens on every address without a key")
     };
     assert!(!matches!(refused.code, Some(0) | None), "{refused}");
@@ -54,7 +46,7 @@ fn a_public_address_needs_a_key() {
 
 #[test]
 fn with_a_key_signatures_are_verified() {
-    let (_place, platform) = empty(&[
+    let (_project, platform) = empty(&[
         "--bind",
         "0.0.0.0",
         "--key",

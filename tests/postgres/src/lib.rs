@@ -8,6 +8,7 @@
 
 mod proxy;
 mod server;
+mod session;
 
 pub use proxy::{Cut, Proxy};
 pub use server::{Durability, Server};

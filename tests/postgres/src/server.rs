@@ -6,10 +6,13 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
+
+use crate::session;
 
 /// Starts the server in the background, waits for the end of its own input, and takes the server down with it. What it reads
 /// before tells it to leave the folder alone.
@@ -41,6 +44,7 @@ pub struct Server {
     alias: Option<u32>,
     durability: Durability,
     supervisor: Option<(Child, ChildStdin)>,
+    databases: AtomicU64,
 }
 
 impl Server {
@@ -70,6 +74,7 @@ impl Server {
             alias,
             durability,
             supervisor: None,
+            databases: AtomicU64::new(0),
         };
         server.make_reachable()?;
         let made = server
@@ -103,6 +108,26 @@ impl Server {
             "postgresql://postgres@/postgres?host={}",
             self.folder.path().display()
         )
+    }
+
+    /// Makes an empty database, and gives its name and its URL for the superuser.
+    pub fn create_database(&self) -> Result<(String, String)> {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        session::execute(&self.socket(), &format!("CREATE DATABASE {name}"))?;
+        let url = format!(
+            "postgresql://postgres@/{name}?host={}",
+            self.folder.path().display()
+        );
+        Ok((name, url))
+    }
+
+    /// Takes a database away, whoever is still connected to it.
+    pub fn drop_database(&self, name: &str) -> Result<()> {
+        session::execute(&self.socket(), &format!("DROP DATABASE {name} WITH (FORCE)"))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
     }
 
     /// The first process of the server.

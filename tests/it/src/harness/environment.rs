@@ -1,4 +1,4 @@
-//! Where the binary, the tools and the tree are. `cargo xtask test` says so in three variables.
+//! Where the binary, the tools and the tree are. `cargo xtask test` says so in three variables, and in a fourth which engine they run over (see `store`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

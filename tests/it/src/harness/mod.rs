@@ -6,6 +6,7 @@ mod platform;
 mod process;
 mod project;
 mod raw;
+mod store;
 
 pub(crate) use client::{Answer, call, get, send, try_call};
 pub(crate) use environment::{example, root, script, tool};
@@ -13,6 +14,7 @@ pub(crate) use platform::{Dev, Platform};
 pub(crate) use process::{Finished, aloft, inside, run};
 pub(crate) use project::Project;
 pub(crate) use raw::Raw;
+pub(crate) use store::Engine;
 
 use std::time::{Duration, Instant};
 

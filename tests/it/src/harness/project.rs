@@ -4,20 +4,27 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Dev, Platform};
+use super::Platform;
+use super::platform::Dev;
+use super::store::{Engine, Store};
 
-/// A project and its data.
+/// A project and its data: the folder, and what of it lies in a database.
 pub(crate) struct Project {
     place: TempDir,
-    store: Option<String>,
+    store: Store,
 }
 
 impl Project {
-    /// A project of these files.
+    /// A project of these files, over the engine of this run.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        Self::over(Engine::of_this_run(), files)
+    }
+
+    /// The same over an engine that the test is about. A comment there says why.
+    pub(crate) fn over(engine: Engine, files: &[(&str, &str)]) -> Self {
         let project = Self {
             place: TempDir::with_prefix("aloft-it-").unwrap(),
-            store: None,
+            store: Store::new(engine),
         };
         std::fs::create_dir(project.folder()).unwrap();
         for (name, text) in files {
@@ -28,7 +35,12 @@ impl Project {
 
     /// A copy of an example, to be changed at will.
     pub(crate) fn example(name: &str) -> Self {
-        let project = Self::new(&[]);
+        Self::example_over(Engine::of_this_run(), name)
+    }
+
+    /// The same over an engine that the test is about.
+    pub(crate) fn example_over(engine: Engine, name: &str) -> Self {
+        let project = Self::over(engine, &[]);
         copy(&super::example(name), &project.folder());
         project
     }
@@ -59,22 +71,16 @@ impl Project {
 
     /// `aloft dev` on it.
     pub(crate) fn dev(&self) -> Dev {
-        let dev = Dev::new(&self.folder(), &self.data());
-        match &self.store {
+        self.dev_on(&self.data())
+    }
+
+    /// `aloft dev` on it with another data folder. What lies in a database stays where it is.
+    pub(crate) fn dev_on(&self, data: &Path) -> Dev {
+        let dev = Dev::new(&self.folder(), data);
+        match self.store.url() {
             Some(url) => dev.with(&["--store", url]),
             None => dev,
         }
-    }
-
-    /// With its state in this database.
-    pub(crate) fn in_database(mut self, url: String) -> Self {
-        self.store = Some(url);
-        self
-    }
-
-    /// `aloft dev` on it with another data folder.
-    pub(crate) fn dev_on(&self, data: &Path) -> Dev {
-        Dev::new(&self.folder(), data)
     }
 
     /// Starts it.
