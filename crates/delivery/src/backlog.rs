@@ -254,3 +254,19 @@ pub(crate) fn decode_key(body: &[u8]) -> Result<KeyHash, Error> {
     };
     read().map_err(Error::unreadable("a retry task"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The head is rewritten with each parcel that joins or leaves.
+    #[test]
+    fn what_a_newer_release_wrote_into_a_head_survives() {
+        let newer = Writer::new(1).u64(1, 3).u64(2, 5).text(99, "later").finish();
+        let mut head = Head::decode(&newer, Expect::Absent).unwrap();
+        assert_eq!(head.encode(), newer);
+        head.next += 1;
+        let changed = Writer::new(1).u64(1, 3).u64(2, 6).text(99, "later").finish();
+        assert_eq!(head.encode(), changed);
+    }
+}

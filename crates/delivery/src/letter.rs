@@ -344,3 +344,26 @@ impl FromStr for LetterId {
             .ok_or_else(|| Error::NoLetter(text.chars().take(100).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_release_wrote_into_a_letter_survives() {
+        let parcel = Parcel::new("1", crate::KeyHash(2), Timestamp::from_millis(3), Bytes::new());
+        let later = Writer::new(1).text(99, "later").finish().slice(1..);
+        let parcel: Bytes = [parcel.encode(), later.clone()].concat().into();
+        let letter = Writer::new(FORMAT)
+            .u64(1, 2_000)
+            .text(2, "receipt")
+            .text(3, Reason::Unreadable.word())
+            .u64(4, 5)
+            .bytes(5, &parcel)
+            .finish();
+        let newer: Bytes = [letter, later].concat().into();
+        let read = Letter::decode(LetterId(1), &newer).unwrap();
+        assert!(!read.unknown.is_empty());
+        assert_eq!(read.encode(), newer, "the letter's own, and the delivery's in it");
+    }
+}

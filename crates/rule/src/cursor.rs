@@ -180,3 +180,35 @@ fn place_of(rule: RuleId, key: &Key) -> Option<(LogId, Shard)> {
     parts.u8().ok()?;
     Some((LogId(parts.u64().ok()?), Shard(parts.u16().ok()?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aloft_base::SystemClock;
+    use aloft_store::layout::Id;
+    use aloft_store::{BatchId, Memory};
+
+    use super::*;
+
+    /// A cursor is rewritten whenever it moves.
+    #[tokio::test]
+    async fn what_a_newer_release_wrote_into_a_cursor_survives() {
+        let store = Memory::new(Arc::new(SystemClock));
+        let (rule, of) = (RuleId(Id::from_u64(2_000)), (LogId(7), Shard(0)));
+        let (before, after) = (Position::new(1, 2), Position::new(3, 4));
+        let newer = |position: Position| {
+            let writer = Writer::new(1).bytes(1, &position.to_bytes()).u64(2, 9);
+            writer.text(99, "later").finish()
+        };
+        let key = key_of(rule, of.0, of.1).unwrap();
+        let batch = Batch::new(BatchId(1)).put(key.clone(), newer(before));
+        assert!(store.commit(batch).await.unwrap().is_committed());
+
+        let cursor = Cursor::load(&store, rule, "r", of).await.unwrap().unwrap();
+        assert_eq!((cursor.position, cursor.starts), (before, 9));
+        let moved = store.commit(cursor.put(Batch::new(BatchId(2)), after, 9)).await;
+        assert!(moved.unwrap().is_committed());
+        assert_eq!(store.get(&key).await.unwrap().unwrap().value, newer(after));
+    }
+}

@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use aloft_base::{Chance, Region, Tenant, Timestamp};
-use aloft_codec::{KeyReader, KeyWriter, Reader, Writer};
+use aloft_codec::{KeyReader, KeyWriter, Reader, Unknown, Writer};
 use bytes::Bytes;
 
 use crate::{
@@ -183,16 +183,17 @@ pub async fn bind(store: &dyn Store, name: Name<'_>, batch: Batch) -> Result<Opt
     }
     let next = DIRECTORY.key(&[NEXT])?;
     let found = store.get(&next).await?;
-    let id = match &found {
-        Some(entry) => read_number(&entry.key, &entry.value, 1)?,
-        None => FIRST_ID,
+    let (id, unknown) = match &found {
+        Some(entry) => read_next(&entry.key, &entry.value)?,
+        None => (FIRST_ID, Unknown::default()),
     };
+    let following = Writer::new(FORMAT).u64(1, id + 1).unknown(&unknown).finish();
     let key = name.key()?;
     let batch = batch
         .expect(key.clone(), Expect::Absent)
         .put(key, number(id))
         .expect(next.clone(), Expect::of(found.as_ref()))
-        .put(next, number(id + 1));
+        .put(next, following);
     Ok(Some((Id(id), batch)))
 }
 
@@ -288,6 +289,24 @@ fn reclaim_key(id: Id) -> Result<Key, Error> {
 
 fn number(number: u64) -> Bytes {
     Writer::new(FORMAT).u64(1, number).finish()
+}
+
+/// The next id, and what a newer release keeps beside it.
+fn read_next(key: &Key, value: &Bytes) -> Result<(u64, Unknown), Error> {
+    let read = || {
+        let (mut next, mut unknown) = (None, Unknown::default());
+        let mut fields = Reader::new(value, FORMAT)?;
+        while let Some(field) = fields.next()? {
+            match field.number() {
+                1 => next = Some(field.u64()?),
+                _ => unknown.keep(&field),
+            }
+        }
+        Ok((next, unknown))
+    };
+    let (next, unknown) = read().map_err(|error: aloft_codec::Error| wrong(key, error))?;
+    let next = next.ok_or_else(|| wrong(key, "field 1 is missing".to_owned()))?;
+    Ok((next, unknown))
 }
 
 fn read_number(key: &Key, value: &Bytes, number: u16) -> Result<u64, Error> {

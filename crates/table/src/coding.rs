@@ -6,11 +6,12 @@
 //! | 1 | the name of the next value |
 //! | 2 S, 3 N, 4 B, 5 BOOL, 6 NULL | the scalar |
 //! | 7 M, 8 L, 9 SS, 10 NS, 11 BS | the members, as fields |
+//! | from 12 on | none of ours: what a newer release keeps beside the attributes of a row, and a write of ours keeps too |
 //!
 //! A number is one byte of sign (bit 7) and last digit's power plus 32 (1 to 63, or 0 with two bytes of it behind), then the
 //! digits as a big-endian number without leading zeros: three digits take two bytes.
 
-use aloft_codec::{Field, Reader, Writer};
+use aloft_codec::{Field, Reader, Unknown, Writer};
 use aloft_item::{Item, Map, Number, Value};
 use bytes::Bytes;
 
@@ -20,15 +21,43 @@ type Result<T> = std::result::Result<T, aloft_codec::Error>;
 pub(crate) const FORMAT: u8 = 1;
 
 const NAME: u16 = 1;
+/// The first number that is no type of a value.
+const FIRST_UNKNOWN: u16 = 12;
 
 /// A row's value in the store.
 pub(crate) fn write_item(item: &Item) -> Bytes {
     write_map(Writer::new(FORMAT), &item.0).finish()
 }
 
+/// A row's value in the store, in place of one that held what a newer release wrote.
+pub(crate) fn write_row(item: &Item, unknown: &Unknown) -> Bytes {
+    write_map(Writer::new(FORMAT), &item.0).unknown(unknown).finish()
+}
+
+/// What a stored row holds beside its attributes, to be written back.
+pub(crate) fn unknown_of(value: &Bytes) -> Result<Unknown> {
+    let (mut fields, mut unknown) = (Reader::new(value, FORMAT)?, Unknown::default());
+    while let Some(field) = fields.next()? {
+        if field.number() >= FIRST_UNKNOWN {
+            unknown.keep(&field);
+        } else {
+            // A name; its value may be of a type that only a newer release knows, which reading the row refuses.
+            fields.next()?;
+        }
+    }
+    Ok(unknown)
+}
+
 /// The row of a stored value.
 pub(crate) fn read_item(value: &Bytes) -> Result<Item> {
-    read_map(Reader::new(value, FORMAT)?).map(Item)
+    let (mut fields, mut map) = (Reader::new(value, FORMAT)?, Map::new());
+    while let Some(field) = fields.next()? {
+        if field.number() < FIRST_UNKNOWN {
+            let (name, value) = read_pair(&field, &mut fields)?;
+            map.insert(name, value);
+        }
+    }
+    Ok(Item(map))
 }
 
 fn write_map(writer: Writer, map: &Map) -> Writer {
@@ -70,13 +99,17 @@ fn write_number(writer: Writer, field: u16, number: &Number) -> Writer {
 fn read_map(mut fields: Reader) -> Result<Map> {
     let mut map = Map::new();
     while let Some(name) = fields.next()? {
-        let value = match (name.number(), fields.next()?) {
-            (NAME, Some(value)) => read_value(&value)?,
-            _ => return Err(malformed("a name and its value")),
-        };
-        map.insert(name.text()?.to_owned(), value);
+        let (name, value) = read_pair(&name, &mut fields)?;
+        map.insert(name, value);
     }
     Ok(map)
+}
+
+fn read_pair(name: &Field, fields: &mut Reader) -> Result<(String, Value)> {
+    match (name.number(), fields.next()?) {
+        (NAME, Some(value)) => Ok((name.text()?.to_owned(), read_value(&value)?)),
+        _ => Err(malformed("a name and its value")),
+    }
 }
 
 fn read_value(field: &Field) -> Result<Value> {

@@ -43,6 +43,8 @@ mod census;
 mod coding;
 mod error;
 mod expression;
+#[cfg(test)]
+mod newer;
 mod place;
 mod query;
 mod record;

@@ -273,21 +273,32 @@ async fn read_or_draw_secret(store: &dyn Store, chance: &dyn Chance) -> Result<S
     let key = PLATFORM.key(b"secret")?;
     loop {
         if let Some(entry) = store.get(&key).await? {
-            let secret: Result<[u8; 16], _> = entry.value.as_ref().try_into();
-            return secret
-                .map(Secret)
-                .map_err(|_| Error::corrupt("tables", "the hashing secret is not 16 bytes"));
+            return read_secret(&entry.value);
         }
         let mut secret = [0; 16];
         chance.fill(&mut secret);
         let batch = Batch::new(BatchId::draw(chance))
             .expect(key.clone(), Expect::Absent)
-            .put(key.clone(), Bytes::copy_from_slice(&secret));
+            .put(key.clone(), Writer::new(FORMAT).bytes(1, &secret).finish());
         // Committed or not, there is one now.
         if let Outcome::Fenced(_) | Outcome::Lost(_) = store.commit(batch).await? {
             return Err(Error::corrupt("tables", "the hashing secret could not be kept"));
         }
     }
+}
+
+fn read_secret(value: &Bytes) -> Result<Secret, Error> {
+    let wrong = |reason: String| Error::corrupt("tables", format!("the hashing secret: {reason}"));
+    let mut fields = Reader::new(value, FORMAT).map_err(|error| wrong(error.to_string()))?;
+    while let Some(field) = fields.next().map_err(|error| wrong(error.to_string()))? {
+        if field.number() == 1 {
+            let secret = <[u8; 16]>::try_from(field.bytes().as_ref());
+            return secret
+                .map(Secret)
+                .map_err(|_| wrong("it is not 16 bytes long".to_owned()));
+        }
+    }
+    Err(wrong("it is missing".to_owned()))
 }
 
 fn write_description(description: &Description) -> Bytes {

@@ -7,7 +7,7 @@
 use aloft_item::{Item, Value};
 use aloft_store::{Batch, BatchId, Expect, Key, MAX_RECORD_BYTES, Shard};
 
-use crate::coding::write_item;
+use crate::coding::{unknown_of, write_row};
 use crate::expression::{Condition, Update};
 use crate::place::row;
 use crate::table::is_too_large;
@@ -141,7 +141,9 @@ impl Table {
         new: Option<&Item>,
     ) -> Result<Batch, Error> {
         let inner = &self.tables.0;
-        let value = new.map(write_item);
+        let unknown = old.map(|entry| unknown_of(&entry.value)).transpose();
+        let unknown = unknown.map_err(|error| Error::corrupt(&self.description.name, error.to_string()))?;
+        let value = new.map(|new| write_row(new, &unknown.unwrap_or_default()));
         let record = record::write(
             self,
             keys,
