@@ -140,3 +140,23 @@ async fn a_value_of_another_format_is_refused() {
         "the secret too"
     );
 }
+
+/// In stores of the first days the secret behind the rows' keys was its bare bytes.
+#[tokio::test]
+async fn a_secret_without_a_format_still_finds_its_rows() {
+    let store = Arc::new(Memory::new(Arc::new(SystemClock)));
+    let row = item(json!({"id": {"S": "a"}}));
+    create(&open(&store, 4).await, "notes")
+        .await
+        .put(row.clone(), None)
+        .await
+        .unwrap();
+    let key = crate::tables::PLATFORM.key(b"secret").unwrap();
+    let written = store.get(&key).await.unwrap().unwrap().value;
+    let bare = written.slice(written.len() - 16..);
+    let batch = Batch::new(BatchId(79)).put(key, bare);
+    assert!(store.commit(batch).await.unwrap().is_committed());
+    let tables = open(&store, 5).await;
+    let table = tables.table(&here(), &"notes".parse().unwrap()).await.unwrap();
+    assert_eq!(table.get(&row).await.unwrap(), Some(row));
+}

@@ -21,7 +21,7 @@ use crate::record::LOG_SHARDS;
 use crate::{Billing, Description, Error, KeyAttribute, KeyKind, Schema, Table};
 
 /// The layout's own id under which the secret for hashing partition keys lies.
-const PLATFORM: Id = Id::platform(16);
+pub(crate) const PLATFORM: Id = Id::platform(16);
 /// The kind of the layout's names.
 const KIND: &str = "table";
 const FORMAT: u8 = 1;
@@ -287,7 +287,12 @@ async fn read_or_draw_secret(store: &dyn Store, chance: &dyn Chance) -> Result<S
     }
 }
 
+/// The secret as it was written: with a format, or, in stores of the first days, as its sixteen bytes, which no value with a
+/// format is as short as.
 fn read_secret(value: &Bytes) -> Result<Secret, Error> {
+    if let Ok(bare) = <[u8; 16]>::try_from(value.as_ref()) {
+        return Ok(Secret(bare));
+    }
     let wrong = |reason: String| Error::corrupt("tables", format!("the hashing secret: {reason}"));
     let mut fields = Reader::new(value, FORMAT).map_err(|error| wrong(error.to_string()))?;
     while let Some(field) = fields.next().map_err(|error| wrong(error.to_string()))? {

@@ -10,7 +10,7 @@ mod store;
 
 pub(crate) use client::{Answer, call, get, send, try_call};
 pub(crate) use environment::{example, root, script, tool};
-pub(crate) use platform::{Dev, Platform};
+pub(crate) use platform::Platform;
 pub(crate) use process::{Finished, aloft, inside, run};
 pub(crate) use project::Project;
 pub(crate) use raw::Raw;
