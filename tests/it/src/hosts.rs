@@ -31,7 +31,7 @@ fn project() -> Project {
 fn a_project_with_functions_is_refused_where_no_sandbox_can_be_made() {
     let project = project();
     let (flags, line) = FORBIDDEN;
-    let Err(end) = project.dev().inside(flags, line).try_start() else {
+    let Err(end) = project.dev().within(inside(flags, line)).try_start() else {
         panic!("it came up although none of its functions can run");
     };
     assert_eq!(end.code, Some(6), "{end}");
@@ -48,7 +48,11 @@ fn a_project_with_functions_is_refused_where_no_sandbox_can_be_made() {
 fn no_sandbox_is_a_choice_that_says_what_it_gives_up() {
     let project = project();
     let (flags, line) = FORBIDDEN;
-    let mut platform = project.dev().with(&["--no-sandbox"]).inside(flags, line).start();
+    let mut platform = project
+        .dev()
+        .with(&["--no-sandbox"])
+        .within(inside(flags, line))
+        .start();
     assert_eq!(get(&platform.url("/hello")).is(200).text(), "well");
     platform.signal(rustix::process::Signal::TERM);
     let end = platform.finish();
@@ -61,7 +65,7 @@ fn a_project_without_functions_starts_with_a_warning_and_refuses_those_that_come
     let project = project();
     project.write("aloft.toml", "[project]\nname = \"hosts\"\n");
     let (flags, line) = FORBIDDEN;
-    let mut platform = project.dev().inside(flags, line).start();
+    let mut platform = project.dev().within(inside(flags, line)).start();
     project.write("aloft.toml", DEFINITION);
     let reload = platform.event("the reload", |event| event["event"] == "reload");
     assert_eq!(reload["ok"], false, "{reload}");

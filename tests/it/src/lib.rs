@@ -13,6 +13,7 @@
 )]
 
 mod commands;
+mod disk;
 mod faults;
 mod harness;
 mod hosts;

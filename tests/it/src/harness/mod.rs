@@ -1,6 +1,7 @@
 //! What every black-box test stands on: the platform as a child process, clients, projects, and bounded waiting.
 
 mod client;
+mod disk;
 mod environment;
 mod platform;
 mod process;
@@ -9,6 +10,7 @@ mod raw;
 mod store;
 
 pub(crate) use client::{Answer, call, get, send, try_call};
+pub(crate) use disk::Disk;
 pub(crate) use environment::{example, root, script, tool};
 pub(crate) use platform::Platform;
 pub(crate) use process::{Finished, aloft, inside, run};

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::client::try_call;
 use super::environment::{binary, quiet_aws};
-use super::process::{aloft, ended, inside};
+use super::process::{aloft, ended};
 use super::{Finished, PATIENCE};
 
 /// A first start fetches the project's requirements.
@@ -31,8 +31,8 @@ pub(crate) struct Dev {
     more: Vec<String>,
     /// A folder of programs that come before those of the machine.
     programs: Option<PathBuf>,
-    /// A shell line that takes something away or gives something before it starts, in new namespaces.
-    inside: Option<(&'static str, String)>,
+    /// What it is started with: `unshare` or `nsenter` and their arguments, the binary, and nothing more.
+    within: Command,
 }
 
 impl Dev {
@@ -43,13 +43,13 @@ impl Dev {
             data: data.into(),
             more: Vec::new(),
             programs: None,
-            inside: None,
+            within: Command::new(binary()),
         }
     }
 
-    /// In namespaces of its own (`unshare` takes the flags) that a shell line has changed before.
-    pub(crate) fn inside(mut self, flags: &'static str, line: &str) -> Self {
-        self.inside = Some((flags, line.to_owned()));
+    /// Started by this command, which ends with the binary and becomes it: see `inside`.
+    pub(crate) fn within(mut self, command: Command) -> Self {
+        self.within = command;
         self
     }
 
@@ -66,11 +66,8 @@ impl Dev {
         self
     }
 
-    fn command(&self) -> Command {
-        let mut command = match &self.inside {
-            None => Command::new(binary()),
-            Some((flags, line)) => inside(flags, line),
-        };
+    fn command(self) -> Command {
+        let mut command = self.within;
         command
             .arg("dev")
             .arg(&self.project)
