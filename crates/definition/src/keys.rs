@@ -107,6 +107,12 @@ pub(crate) static RETRIES: Bounded<u32> = Bounded {
     least: 0,
     most: 185,
 };
+pub(crate) static RULE_CONCURRENCY: Bounded<u32> = Bounded {
+    name: "concurrency",
+    default: 16,
+    least: 1,
+    most: 1_000,
+};
 pub(crate) static MAXIMUM_AGE: Bounded<Duration> = Bounded {
     name: "maximum_age",
     default: seconds(21_600),
@@ -337,6 +343,13 @@ pub(crate) static RULE: Section = Section {
             absent: Absent::Bounds,
             what: "After what age an event is a dead letter, however often it was tried. The table's log is kept that long for a rule that lags, hence the upper bound.",
             example: "\"6h\"",
+        },
+        Key {
+            name: "concurrency",
+            form: Form::Count(&RULE_CONCURRENCY),
+            absent: Absent::Bounds,
+            what: "How many of its events are with the function at a time, first attempts and retries together. Events of one row are always one after another.",
+            example: "1",
         },
     ],
 };

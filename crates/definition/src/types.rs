@@ -190,6 +190,8 @@ pub struct Rule {
     pub retries: u32,
     /// After what age an event is given up.
     pub maximum_age: Duration,
+    /// How many events are with the function at a time.
+    pub concurrency: u32,
 }
 
 /// What emits events.

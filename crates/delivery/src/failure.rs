@@ -18,6 +18,9 @@ pub struct Failure {
     pub word: String,
     /// What happened, for the developer. Cut to [`Failure::MESSAGE`] bytes.
     pub message: String,
+    /// Whether the target failed before it saw the event: it is not there, its code cannot be loaded, it has no room. Any event
+    /// would have met the same.
+    pub is_unseen: bool,
 }
 
 /// What a failure means for the next attempt.
@@ -50,13 +53,33 @@ impl Failure {
             effect,
             word: word.to_owned(),
             message,
+            is_unseen: matches!(effect, Effect::Ages { .. }),
+        }
+    }
+}
+
+impl Failure {
+    /// The same, using up no retry: only the event's age bounds how often it is tried again.
+    #[must_use]
+    pub(crate) fn aged(self) -> Self {
+        let retry_after = match self.effect {
+            Effect::Ages { retry_after } => retry_after,
+            Effect::Counts | Effect::Final(_) => Duration::ZERO,
+        };
+        Self {
+            effect: Effect::Ages { retry_after },
+            ..self
         }
     }
 }
 
 impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
-        Self::new(effect(fault), fault.word(), fault.to_string())
+        let failure = Self::new(effect(fault), fault.word(), fault.to_string());
+        Self {
+            is_unseen: failure.is_unseen || matches!(fault, Fault::NoFunction { .. } | Fault::Init(_)),
+            ..failure
+        }
     }
 }
 

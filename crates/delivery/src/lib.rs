@@ -7,6 +7,7 @@
 //!   becomes a [`Failure`], which says whether the attempt counts, only ages, or is final.
 //! - [`Backlogs`]: what waits of one rule and one ordering key. A key whose delivery failed is parked with what follows
 //!   it, in order, and all other keys go on.
+//! - [`Gate`] stands before a target: so many attempts at a time, and none but probes while it cannot take any.
 //! - [`Runner`] works one rule's retries: one commit per attempt.
 //! - [`DeadLetters`]: what was given up, with the reason; listed, shown, retried, dropped.
 //!
@@ -17,7 +18,8 @@
 //! # Limits
 //! 1,000 parcels wait per key; what comes beyond is dead (`backlog_full`). An attempt takes at most 16 minutes. A
 //! failure's message is cut to 4 KiB. A chain of events is at most 16 deep. Delays: 0 to 1 s after the first failure,
-//! doubling to 5 minutes, drawn with full jitter.
+//! doubling to 5 minutes, drawn with full jitter. When the target did not even see 5 different events in a
+//! row, the rest wait, and it is probed after 0 to 1 s, doubling to 30 s.
 //!
 //! # What it never does
 //! It knows no table and no rule's pattern: a parcel's body is opaque, and whoever has events says how a parcel becomes one
@@ -36,9 +38,11 @@
 //! ```
 
 mod backlog;
+mod breaker;
 mod caught;
 mod error;
 mod failure;
+mod gate;
 mod letter;
 mod metrics;
 mod parcel;
@@ -54,6 +58,7 @@ pub use backlog::{Backlogs, Parked};
 pub use caught::caught;
 pub use error::Error;
 pub use failure::{Effect, Failure};
+pub use gate::Gate;
 pub use letter::{Content, DeadLetters, Letter, LetterId, Listed, Range};
 pub use metrics::{Metrics, RuleMetrics};
 pub use parcel::{Failures, KeyHash, Parcel};

@@ -5,6 +5,7 @@ use aloft_observe::Metrics as Registry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::Reason;
 
@@ -27,6 +28,8 @@ pub struct Metrics {
     retries: Family<ByRule, Counter>,
     dead: Family<ByReason, Counter>,
     restarts: Family<ByRule, Counter>,
+    held: Family<ByRule, Gauge>,
+    trips: Family<ByRule, Counter>,
 }
 
 impl Metrics {
@@ -47,6 +50,14 @@ impl Metrics {
                 "aloft_delivery_restarts",
                 "Times that a rule's reader or its retries broke off and began anew; the log says why",
             ),
+            held: registry.declare(
+                "aloft_delivery_held",
+                "Whether a rule's events wait because its target could take none of several in a row: 1 if they do",
+            ),
+            trips: registry.declare(
+                "aloft_delivery_trips",
+                "Times that a rule's target could take none of so many events in a row that the rest waited",
+            ),
         }
     }
 
@@ -60,6 +71,8 @@ impl Metrics {
             failed: self.failed.get_or_create_owned(&by_rule),
             retries: self.retries.get_or_create_owned(&by_rule),
             restarts: self.restarts.get_or_create_owned(&by_rule),
+            held: self.held.get_or_create_owned(&by_rule),
+            trips: self.trips.get_or_create_owned(&by_rule),
             dead: self.dead.clone(),
             rule: rule.to_owned(),
         };
@@ -82,6 +95,10 @@ pub struct RuleMetrics {
     pub retries: Counter,
     /// Times that the reader or the retries broke off and began anew.
     pub restarts: Counter,
+    /// 1 while events wait because the target could take none of several in a row.
+    pub held: Gauge,
+    /// Times that they began to.
+    pub trips: Counter,
     dead: Family<ByReason, Counter>,
     rule: String,
 }

@@ -259,6 +259,7 @@ impl Project {
                 pattern: rule.pattern.clone(),
                 function: rule.run.clone(),
                 policy: Policy::new(rule.retries, rule.maximum_age),
+                concurrency: usize::try_from(rule.concurrency).unwrap_or(usize::MAX),
             });
         }
         Ok(rules)

@@ -20,6 +20,8 @@ use crate::{Error, Rule};
 const TRIES: usize = 16;
 /// Names, or records, of one page.
 const PAGE: usize = 1_000;
+/// How many tasks of a rule that is gone are ended at a time.
+const LEFTOVERS: usize = 16;
 /// Bytes of a page of records.
 const PAGE_BYTES: usize = 4 << 20;
 
@@ -50,11 +52,12 @@ impl Rules {
     async fn retire(&self, running: &mut Running, name: &str, id: RuleId) -> Result<(), Error> {
         self.give_up(id, name, None, None).await?;
         let tasks = Tasks::new(self.inner().tasks.stop().child());
-        let runner = self.runner(Route {
+        let route = Route {
             rule: id,
             name: name.into(),
             to: None,
-        });
+        };
+        let runner = self.runner(route, LEFTOVERS);
         let (rules, stop, owned) = (self.clone(), tasks.stop().clone(), name.to_owned());
         tasks.start("rule that is gone", Policy::Alone, async move {
             if runner.run(stop.clone()).await {

@@ -29,6 +29,9 @@ pub struct Rule {
     pub function: FunctionName,
     /// The bounds of its deliveries.
     pub policy: Policy,
+    /// How many events are with the function at a time, of the log and of the retries together; at least 1. The controller admits and
+    /// queues beyond that, so a larger number than the function's own only fills its queue.
+    pub concurrency: usize,
 }
 
 impl Rule {
@@ -37,6 +40,7 @@ impl Rule {
         self.name == other.name
             && self.function == other.function
             && self.policy == other.policy
+            && self.concurrency == other.concurrency
             && self.pattern == other.pattern
             && self.source.log() == other.source.log()
             && self.source.shards() == other.source.shards()

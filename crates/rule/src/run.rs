@@ -12,8 +12,8 @@ use std::time::Duration;
 use aloft_base::{Chance, Clock, Policy, Stop, Tasks};
 use aloft_call::{Caller, Invoke, Principal};
 use aloft_delivery::{
-    DeadLetters, Destination, FunctionTarget, Ground, Letter, LetterId, Route, RuleId, Runner, Space, Target,
-    Unpack,
+    DeadLetters, Destination, FunctionTarget, Gate, Ground, Letter, LetterId, Route, RuleId, Runner, Space,
+    Target, Unpack,
 };
 use aloft_store::layout::{Name, Namespace};
 use aloft_store::{Shard, Store};
@@ -33,9 +33,6 @@ const LETTERS: &str = "dead letters";
 /// How rules run.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How many events one rule delivers at a time from its log, and as many again of its retries. Default 16; at least 1. The
-    /// controller admits and queues beyond that, so a larger number only fills its queue.
-    pub concurrency: usize,
     /// How long a rule that stops waits for what is in flight. Default 5 s.
     pub drain: Duration,
     /// How long records stay that no rule needs any more. Default 10 minutes: long enough to look at one, short enough that a
@@ -46,7 +43,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            concurrency: 16,
             drain: Duration::from_secs(5),
             retention: Duration::from_secs(600),
         }
@@ -276,12 +272,20 @@ impl Rules {
             },
         };
         let (clock, chance) = (parts.clock.clone(), parts.chance.clone());
-        Arc::new(FunctionTarget::new(
+        let function = FunctionTarget::new(
             parts.invoke.clone(),
             rule.function.clone(),
             caller,
             clock,
+            chance.clone(),
+        );
+        let metrics = parts.metrics.of(&rule.name).deliveries;
+        Arc::new(Gate::new(
+            Arc::new(function),
+            &rule.name,
+            rule.concurrency,
             chance,
+            metrics,
         ))
     }
 
@@ -300,7 +304,7 @@ impl Rules {
             id,
             shard,
             target,
-            concurrency: parts.config.concurrency.max(1),
+            concurrency: rule.concurrency.max(1),
             drain: parts.config.drain,
             counts: parts.metrics.of(&rule.name),
         };
@@ -321,22 +325,17 @@ impl Rules {
                 target,
             }),
         };
-        let (runner, stop) = (self.runner(route), tasks.stop().clone());
+        let (runner, stop) = (self.runner(route, rule.concurrency), tasks.stop().clone());
         tasks.start("rule retries", Policy::Alone, async move {
             runner.run(stop).await;
             Never::Ok(())
         });
     }
 
-    pub(crate) fn runner(&self, route: Route) -> Runner {
+    /// A runner of a rule's retries, or of what is left of a rule that is gone.
+    pub(crate) fn runner(&self, route: Route, concurrency: usize) -> Runner {
         let Inner { parts, ground, .. } = &*self.0;
         let metrics = parts.metrics.of(&route.name).deliveries;
-        Runner::new(
-            ground.clone(),
-            route,
-            parts.config.concurrency,
-            parts.config.drain,
-            metrics,
-        )
+        Runner::new(ground.clone(), route, concurrency, parts.config.drain, metrics)
     }
 }

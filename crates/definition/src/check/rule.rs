@@ -40,7 +40,7 @@ pub(super) fn check(
     let title = format!("[rules.{}]", entry.name);
     let block = checker.block(entry, &title, "a table with on and run")?;
     checker.unknown_keys(&block, keys::RULE.keys);
-    let [on, when, run, _, _] = keys::RULE.keys else {
+    let [on, when, run, ..] = keys::RULE.keys else {
         return None;
     };
     let on = read_source(checker, &block, on, names);
@@ -51,6 +51,7 @@ pub(super) fn check(
     });
     let retries = checker.bounded(&block, &keys::RETRIES);
     let maximum_age = checker.bounded(&block, &keys::MAXIMUM_AGE);
+    let concurrency = checker.bounded(&block, &keys::RULE_CONCURRENCY);
     let (when, pattern) = when?;
     Some((
         name?,
@@ -61,6 +62,7 @@ pub(super) fn check(
             run: run?,
             retries,
             maximum_age,
+            concurrency,
         },
     ))
 }

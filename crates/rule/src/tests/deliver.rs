@@ -71,7 +71,7 @@ async fn concurrency_is_bounded() {
     let records: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
     kit.write(&records).await;
     kit.until_taken(100).await;
-    assert_eq!(*kit.script.most.lock().unwrap(), kit.config.concurrency);
+    assert_eq!(*kit.script.most.lock().unwrap(), CONCURRENCY);
 }
 
 #[tokio::test(start_paused = true)]

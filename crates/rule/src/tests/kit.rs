@@ -21,6 +21,8 @@ use crate::{Config, Logs, Metrics, Parts, Rule, Rules, Source};
 
 pub(super) const LOG: LogId = LogId(5_000);
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+/// How many events of a rule are with its function at a time.
+pub(super) const CONCURRENCY: usize = 16;
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A clock that goes with tokio's, so that paused time moves both.
@@ -104,6 +106,8 @@ pub(super) struct Script {
     pub(super) functions: Mutex<Vec<FunctionName>>,
     /// Whether every call fails whatever the script says.
     pub(super) fail_all: AtomicBool,
+    /// Whether the code cannot be loaded.
+    pub(super) is_broken: AtomicBool,
 }
 
 impl Script {
@@ -164,6 +168,7 @@ impl Invoke for Script {
             step
         };
         let result = match step {
+            _ if self.is_broken.load(Ordering::SeqCst) => Err(Fault::Init(FunctionError::default())),
             Some(Step::Raise) => {
                 let kind = "ValueError".to_owned();
                 Err(Fault::Raised(FunctionError {
@@ -467,5 +472,6 @@ pub(super) fn rule(name: &str, retries: u32) -> Rule {
         pattern: Pattern::compile(&json!({"type": ["yes"]})).unwrap(),
         function: "receipt".parse().unwrap(),
         policy: Policy::new(retries, HOUR),
+        concurrency: CONCURRENCY,
     }
 }

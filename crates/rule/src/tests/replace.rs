@@ -99,7 +99,7 @@ async fn what_a_rule_had_not_read_is_not_passed_over_silently() {
     let records: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
     kit.write(&records).await;
     kit.write(&[("k", "skip")]).await;
-    kit.until(async |kit| kit.script.begun().len() == kit.config.concurrency)
+    kit.until(async |kit| kit.script.begun().len() == CONCURRENCY)
         .await;
     let mut moved = rule("receipt", 2);
     moved.source = Arc::new(Lines(LogId(6_000)));

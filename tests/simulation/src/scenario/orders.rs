@@ -84,6 +84,7 @@ fn rule(name: &str, table: &Table, retries: u32, pattern: &serde_json::Value) ->
         pattern: Pattern::compile(pattern)?,
         function: name.parse()?,
         policy: Policy::new(retries, Duration::from_secs(24 * 3_600)),
+        concurrency: 16,
     })
 }
 
