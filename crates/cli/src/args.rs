@@ -138,7 +138,7 @@ pub(crate) struct Ps {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  aloft deliveries ls\n  aloft deliveries show ID\n  aloft deliveries retry ID\n  aloft deliveries drop ID"
+    after_help = "A letter that stands for events which are only counted cannot be retried: retry --rule and --all leave it as it is.\n\nExamples:\n  aloft deliveries ls --rule receipt\n  aloft deliveries show ID\n  aloft deliveries retry ID\n  aloft deliveries retry --rule receipt\n  aloft deliveries drop --all"
 )]
 pub(crate) struct Deliveries {
     #[command(subcommand)]
@@ -149,6 +149,9 @@ pub(crate) struct Deliveries {
 pub(crate) enum DeliveriesAction {
     /// List the dead letters, the newest first
     Ls {
+        /// Only this rule's
+        #[arg(long, value_name = "NAME")]
+        rule: Option<String>,
         #[command(flatten)]
         target: Target,
     },
@@ -159,20 +162,34 @@ pub(crate) enum DeliveriesAction {
         #[command(flatten)]
         target: Target,
     },
-    /// Deliver one anew
+    /// Deliver anew, with all retries before it
     Retry {
-        /// The letter's id
-        id: String,
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         target: Target,
     },
-    /// Forget one
+    /// Forget
     Drop {
-        /// The letter's id
-        id: String,
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// The letter's id
+    pub(crate) id: Option<String>,
+    /// All of this rule's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: Option<String>,
+    /// All
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@
 )]
 
 mod commands;
+mod deliveries;
 mod disk;
 mod faults;
 mod harness;

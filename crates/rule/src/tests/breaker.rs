@@ -16,7 +16,10 @@ async fn events_wait_for_a_function_that_cannot_be_loaded_and_lose_no_retries() 
     let counts = kit.metrics.of("receipt").deliveries;
     assert_eq!((counts.held.get(), counts.trips.get()), (1, 1));
     assert!(kit.script.taken().is_empty());
-    assert!(kit.letters().await.is_empty(), "two failures would have been the end of an event");
+    assert!(
+        kit.letters().await.is_empty(),
+        "two failures would have been the end of an event"
+    );
     // Those that were under way when the breaker opened, and half an hour of probes.
     let begun = kit.script.begun().len();
     assert!((CONCURRENCY + 60..400).contains(&begun), "{begun} attempts");

@@ -1,0 +1,133 @@
+//! What a user does about events that could not be delivered: sees them, mends the function, delivers them anew or forgets them.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Finished, Platform, Project, aloft, call, get, wait_for};
+
+const DEFINITION: &str = r#"
+[project]
+name = "deliveries"
+[functions.note]
+runtime = "python3"
+source = "functions"
+handler = "note.handler"
+[tables.notes]
+hash = "id:S"
+[rules.note]
+on = "table:notes"
+run = "note"
+retries = 1
+"#;
+const FAILS: &str = "def handler(event, context):\n    raise ValueError('not today')\n";
+const BROKEN: &str = "import nowhere_to_be_found\n";
+const WORKS: &str = "def handler(event, context):\n    for record in event['Records']:\n        print('noted', record['dynamodb']['Keys']['id']['S'])\n";
+
+/// On loopback any key is good, but there must be one.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/dynamodb/aws4_request, \
+     SignedHeaders=host, Signature=00";
+
+fn put(platform: &Platform, id: &str) {
+    let headers = [
+        ("X-Amz-Target", "DynamoDB_20120810.PutItem"),
+        ("Content-Type", "application/x-amz-json-1.0"),
+        ("Authorization", AUTHORIZATION),
+    ];
+    let body = json!({"TableName": "notes", "Item": {"id": {"S": id}}}).to_string();
+    call("POST", &platform.api, &headers, body.as_bytes()).is(200);
+}
+
+/// `aloft deliveries …` on the project's node.
+fn deliveries(project: &Project, arguments: &[&str], code: i32) -> Finished {
+    let data = project.data();
+    let arguments = [
+        &["deliveries"],
+        arguments,
+        &["--json", "--data", data.to_str().unwrap()],
+    ]
+    .concat();
+    let finished = aloft(&project.folder(), &arguments);
+    assert_eq!(finished.code, Some(code), "{finished}");
+    finished
+}
+
+fn letters(project: &Project) -> Vec<Value> {
+    let list = deliveries(project, &["ls"], 0).json();
+    list["items"].as_array().unwrap().clone()
+}
+
+/// Waits until the function has taken these, by what it prints.
+fn taken(project: &Project, ids: &[&str]) {
+    let data = project.data();
+    let arguments = ["logs", "note", "--json", "--data", data.to_str().unwrap()];
+    wait_for("the events", || {
+        let logs = aloft(&project.folder(), &arguments).stdout;
+        ids.iter()
+            .all(|id| logs.contains(&format!("noted {id}")))
+            .then_some(())
+    });
+}
+
+#[test]
+fn what_could_not_be_delivered_is_shown_retried_and_dropped() {
+    let project = Project::new(&[("aloft.toml", DEFINITION), ("functions/note.py", FAILS)]);
+    let platform = project.start();
+    for id in ["a", "b", "c"] {
+        put(&platform, id);
+    }
+    let items = wait_for("the dead letters", || {
+        let items = letters(&project);
+        (items.len() == 3).then_some(items)
+    });
+    let id = items[0]["id"].as_str().unwrap();
+    let shown = deliveries(&project, &["show", id], 0).json();
+    assert_eq!(shown["reason"], "exhausted", "{shown}");
+    assert_eq!(shown["attempts"], 2, "{shown}");
+    assert_eq!(shown["failures"]["message"], "ValueError: not today", "{shown}");
+    assert_eq!(shown["content"]["source"], "/tables/notes", "{shown}");
+    assert_eq!(shown["content"]["type"], "aloft.table.insert", "{shown}");
+
+    // What is not there, and what is not said.
+    let nobody = "00000000000000000000000000000000";
+    deliveries(&project, &["retry", nobody], 4);
+    deliveries(&project, &["drop"], 2);
+    deliveries(&project, &["drop", id, "--all"], 2);
+    let other = deliveries(&project, &["drop", "--rule", "other"], 0).json();
+    assert_eq!(other, json!({"dropped": 0, "left": []}));
+    assert_eq!(letters(&project).len(), 3);
+
+    project.replace("functions/note.py", WORKS);
+    let of_key = |key: &str| {
+        let found = items.iter().find(|item| {
+            let shown = deliveries(&project, &["show", item["id"].as_str().unwrap()], 0).json();
+            shown["content"]["subject"] == key
+        });
+        found.unwrap()["id"].as_str().unwrap()
+    };
+    deliveries(&project, &["drop", of_key("c")], 0);
+    deliveries(&project, &["retry", of_key("a")], 0);
+    let rest = deliveries(&project, &["retry", "--rule", "note"], 0).json();
+    assert_eq!(rest, json!({"retried": 1, "left": []}));
+    taken(&project, &["a", "b"]);
+    assert!(letters(&project).is_empty());
+}
+
+/// Each of so many events would have used up its retries within seconds.
+#[test]
+fn events_wait_for_a_function_whose_code_does_not_load() {
+    let project = Project::new(&[("aloft.toml", DEFINITION), ("functions/note.py", BROKEN)]);
+    let platform = project.start();
+    let ids = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for id in ids {
+        put(&platform, id);
+    }
+    let held = || {
+        let metrics = get(&format!("{}/_aloft/metrics", platform.api)).is(200).text();
+        metrics.contains("aloft_delivery_held{rule=\"note\"} 1")
+    };
+    wait_for("the breaker", || held().then_some(()));
+    assert!(letters(&project).is_empty());
+    project.replace("functions/note.py", WORKS);
+    taken(&project, &ids);
+    assert!(letters(&project).is_empty());
+    assert!(!held());
+}
