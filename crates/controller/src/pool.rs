@@ -21,7 +21,7 @@ pub struct Limits {
     pub starts: usize,
     /// Calls that wait, at most.
     pub queue_length: usize,
-    /// How long a call waits, at most.
+    /// How long a call waits, at most; without the time in which an instance starts for it.
     pub queue_wait: Duration,
     /// How long an instance is kept without a call.
     pub idle: Duration,
@@ -145,7 +145,7 @@ impl State {
         let unload = self.idle.first().map(|(_, since)| *since + self.limits.idle);
         let give_up = self
             .waiting
-            .front()
+            .get(self.starting)
             .map(|(_, since)| *since + self.limits.queue_wait);
         match (unload, give_up) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -193,12 +193,14 @@ impl State {
     }
 
     fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        // Those at the front wait for instances that start, which end in a bounded time: one way or the other they are
+        // answered then, and not told that there was no place when in truth the code could not be loaded.
         while self
             .waiting
-            .front()
+            .get(self.starting)
             .is_some_and(|(_, since)| *since + self.limits.queue_wait <= now)
         {
-            if let Some((ticket, _)) = self.waiting.pop_front() {
+            if let Some((ticket, _)) = self.waiting.remove(self.starting) {
                 actions.push(Action::Refuse(ticket, Refusal::WaitedTooLong));
             }
         }

@@ -258,7 +258,7 @@ pub(crate) static QUEUE: Section = Section {
             name: "wait",
             form: Form::Duration(&QUEUE_WAIT),
             absent: Absent::Bounds,
-            what: "How long a call may wait. No client waits longer than the longest timeout, hence the upper bound.",
+            what: "How long a call may wait for an instance to become free; one that starts for it is waited for to its end. No client waits longer than the longest timeout, hence the upper bound.",
             example: "\"10s\"",
         },
     ],

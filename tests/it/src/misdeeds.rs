@@ -19,6 +19,13 @@ import time
 
 API = os.environ["AWS_LAMBDA_RUNTIME_API"]
 
+if os.environ["_HANDLER"] == "misdeeds.hangs":
+    time.sleep(600)
+
+
+def hangs(event, context):
+    return "never reached"
+
 
 def healthy(event, context):
     return "well"
@@ -227,6 +234,20 @@ fn one_that_ends_its_process() {
     for _ in 0..3 {
         fails(&platform, "exits", 502, "exited", &["exit status 7"]);
     }
+}
+
+/// It is told as what it is, though a call may wait no longer for a free instance than the code may load.
+#[test]
+fn one_that_hangs_while_it_loads() {
+    let (_project, platform) = start(&[("hangs", "timeout = \"5s\"\nqueue = { wait = \"1s\" }")]);
+    let answer = beside_a_neighbour(&platform, "hangs").refusal(&[502]);
+    let error = answer["error"].to_string();
+    assert!(
+        error.contains("Runtime.InitTimeout") && error.contains("not loaded within 10 seconds"),
+        "{answer}"
+    );
+    assert_eq!(record(&platform, &answer["request_id"])["outcome"], "init_failed");
+    healthy(&platform);
 }
 
 #[test]

@@ -77,10 +77,51 @@ fn the_queue_is_bounded_in_length_and_time() {
     );
     pool.decide(Command::Started(InstanceId(1)), at(9));
     let given_up = pool.decide(Command::Tick, at(10));
-    let expected: Vec<Action> = (2..=4)
+    let expected: Vec<Action> = (3..=4)
         .map(|t| Action::Refuse(Ticket(t), Refusal::WaitedTooLong))
         .collect();
-    assert_eq!(given_up, expected);
+    assert_eq!(
+        given_up, expected,
+        "the second has an instance that starts for it"
+    );
+    assert_eq!(
+        pool.decide(Command::Started(InstanceId(2)), at(12)),
+        [Action::Run(Ticket(2), InstanceId(2))]
+    );
+}
+
+/// What loads as long as a call may wait is told as what it is, and who came behind gets a try of its own.
+#[test]
+fn who_waits_for_a_start_is_told_how_it_ends() {
+    let mut pool = State::new(Limits {
+        concurrency: 1,
+        starts: 1,
+        ..LIMITS
+    });
+    assert_eq!(pool.decide(Command::Call(Ticket(1)), at(0)), [Action::Start]);
+    assert_eq!(pool.next_deadline(), None, "nothing is due while it loads");
+    assert_eq!(pool.decide(Command::Call(Ticket(2)), at(1)), []);
+    assert_eq!(pool.decide(Command::Call(Ticket(3)), at(2)), []);
+    assert_eq!(
+        pool.next_deadline(),
+        Some(at(11)),
+        "the second has no instance yet"
+    );
+    assert_eq!(pool.decide(Command::Tick, at(10)), []);
+    assert_eq!(
+        pool.decide(Command::StartFailed, at(10)),
+        [Action::Fail(Ticket(1)), Action::Start]
+    );
+    assert_eq!(pool.next_deadline(), Some(at(12)), "that of the third");
+    assert_eq!(
+        pool.decide(Command::Tick, at(12)),
+        [Action::Refuse(Ticket(3), Refusal::WaitedTooLong)]
+    );
+    assert_eq!(
+        pool.decide(Command::StartFailed, at(20)),
+        [Action::Fail(Ticket(2))]
+    );
+    assert!(pool.is_empty());
 }
 
 #[test]
