@@ -4,10 +4,13 @@
 and pip would build that: it would run a stranger's code. Every way to build something, and every version control system,
 is a program that pip starts, so the interpreter itself refuses to start any. A wheel is only unpacked.
 
-The first argument is the wheel that pip comes from, or nothing for the interpreter's own; the rest is pip's.
+The first argument is the wheel that pip comes from, or nothing for the interpreter's own; the rest is pip's. Standard input is a
+pipe that ends with whoever called: an installation does not outlive the platform.
 """
 
+import os
 import sys
+import threading
 
 STARTS = {"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn"}
 
@@ -21,10 +24,16 @@ def refuse(event, arguments):
     raise PermissionError("only wheels are installed: building a package would run its code (pip wanted %s)" % event)
 
 
+def end_with_the_caller():
+    os.read(0, 1)
+    os._exit(1)
+
+
 wheel = sys.argv.pop(1)
 if wheel:
     sys.path.insert(0, wheel)
 import runpy
 
+threading.Thread(target=end_with_the_caller, daemon=True).start()
 sys.addaudithook(refuse)
 runpy.run_module("pip", run_name="__main__", alter_sys=True)

@@ -130,12 +130,14 @@ pub(crate) async fn run(
     // In a folder of its own nothing of the system is at stake, whoever runs it.
     command.env("PIP_ROOT_USER_ACTION", "ignore");
     command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    // Nothing comes on it; its end tells the tool that nobody is there any more.
+    let _input = child.stdin.take();
     let mut said = Vec::new();
     let work = async {
         let mut out =
@@ -244,6 +246,32 @@ with zipfile.ZipFile(place, "w") as wheel:
         assert_eq!(status.code(), Some(1));
         let compiled = fs::read_dir(folder.path().join("__pycache__")).map_or(0, Iterator::count);
         assert!(compiled < 20_000, "it compiled everything");
+    }
+
+    /// An installation whose caller is gone ends by itself, also while the index keeps it waiting.
+    #[tokio::test]
+    async fn an_installation_ends_with_its_caller() {
+        let index = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/simple", index.local_addr().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = python(&real().await);
+        command
+            .args([
+                "-c",
+                INSTALL_PIP,
+                "",
+                "install",
+                "--no-input",
+                "--disable-pip-version-check",
+            ])
+            .args(["--index-url", &url, "something", "--target"])
+            .arg(folder.path().join("target"))
+            .env("NO_PROXY", "127.0.0.1");
+        let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let _waiting = index.accept().await.unwrap();
+        drop(child.stdin.take());
+        let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
+        assert_eq!(ended.expect("it goes on").unwrap().code(), Some(1));
     }
 
     #[tokio::test]

@@ -16,8 +16,9 @@ use aloft_function::Interpreter;
 const SOURCE: &str = include_str!("bootstrap.py");
 const SOURCE_NAME: &str = "bootstrap.py";
 /// Its arguments: the source, the path that traces shall show for it, and where to leave what is compiled. The source
-/// is not looked at again when that is run.
-const COMPILE: &str = "import sys, py_compile
+/// is not looked at again when that is run. It ends with its standard input, and so with the platform.
+const COMPILE: &str = "import os, sys, threading, py_compile
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 py_compile.compile(sys.argv[1], dfile=sys.argv[2], cfile=sys.argv[3], doraise=True,
  invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)";
 /// The bound of compiling, which takes a tenth of a second on an idle machine.
@@ -88,11 +89,13 @@ async fn compile(executable: PathBuf, source: PathBuf, shown: PathBuf, to: PathB
     command
         .args(["-I", "-S", "-c", COMPILE])
         .args([&source, &shown, &to])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await??;
+    let mut child = command.spawn()?;
+    let _input = child.stdin.take();
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await??;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(std::io::Error::other(format!(

@@ -121,3 +121,22 @@ async fn json_is_read_and_written_as_the_json_module_does() {
         assert!(output.status.success(), "{}: {said}", interpreter.runtime);
     }
 }
+
+/// After `kill -9` of the platform nothing writes into its folders any more. Here the source is a pipe that nobody writes.
+#[tokio::test]
+async fn compiling_ends_with_its_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    let made = std::process::Command::new("mkfifo").arg(&source).status();
+    assert!(made.unwrap().success());
+    let mut command = tokio::process::Command::new("python3");
+    command.args(["-I", "-S", "-c", COMPILE]).args([&source, &source]);
+    command
+        .arg(folder.path().join("compiled"))
+        .stdin(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    drop(child.stdin.take());
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), child.wait()).await;
+    assert_eq!(ended.expect("it goes on").unwrap().code(), Some(1));
+}
