@@ -12,6 +12,7 @@
 )]
 
 mod bench;
+mod fixtures;
 mod lint;
 mod paths;
 mod process;
@@ -40,11 +41,13 @@ Usage: cargo xtask <COMMAND>
                        from seed S on or from one that nobody chose
   simulate --seed S [--trace]
                        replays one seed exactly, and with --trace shows every line of it
+  fixtures [NAME]      writes tests/fixtures/NAME (this release), what a data folder and a database look like today;
+                       see tests/fixtures/README.md
   tools                fetch what tests need and print its folder: what ALOFT_TEST_TOOLS is to black-box tests
 
 What is fetched lies in the target folder under tools/ and is kept by a hash of its pins. CHROMIUM and CHROMEDRIVER,
-when both are set, name a browser and its driver to use instead of fetched ones; POSTGRES names a folder with `postgres`
-and `initdb` (15 or newer).
+when both are set, name a browser and its driver to use instead of fetched ones; POSTGRES names a folder with `postgres`,
+`initdb` and `pg_dump` (15 or newer).
 ";
 
 fn main() -> ExitCode {
@@ -59,6 +62,8 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(None, &[]),
         ["bench", name, arguments @ ..] if !name.starts_with('-') => bench::run(Some(name), arguments),
         ["simulate", words @ ..] => simulate::run(words),
+        ["fixtures"] => fixtures::write(env!("CARGO_PKG_VERSION")),
+        ["fixtures", name] if !name.starts_with('-') => fixtures::write(name),
         ["tools"] => tools::show(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -64,7 +64,7 @@ fn free_uid() -> Result<u32> {
 }
 
 /// What the suite reads of the repository.
-const READ: &[&str] = &["crates", "docs", "examples", "tests/it/python"];
+const READ: &[&str] = &["crates", "docs", "examples", "tests/fixtures", "tests/it/python"];
 
 /// How this machine reaches package registries: the one part of root's environment that is the machine's.
 const NETWORK: &[&str] = &[

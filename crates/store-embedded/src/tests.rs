@@ -1,15 +1,21 @@
 //! The embedded engine passes the contract's suite, and what only it can be asked: one process at a time, one sync for a
 //! group, what it counts.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use aloft_base::{ManualClock, Timestamp};
+use aloft_store::engine::{Ground, Write};
 use aloft_store::suite::Subject;
 use aloft_store::{Batch, BatchId, Error, Key, Store};
 use async_trait::async_trait;
+use bytes::Bytes;
 use tempfile::TempDir;
 
+use crate::disk::Disk;
+use crate::folder::Folder;
 use crate::{Config, Embedded};
 
 struct InFolder {
@@ -157,4 +163,60 @@ async fn an_unfinished_tree_is_made_anew() {
     let store = Embedded::open(folder.path(), &Config::default(), clock).unwrap();
     store.commit(put(1)).await.unwrap().committed().unwrap();
     assert!(!folder.path().join("tree.new").exists());
+}
+
+/// Every file below a folder but the lock, which is written by whoever looks.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.ends_with("lock") {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// What a newer release wrote is left as it is, for that release.
+#[tokio::test]
+async fn a_newer_level_is_refused_and_left_as_it_is() {
+    let mut subject = InFolder::new();
+    subject.store().commit(put(1)).await.unwrap().committed().unwrap();
+    subject.store.take();
+    let (folder, config) = (subject.folder.path(), Config::default());
+    {
+        // The fact "level", as the form in `store` has it, and its value 2.
+        let disk = Disk::open(Folder::take(folder).unwrap(), &config).unwrap();
+        let level = [&[0, b'l'][..], &[1, 1, 1, 2][..]].map(Bytes::from_static);
+        let [key, value] = level;
+        assert_eq!(
+            Ground::get(&disk, &key).unwrap().as_deref(),
+            Some(&[1, 1, 1, 1][..]),
+            "level 1 lies there"
+        );
+        disk.apply(vec![Write::Put(key, value)]).unwrap();
+    }
+    let before = files(folder);
+    assert!(before.values().any(|bytes| !bytes.is_empty()));
+    for _ in 0..2 {
+        let Err(refused) = Embedded::open(folder, &config, subject.clock.clone()) else {
+            panic!("a newer level is opened")
+        };
+        assert!(matches!(refused, Error::Level { found: 2, .. }), "{refused}");
+        let message = refused.to_string();
+        assert!(
+            message.contains(&folder.display().to_string()) && message.contains("level 2"),
+            "{message}"
+        );
+    }
+    let after = files(folder);
+    assert_eq!(
+        before.keys().collect::<Vec<_>>(),
+        after.keys().collect::<Vec<_>>()
+    );
+    for (path, bytes) in before {
+        assert!(after.get(&path) == Some(&bytes), "{} is changed", path.display());
+    }
 }

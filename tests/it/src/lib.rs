@@ -26,4 +26,5 @@ mod orders;
 mod page;
 mod reload;
 mod restart;
+mod upgrade;
 mod wire;

@@ -113,7 +113,7 @@ impl Server {
     /// Makes an empty database, and gives its name and its URL for the superuser.
     pub fn create_database(&self) -> Result<(String, String)> {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        session::execute(&self.socket(), &format!("CREATE DATABASE {name}"))?;
+        self.execute("postgres", &format!("CREATE DATABASE {name}"))?;
         let url = format!(
             "postgresql://postgres@/{name}?host={}",
             self.folder.path().display()
@@ -123,11 +123,12 @@ impl Server {
 
     /// Takes a database away, whoever is still connected to it.
     pub fn drop_database(&self, name: &str) -> Result<()> {
-        session::execute(&self.socket(), &format!("DROP DATABASE {name} WITH (FORCE)"))
+        self.execute("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"))
     }
 
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join(".s.PGSQL.5432")
+    /// Runs statements as the superuser in a database, all or none of them.
+    pub fn execute(&self, database: &str, statements: &str) -> Result<()> {
+        session::execute(&self.folder.path().join(".s.PGSQL.5432"), database, statements)
     }
 
     /// The first process of the server.

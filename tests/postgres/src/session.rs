@@ -13,12 +13,14 @@ use anyhow::{Context as _, Result, bail};
 /// A statement of the harness takes moments; longer means that the server is gone.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Runs a statement as the superuser in the database `postgres`.
-pub(crate) fn execute(socket: &Path, statement: &str) -> Result<()> {
+/// Runs a statement as the superuser in this database; several, parted by semicolons, are one transaction.
+pub(crate) fn execute(socket: &Path, database: &str, statement: &str) -> Result<()> {
     let mut server = UnixStream::connect(socket).with_context(|| format!("{}", socket.display()))?;
     server.set_read_timeout(Some(BOUND))?;
     let mut startup = 196_608u32.to_be_bytes().to_vec();
-    startup.extend_from_slice(b"user\0postgres\0database\0postgres\0\0");
+    startup.extend_from_slice(b"user\0postgres\0database\0");
+    startup.extend_from_slice(database.as_bytes());
+    startup.extend_from_slice(b"\0\0");
     server.write_all(&length(&startup))?;
     server.write_all(&startup)?;
     until_ready(&mut server).context("the start of a session")?;
@@ -27,7 +29,7 @@ pub(crate) fn execute(socket: &Path, statement: &str) -> Result<()> {
     server.write_all(b"Q")?;
     server.write_all(&length(&query))?;
     server.write_all(&query)?;
-    until_ready(&mut server).with_context(|| statement.to_owned())
+    until_ready(&mut server).with_context(|| statement.chars().take(100).collect::<String>())
 }
 
 /// A length counts itself.

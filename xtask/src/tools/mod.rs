@@ -1,7 +1,7 @@
 //! What the tests need beyond Rust: Python packages, a browser and a PostgreSQL, fetched once and kept by a hash of their
 //! pins.
 //!
-//! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres` and `initdb`: small wrappers, so that a
+//! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres`, `initdb` and `pg_dump`: small wrappers, so that a
 //! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
 //! a kit of its own.
 
@@ -60,7 +60,7 @@ impl Tools {
         script(&bin.join("python3"), &self.python.wrapper(&[]))?;
         script(&bin.join("aws"), &self.python.wrapper(&["-m", "awscli"]))?;
         script(&bin.join("chromium"), &self.browser.wrapper())?;
-        for program in ["postgres", "initdb"] {
+        for program in ["postgres", "initdb", "pg_dump"] {
             script(&bin.join(program), &self.postgres.wrapper(program))?;
         }
         script(

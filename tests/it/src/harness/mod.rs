@@ -16,7 +16,7 @@ pub(crate) use platform::Platform;
 pub(crate) use process::{Finished, aloft, inside, run};
 pub(crate) use project::Project;
 pub(crate) use raw::Raw;
-pub(crate) use store::Engine;
+pub(crate) use store::{Engine, Store, server};
 
 use std::time::{Duration, Instant};
 

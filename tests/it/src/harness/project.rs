@@ -45,6 +45,11 @@ impl Project {
         project
     }
 
+    /// Where its state lies.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Where `aloft.toml` lies.
     pub(crate) fn folder(&self) -> PathBuf {
         self.place.path().join("project")

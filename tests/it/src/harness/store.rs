@@ -76,7 +76,7 @@ impl Drop for Store {
 
 /// The server of this run, which ends with this process. It syncs as in earnest: a start that waits for the disk has another
 /// timing than one that does not.
-fn server() -> &'static Server {
+pub(crate) fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         Server::start(Durability::Synced).unwrap_or_else(|error| panic!("PostgreSQL: {error:#}"))
