@@ -5,7 +5,7 @@
 //! ReadyForQuery: one of them is one round trip.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,9 @@ struct Shared {
     cuts: Mutex<Vec<Cut>>,
     struck: AtomicU64,
     connections: Mutex<Vec<JoinHandle<()>>>,
+    is_away: AtomicBool,
+    /// Held for writing while nothing passes, in either direction.
+    passage: tokio::sync::RwLock<()>,
 }
 
 impl Proxy {
@@ -56,6 +59,9 @@ impl Proxy {
         )]
         let accept = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if of.is_away.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let connection = tokio::spawn(serve(client, to.clone(), of.clone()));
                 let mut connections = of.connections.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.retain(|connection| !connection.is_finished());
@@ -92,6 +98,20 @@ impl Proxy {
         self.shared.struck.load(Ordering::SeqCst)
     }
 
+    /// While it is away, whoever connects is turned out at once.
+    pub fn set_away(&self, is_away: bool) {
+        self.shared.is_away.store(is_away, Ordering::SeqCst);
+        if is_away {
+            self.cut_all();
+        }
+    }
+
+    /// Nothing passes for this long, and no connection breaks: a net that has lost its way.
+    pub async fn stall(&self, time: Duration) {
+        let _alone = self.shared.passage.write().await;
+        tokio::time::sleep(time).await;
+    }
+
     /// Cuts every connection there is.
     pub fn cut_all(&self) {
         let mut connections = self
@@ -126,7 +146,7 @@ async fn serve(client: UnixStream, server: PathBuf, shared: Arc<Shared>) {
     let answers = tokio::sync::Mutex::new(());
     tokio::select! {
         _ = requests(from_client, to_server, &shared, &answers) => {}
-        _ = replies(from_server, to_client, &answers) => {}
+        _ = replies(from_server, to_client, &shared, &answers) => {}
     }
 }
 
@@ -149,6 +169,7 @@ async fn requests(
             shared.round_trips.fetch_add(1, Ordering::SeqCst);
         }
         let message = [&[kind][..], &length.to_be_bytes(), &body].concat();
+        drop(shared.passage.read().await);
         match strike(shared, &body) {
             None => to.write_all(&message).await?,
             Some(Cut::BeforeRequest(_)) => return Ok(()),
@@ -209,6 +230,7 @@ fn strike(shared: &Shared, body: &[u8]) -> Option<Cut> {
 async fn replies(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    shared: &Shared,
     answers: &tokio::sync::Mutex<()>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
@@ -217,6 +239,7 @@ async fn replies(
         let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else {
             return Ok(());
         };
+        drop(shared.passage.read().await);
         let _held = answers.lock().await;
         to.write_all(read).await?;
     }

@@ -50,11 +50,16 @@ pub struct Server {
 impl Server {
     /// Makes a cluster in a temporary folder and starts a server over it.
     pub fn start(durability: Durability) -> Result<Self> {
+        Self::start_in(&std::env::temp_dir(), durability)
+    }
+
+    /// The same in a folder of this one, which the user `nobody` must be able to enter when root is who calls.
+    pub fn start_in(place: &Path, durability: Durability) -> Result<Self> {
         let kit = std::env::var_os("ALOFT_TEST_TOOLS")
             .context("ALOFT_TEST_TOOLS is not set: run the tests with `cargo xtask test`")?;
         let folder = tempfile::Builder::new()
             .prefix("aloft-pg-")
-            .tempdir()
+            .tempdir_in(place)
             .context("cannot make a temporary folder")?;
         let own = fs::metadata("/proc/self")?.uid();
         let uid = if own == 0 { Some(nobody()?) } else { None };
@@ -145,11 +150,16 @@ impl Server {
         self.run()
     }
 
-    /// Kills the first process as `kill -9` does; the others end when they notice.
+    /// Kills the first process as `kill -9` does; the others end when they notice. One that has ended by itself, as on a full
+    /// disk, is only cleared away.
     pub fn kill(&mut self) -> Result<()> {
-        let pid = rustix::process::Pid::from_raw(self.pid()?).context("a process id is above 0")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL)
-            .context("cannot kill the server")?;
+        if let Ok(pid) = self.pid() {
+            let pid = rustix::process::Pid::from_raw(pid).context("a process id is above 0")?;
+            match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error).context("cannot kill the server"),
+            }
+        }
         if let Some((mut child, mut input)) = self.supervisor.take() {
             input
                 .write_all(b"leave\n")
