@@ -19,6 +19,7 @@ mod process;
 mod simulate;
 mod test;
 mod tools;
+mod torture;
 mod unprivileged;
 
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ What cargo cannot do.
 Usage: cargo xtask <COMMAND>
 
   test [FILTER]        the one truth: fetch what tests need, lint, then every unit, doc, house and black-box test,
-                       the black-box ones over both engines;
+                       the black-box ones over both engines, and torture;
                        with FILTER only the tests whose name contains it, without lint
   test --unprivileged  the black-box suite alone, over both engines, built if need be, as a normal user: as yourself,
                        or, when root runs it, under a free uid with a home folder of its own
@@ -41,6 +42,9 @@ Usage: cargo xtask <COMMAND>
                        from seed S on or from one that nobody chose
   simulate --seed S [--trace]
                        replays one seed exactly, and with --trace shows every line of it
+  torture [--minutes N] [--seed S] [--store embedded|postgres]
+                       the orders sample under load while processes are killed and paused, the disk fills up and
+                       PostgreSQL's wire is cut: N minutes (2) on each engine, or on one
   fixtures [NAME]      writes tests/fixtures/NAME (this release), what a data folder and a database look like today;
                        see tests/fixtures/README.md
   tools                fetch what tests need and print its folder: what ALOFT_TEST_TOOLS is to black-box tests
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(None, &[]),
         ["bench", name, arguments @ ..] if !name.starts_with('-') => bench::run(Some(name), arguments),
         ["simulate", words @ ..] => simulate::run(words),
+        ["torture", words @ ..] => torture::run(words),
         ["fixtures"] => fixtures::write(env!("CARGO_PKG_VERSION")),
         ["fixtures", name] if !name.starts_with('-') => fixtures::write(name),
         ["tools"] => tools::show(),

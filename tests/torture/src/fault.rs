@@ -119,6 +119,9 @@ pub(crate) struct World<'a> {
     pub(crate) chance: Chance,
 }
 
+/// How long a fault waits for somebody to meet it.
+const MEETING: Duration = Duration::from_secs(15);
+
 /// The table's name stands in every change record, so whoever writes an order commits a message with it.
 const MARKER: &[u8] = b"orders";
 
@@ -149,20 +152,32 @@ impl World<'_> {
         Ok(started.elapsed())
     }
 
-    /// A store that cannot write ends its node, as its documentation says; and PostgreSQL may end too.
+    /// The disk stays full until somebody has met it: a store that cannot write ends its node, as its documentation says, and
+    /// PostgreSQL says so in its log, if it does not end too.
     fn fill(&mut self) -> Result<bool> {
+        let before = self.complaints();
         self.disk.fill()?;
-        let until = Instant::now() + self.chance.between(1_000, 4_000);
-        let mut has_ended = false;
-        while Instant::now() < until && !has_ended {
+        let (started, least) = (Instant::now(), self.chance.between(500, 3_000));
+        let (mut has_ended, mut is_met) = (false, false);
+        while !(is_met && started.elapsed() > least) && started.elapsed() < MEETING {
             std::thread::sleep(Duration::from_millis(20));
-            has_ended = self.platform.ended()?.is_some();
+            has_ended |= self.platform.ended()?.is_some();
+            is_met = has_ended || self.complaints() > before;
         }
         self.disk.free()?;
-        if has_ended || self.platform.ended()?.is_some() {
+        if has_ended {
             self.tally.add(Of::Note, "nodes that ended on a full disk", 1);
         }
-        Ok(true)
+        Ok(is_met)
+    }
+
+    /// How often PostgreSQL has said that its disk is full.
+    fn complaints(&self) -> usize {
+        let log = self.database.as_ref().map(|database| database.server.log());
+        let text = log.and_then(|log| std::fs::read(log).ok()).unwrap_or_default();
+        String::from_utf8_lossy(&text)
+            .matches("No space left on device")
+            .count()
     }
 
     fn hurt_database(&mut self, fault: Fault) -> Result<bool> {
@@ -213,7 +228,7 @@ impl World<'_> {
 fn cut(proxy: &Proxy, cut: Cut) -> bool {
     let (before, started) = (proxy.struck(), Instant::now());
     proxy.cut(cut);
-    while proxy.struck() == before && started.elapsed() < Duration::from_secs(10) {
+    while proxy.struck() == before && started.elapsed() < MEETING {
         std::thread::sleep(Duration::from_millis(10));
     }
     proxy.struck() > before
