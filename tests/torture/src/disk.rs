@@ -7,16 +7,17 @@
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// Set for the process inside.
 pub(crate) const INSIDE: &str = "ALOFT_TORTURE_INSIDE";
 
-/// Runs this program again in a mount namespace of its own, and ends as it does.
+/// Runs this program again in a mount namespace of its own, and ends as it does. The process inside has a pipe from this one as
+/// its input: when it closes, however that happens, it ends too (see `main`).
 pub(crate) fn enter() -> Result<ExitCode> {
     let itself = std::env::current_exe().context("cannot find this program")?;
     let is_root = std::fs::metadata("/proc/self")?.uid() == 0;
@@ -25,11 +26,15 @@ pub(crate) fn enter() -> Result<ExitCode> {
         command.args(["--user", "--map-current-user", "--keep-caps"]);
     }
     command.args(["--mount", "--"]).arg(itself);
-    let status = command
+    let mut inside = command
         .args(std::env::args_os().skip(1))
         .env(INSIDE, "1")
-        .status()
+        .stdin(Stdio::piped())
+        .spawn()
         .context("cannot start `unshare` of util-linux")?;
+    // Waiting would close it otherwise.
+    let _open = inside.stdin.take();
+    let status = inside.wait()?;
     Ok(ExitCode::from(
         u8::try_from(status.code().unwrap_or(1)).unwrap_or(1),
     ))
@@ -92,7 +97,17 @@ impl Disk {
         std::fs::remove_file(self.filler()).context("cannot free the small disk")
     }
 
+    /// Where the room goes.
     fn filler(&self) -> PathBuf {
         self.folder.join("filler")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Else the folder around it could not be removed.
+        if let Err(error) = unmount(&self.folder, UnmountFlags::DETACH) {
+            eprintln!("torture: cannot unmount {}: {error}", self.folder.display());
+        }
     }
 }

@@ -115,6 +115,7 @@ fn run(options: &Options) -> Result<()> {
     let mut platform = platform(place.path(), &project, &disk, database.as_ref())?;
     let tally = Tally::of(&Fault::names(options.is_postgres), audit::CHECKS);
     let mut books: Vec<Book> = (0..WRITERS).map(|_| Book::default()).collect();
+    platform.end_with_input();
     platform.start()?;
     println!("torture: seed {}", options.seed);
     let world = World {

@@ -32,6 +32,8 @@ pub(crate) struct Platform {
     log: PathBuf,
     child: Option<Child>,
     address: Arc<Mutex<Option<Address>>>,
+    /// Its process id, while it runs.
+    running: Arc<Mutex<Option<i32>>>,
 }
 
 impl Platform {
@@ -43,6 +45,7 @@ impl Platform {
             log,
             child: None,
             address: Arc::new(Mutex::new(None)),
+            running: Arc::new(Mutex::new(None)),
         }
     }
 
@@ -63,6 +66,7 @@ impl Platform {
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
         let stdout = child.stdout.take().context("a piped child has an output")?;
+        self.runs(Some(i32::try_from(child.id())?));
         self.child = Some(child);
         let address = match listen(stdout).recv_timeout(START) {
             Ok(address) => address,
@@ -92,6 +96,7 @@ impl Platform {
         self.set(None);
         let mut child = self.child.take().context("the platform does not run")?;
         child.wait()?;
+        self.runs(None);
         Ok(())
     }
 
@@ -103,6 +108,7 @@ impl Platform {
         let ended = child.try_wait()?;
         if ended.is_some() {
             self.child = None;
+            self.runs(None);
             self.set(None);
         }
         Ok(ended)
@@ -114,6 +120,7 @@ impl Platform {
         self.set(None);
         let mut child = self.child.take().context("the platform does not run")?;
         let status = child.wait()?;
+        self.runs(None);
         if !status.success() {
             bail!("asked to end, the platform ended with {status}:\n{}", self.tail());
         }
@@ -152,8 +159,26 @@ impl Platform {
             .clone()
     }
 
+    /// Ends the platform and this program once its input ends: whoever started it is gone.
+    pub(crate) fn end_with_input(&self) {
+        let running = self.running.clone();
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            let pid = *running.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(pid) = pid.and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            // PostgreSQL is watched by a shell that ends it when we are gone.
+            std::process::exit(130);
+        });
+    }
+
     fn set(&self, address: Option<Address>) {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    fn runs(&self, pid: Option<i32>) {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = pid;
     }
 
     /// The last that it wrote to standard error.
