@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::error::{Error, json_response};
 use crate::guard::Guard;
 use crate::ready::Readiness;
-use crate::{deliveries, instances, invoke, logs};
+use crate::{deliveries, instances, invoke, logs, rules};
 
 /// What the API asks and shows.
 pub struct Parts {
@@ -82,6 +82,7 @@ impl Api {
                 StatusCode::OK,
                 &instances::instances(&parts.controller),
             )),
+            (&Method::GET, ["rules"]) => Ok(json_response(StatusCode::OK, &rules::rules(&parts.rules).await)),
             (&Method::GET, ["deliveries"]) => {
                 deliveries::list(&parts.rules, request.uri().query().unwrap_or_default()).await
             }

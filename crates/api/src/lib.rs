@@ -9,6 +9,7 @@
 //! | `POST functions/{name}/invoke` | runs a function with the body as its payload |
 //! | `GET logs?function=&invocation=&follow=true` | the feed's lines, one JSON object a line |
 //! | `GET instances` | what runs now |
+//! | `GET rules` | how each rule is doing, and whether its events wait for its function |
 //! | `GET deliveries?before=`, `POST deliveries/{id}/retry`, `DELETE deliveries/{id}` | dead letters |
 //!
 //! Lists are `{"items":[…]}`; errors are `{"message","kind"}` with the kind of [`aloft_base::ErrorKind`].
@@ -25,6 +26,7 @@ mod instances;
 mod invoke;
 mod logs;
 mod ready;
+mod rules;
 
 pub use guard::Guard;
 pub use handler::{Api, Parts};

@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// Print what functions wrote and what became of their calls
     Logs(Logs),
-    /// List the instances that are loaded
+    /// List the instances that are loaded, and how rules are doing
     Ps(Ps),
     /// List, retry or drop events that could not be delivered
     Deliveries(Deliveries),

@@ -1,4 +1,4 @@
-//! `aloft ps`.
+//! `aloft ps`: instances, and how rules are doing.
 
 use http::Method;
 use serde_json::Value;
@@ -9,15 +9,37 @@ use crate::exit::ExitCode;
 use crate::print::say;
 
 pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
-    let answer = block_on(async {
-        Node::find(&ps.target)?
-            .ask(Method::GET, "instances", Vec::new())
-            .await
+    let (mut answer, mut rules) = block_on(async {
+        let node = Node::find(&ps.target)?;
+        let instances = node.ask(Method::GET, "instances", Vec::new()).await?;
+        Ok((instances, node.ask(Method::GET, "rules", Vec::new()).await?))
     })?;
+    let rules = rules.get_mut("items").map(Value::take).unwrap_or_default();
     if ps.target.json {
+        if let Some(fields) = answer.as_object_mut() {
+            fields.insert("rules".to_owned(), rules);
+        }
         say!("{answer}");
         return Ok(ExitCode::Done);
     }
+    show_instances(&answer);
+    show_rules(&rules);
+    Ok(ExitCode::Done)
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value
+        .get(name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn show_instances(answer: &Value) {
     say!(
         "{:24} {:10} {:8} {:6} {:>8} {:>10} {:>10}",
         "FUNCTION",
@@ -34,14 +56,6 @@ pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
         .into_iter()
         .flatten()
     {
-        let text = |value: &Value, name: &str| {
-            value
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let number = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
         for instance in pool
             .get("instances")
             .and_then(Value::as_array)
@@ -67,5 +81,34 @@ pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    Ok(ExitCode::Done)
+}
+
+/// Nothing where there is no rule: most calls of this command are about functions.
+fn show_rules(rules: &Value) {
+    let rules = rules.as_array().map(Vec::as_slice).unwrap_or_default();
+    if rules.is_empty() {
+        return;
+    }
+    say!(
+        "\n{:24} {:24} {:8} {:>8} {:>10} {:>8} {:>8}",
+        "RULE",
+        "FUNCTION",
+        "STATE",
+        "BEHIND",
+        "DELIVERED",
+        "FAILED",
+        "DEAD"
+    );
+    for rule in rules {
+        say!(
+            "{:24} {:24} {:8} {:>8} {:>10} {:>8} {:>8}",
+            text(rule, "rule"),
+            text(rule, "function"),
+            text(rule, "state"),
+            number(rule, "behind"),
+            number(rule, "delivered"),
+            number(rule, "failed_attempts"),
+            number(rule, "dead_letters"),
+        );
+    }
 }

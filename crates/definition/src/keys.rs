@@ -348,8 +348,15 @@ pub(crate) static RULE: Section = Section {
             name: "concurrency",
             form: Form::Count(&RULE_CONCURRENCY),
             absent: Absent::Bounds,
-            what: "How many of its events are with the function at a time, first attempts and retries together. Events of one row are always one after another.",
+            what: "How many of its events are with the function at a time, first attempts and retries together. With `order = \"key\"` those of one row are one after another all the same.",
             example: "1",
+        },
+        Key {
+            name: "order",
+            form: Form::Text("\"key\" or \"none\""),
+            absent: Absent::Means("`\"key\"`"),
+            what: "Which events wait for one another. `key`: those of one row come one after another, and when one fails those that follow it wait; other rows go on. `none`: a failed event holds up no other, and a later one may come first.",
+            example: "\"none\"",
         },
     ],
 };

@@ -40,6 +40,6 @@ pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use route::{InvalidRoute, Method, RoutePattern, Segment};
 pub use types::{
-    Access, Definition, Files, Function, Handler, KeyKind, KeySchema, Project, Queue, Route, Rule, Runtime,
-    Source, Table,
+    Access, Definition, Files, Function, Handler, KeyKind, KeySchema, Order, Project, Queue, Route, Rule,
+    Runtime, Source, Table,
 };

@@ -192,6 +192,18 @@ pub struct Rule {
     pub maximum_age: Duration,
     /// How many events are with the function at a time.
     pub concurrency: u32,
+    /// Which events wait for one another.
+    pub order: Order,
+}
+
+/// Which of a rule's events are delivered one after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// `key`: those of one row.
+    #[default]
+    Key,
+    /// `none`: none.
+    None,
 }
 
 /// What emits events.

@@ -260,6 +260,10 @@ impl Project {
                 function: rule.run.clone(),
                 policy: Policy::new(rule.retries, rule.maximum_age),
                 concurrency: usize::try_from(rule.concurrency).unwrap_or(usize::MAX),
+                order: match rule.order {
+                    aloft_definition::Order::Key => aloft_rule::Order::Key,
+                    aloft_definition::Order::None => aloft_rule::Order::None,
+                },
             });
         }
         Ok(rules)

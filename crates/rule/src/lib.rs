@@ -2,12 +2,13 @@
 //!
 //! A change and its event are one commit: the change is appended to its table's log. A [`Rule`] is a cursor over that log.
 //! Its reader wakes with the log, makes a CloudEvent of each record ([`Source`]), matches it against the compiled pattern, and
-//! calls the function straight from the log: records of one key one after the other in the order of their commits,
-//! different keys at once. Success only moves the cursor, many events a commit. A failure joins its key's backlog in the same commit
+//! calls the function straight from the log: records of one key one after the other in the order of their commits (unless [`Order`]
+//! says that none wait for one another), different keys at once. Success only moves the cursor, many events a commit. A failure joins its key's backlog in the same commit
 //! that moves the cursor; retries and dead letters are `delivery`'s.
 //!
 //! - [`Rules::open`], [`Rules::apply`] (idempotent, replaces running rules), [`Rules::drain`].
 //! - [`TableSource`]: how a table's change becomes an event; what its `type`, `subject` and `data` are stands there.
+//! - [`Rules::status`]: how each is doing.
 //! - [`Rules::letters`], [`Rules::event`], [`Rules::retry`]: what was given up.
 //!
 //! # Promises
@@ -34,6 +35,7 @@ mod retire;
 mod rule;
 mod run;
 mod source;
+mod status;
 mod trim;
 mod window;
 
@@ -42,7 +44,8 @@ mod tests;
 
 pub use error::Error;
 pub use metrics::Metrics;
-pub use rule::Rule;
+pub use rule::{Order, Rule};
 pub use run::{Config, Parts, Rules};
 pub use source::{Source, TableSource};
+pub use status::Status;
 pub use trim::{Logs, TableLogs};

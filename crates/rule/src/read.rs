@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use aloft_base::Stop;
 use aloft_delivery::{
-    Attempts, Backlogs, DeadLetters, Decision, Ground, KeyHash, Letter, Parked, Range, Reason, RuleId,
-    STORE_BACKOFF, Target, attempt_once, beside, caught, decide,
+    Attempts, Backlogs, DeadLetters, Decision, Ground, Letter, Parked, Range, Reason, RuleId, STORE_BACKOFF,
+    Target, attempt_once, beside, caught, decide,
 };
 use aloft_store::{Batch, LogId, Outcome, Position, Record, Shard};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -253,7 +253,7 @@ impl Reader {
         let has_backlogs = backlogs.any(&*snapshot).await?;
         let mut parked = Vec::with_capacity(records.len());
         for record in &records {
-            let key = KeyHash::of(&record.key);
+            let key = self.rule.line(record);
             parked.push(is_suspect || (has_backlogs && backlogs.has(&*snapshot, key).await?));
         }
         // From here on nothing fails, so that no record is taken in twice.
@@ -295,7 +295,11 @@ impl Reader {
             Ok(event) => event,
             Err(why) => {
                 tracing::error!(rule = %self.rule.name, position = ?record.position, why, "a record is no event");
-                let parcel = pack(&record, None).failed(Attempts::default(), &unreadable(why), now);
+                let parcel = pack(&record, self.rule.line(&record), None).failed(
+                    Attempts::default(),
+                    &unreadable(why),
+                    now,
+                );
                 let letter = Letter::one(self.id, &self.rule.name, Reason::Unreadable, now, parcel);
                 return window.push_settled(&record, Fate::Dead(Box::new(letter)));
             }
@@ -307,7 +311,12 @@ impl Reader {
         if self.rule.policy.is_expired(record.at, now) {
             return window.push_settled(&record, Fate::Expired);
         }
-        window.push(Pending { record, event }, is_parked, |pending| self.park(pending));
+        let pending = Pending {
+            line: self.rule.line(&record),
+            record,
+            event,
+        };
+        window.push(pending, is_parked, |pending| self.park(pending));
     }
 
     /// Records that are gone without having been read: they cannot be counted, but are not passed over silently.
@@ -333,7 +342,7 @@ impl Reader {
     /// What was not tried joins its key's backlog as it is.
     fn park(&self, pending: &Pending) -> Parked {
         Parked {
-            parcel: pack(&pending.record, Some(&pending.event)),
+            parcel: pack(&pending.record, pending.line, Some(&pending.event)),
             due: self.ground.clock.now(),
         }
     }
@@ -351,7 +360,7 @@ impl Reader {
             &*self.ground.chance,
         );
         let parcel = |attempts| {
-            let parcel = pack(&pending.record, Some(&pending.event));
+            let parcel = pack(&pending.record, pending.line, Some(&pending.event));
             match failure {
                 Some(failure) => parcel.failed(attempts, failure, now),
                 None => parcel,

@@ -32,6 +32,18 @@ pub struct Rule {
     /// How many events are with the function at a time, of the log and of the retries together; at least 1. The controller admits and
     /// queues beyond that, so a larger number than the function's own only fills its queue.
     pub concurrency: usize,
+    /// Which events wait for one another.
+    pub order: Order,
+}
+
+/// Which of a rule's events are delivered one after another, in the order of their commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Those of one key. When one fails, those that follow it wait until it is delivered or given up.
+    #[default]
+    Key,
+    /// None: each goes its own way, and a failed one holds up no other.
+    None,
 }
 
 impl Rule {
@@ -41,6 +53,7 @@ impl Rule {
             && self.function == other.function
             && self.policy == other.policy
             && self.concurrency == other.concurrency
+            && self.order == other.order
             && self.pattern == other.pattern
             && self.source.log() == other.source.log()
             && self.source.shards() == other.source.shards()
@@ -48,6 +61,14 @@ impl Rule {
 }
 
 impl Rule {
+    /// What a record waits behind: its key, or by itself. Positions are of one shard, and a key is in one shard always.
+    pub(crate) fn line(&self, record: &Record) -> KeyHash {
+        match self.order {
+            Order::Key => KeyHash::of(&record.key),
+            Order::None => KeyHash::of(&[&record.position.to_bytes()[..], &record.key[..]].concat()),
+        }
+    }
+
     /// Whether a record is an event that the rule wants. One that cannot be read would have been given up: it counts.
     pub(crate) fn wants(&self, record: &Record) -> bool {
         event_of(&*self.source, record).map_or(true, |event| self.pattern.matches(&event.event))
@@ -74,8 +95,8 @@ pub(crate) fn event_of(source: &dyn Source, record: &Record) -> Result<Event, St
     }
 }
 
-/// The parcel of a record, to be kept until it is delivered or given up.
-pub(crate) fn pack(record: &Record, event: Option<&Event>) -> Parcel {
+/// The parcel of a record, to be kept until it is delivered or given up. `line` is what it waits behind.
+pub(crate) fn pack(record: &Record, line: KeyHash, event: Option<&Event>) -> Parcel {
     let body = Writer::new(FORMAT)
         .bytes(1, &record.position.to_bytes())
         .bytes(2, &record.key)
@@ -84,7 +105,7 @@ pub(crate) fn pack(record: &Record, event: Option<&Event>) -> Parcel {
         .u64(5, record.at.as_millis())
         .finish();
     let id = event.map_or_else(String::new, |event| event.event.id().to_owned());
-    let parcel = Parcel::new(id, KeyHash::of(&record.key), record.at, body);
+    let parcel = Parcel::new(id, line, record.at, body);
     Parcel {
         lineage: event.and_then(|event| event.event.lineage()),
         ..parcel

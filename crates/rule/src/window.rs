@@ -32,6 +32,8 @@ pub(crate) const HELD: usize = 32 << 20;
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) record: Record,
+    /// What it waits behind: see [`crate::Order`].
+    pub(crate) line: KeyHash,
     pub(crate) event: Event,
 }
 
@@ -186,7 +188,7 @@ impl Window {
 
     /// Adds a record that the rule wants. `is_parked` says that its key has a backlog in the store; `park` makes the parcel.
     pub(crate) fn push(&mut self, pending: Pending, is_parked: bool, park: impl FnOnce(&Pending) -> Parked) {
-        let key = KeyHash::of(&pending.record.key);
+        let key = pending.line;
         let number = self.first + self.slots.len() as u64;
         let (position, bytes, at) = (
             pending.record.position,
@@ -346,6 +348,7 @@ mod tests {
         let event = aloft_event::Event::new(n.to_string(), "/t", "x").unwrap();
         let event = event.with_json(serde_json::json!({"n": n}));
         Pending {
+            line: KeyHash::of(&record.key),
             record,
             event: Event { event, change: None },
         }

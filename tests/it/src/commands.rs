@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Finished, Platform, Project, aloft, get, tool, wait_for};
 
@@ -364,8 +364,20 @@ fn logs_and_ps_show_what_ran() {
     let running = exits(to(&platform, &project, &["ps", "--json"]), 0).json();
     let items = running["items"].as_array().unwrap_or_else(|| panic!("{running}"));
     assert!(items.iter().any(|item| item["function"] == "hello"), "{running}");
+    let rules = running["rules"].as_array().unwrap_or_else(|| panic!("{running}"));
+    let rule = rules.iter().find(|rule| rule["rule"] == "note");
+    let rule = rule.unwrap_or_else(|| panic!("{running}"));
+    assert_eq!(
+        (&rule["state"], &rule["order"]),
+        (&json!("running"), &json!("key")),
+        "{rule}"
+    );
     let text = exits(to(&platform, &project, &["ps"]), 0);
     assert!(text.stdout.contains("hello"), "{text}");
+    assert!(
+        text.stdout.contains("RULE") && text.stdout.contains("running"),
+        "{text}"
+    );
 }
 
 #[test]

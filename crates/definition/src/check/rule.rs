@@ -11,7 +11,7 @@ use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, integer, quoted};
 use crate::source::Span;
-use crate::types::{Rule, Source};
+use crate::types::{Order, Rule, Source};
 
 /// What a table's changes are called.
 const TABLE_EVENTS: [&str; 3] = ["aloft.table.insert", "aloft.table.modify", "aloft.table.remove"];
@@ -40,7 +40,7 @@ pub(super) fn check(
     let title = format!("[rules.{}]", entry.name);
     let block = checker.block(entry, &title, "a table with on and run")?;
     checker.unknown_keys(&block, keys::RULE.keys);
-    let [on, when, run, ..] = keys::RULE.keys else {
+    let [on, when, run, .., order] = keys::RULE.keys else {
         return None;
     };
     let on = read_source(checker, &block, on, names);
@@ -52,6 +52,7 @@ pub(super) fn check(
     let retries = checker.bounded(&block, &keys::RETRIES);
     let maximum_age = checker.bounded(&block, &keys::MAXIMUM_AGE);
     let concurrency = checker.bounded(&block, &keys::RULE_CONCURRENCY);
+    let order = read_order(checker, &block, order);
     let (when, pattern) = when?;
     Some((
         name?,
@@ -63,6 +64,7 @@ pub(super) fn check(
             retries,
             maximum_age,
             concurrency,
+            order,
         },
     ))
 }
@@ -88,6 +90,29 @@ fn read_source(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key, names: &
         checker.report_near(&found.at, message, "a table that this file defines", near);
     }
     name.parse().ok().filter(|_| is_known).map(Source::Table)
+}
+
+/// A value that is no order is noted; what it stands for is then of no use to anybody.
+fn read_order(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Order {
+    let entry = block.get(key.name);
+    let found = entry.and_then(|entry| checker.text_of(&entry, &key.expected()));
+    let Some(found) = found else {
+        return Order::default();
+    };
+    match found.text {
+        "key" => Order::Key,
+        "none" => Order::None,
+        other => {
+            let message = format!("there is no order {}", quoted(other));
+            checker.report_near(
+                &found.at,
+                message,
+                key.expected(),
+                nearest(other, ["key", "none"]),
+            );
+            Order::default()
+        }
+    }
 }
 
 fn read_pattern(

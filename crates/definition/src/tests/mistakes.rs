@@ -459,6 +459,14 @@ fn rules() {
             &["12:15 too small; expected … from \"1m\" to \"7d\""],
         ),
         (
+            "on = \"table:orders\"\norder = \"keys\"",
+            &["12:9 there is no order \"keys\"; expected \"key\" or \"none\"; nearest key"],
+        ),
+        (
+            "on = \"table:orders\"\norder = true",
+            &["12:9 expected \"key\" or \"none\""],
+        ),
+        (
             "on = \"table:orders\"\nmaximum-age = \"1h\"",
             &["12:1 no key \"maximum-age\" … nearest maximum_age"],
         ),

@@ -52,6 +52,7 @@ when = { type = ["aloft.table.insert"], data.new.total = [{ numeric = [">=", 10.
 run = "receipt"
 retries = 0
 maximum_age = "1d"
+order = "none"
 "#;
 
 fn parse(text: &str) -> Definition {
@@ -131,6 +132,7 @@ fn every_key_arrives_in_the_types() {
     assert_eq!(rule.on, Source::Table("orders".parse().unwrap()));
     assert_eq!(rule.run.as_str(), "receipt");
     assert_eq!((rule.retries, rule.maximum_age), (0, Duration::from_secs(86_400)));
+    assert_eq!(rule.order, Order::None);
     assert_eq!(
         rule.when,
         json!({"type": ["aloft.table.insert"], "data": {"new": {"total": [{"numeric": [">=", 10.5]}]}}})
@@ -177,6 +179,7 @@ fn what_is_not_written_has_its_default() {
     );
     let rule = &definition.rules[&"r".parse().unwrap()];
     assert_eq!((rule.retries, rule.maximum_age), (5, Duration::from_secs(21_600)));
+    assert_eq!((rule.concurrency, rule.order), (16, Order::Key));
     assert!(rule.pattern.matches_value(&json!({"type": "anything"})));
     assert_eq!(parse("[project]\nname = \"p\"\n"), Definition::empty("p"));
 }

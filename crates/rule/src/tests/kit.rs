@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::{Config, Logs, Metrics, Parts, Rule, Rules, Source};
+use crate::{Config, Logs, Metrics, Order, Parts, Rule, Rules, Source};
 
 pub(super) const LOG: LogId = LogId(5_000);
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -473,5 +473,6 @@ pub(super) fn rule(name: &str, retries: u32) -> Rule {
         function: "receipt".parse().unwrap(),
         policy: Policy::new(retries, HOUR),
         concurrency: CONCURRENCY,
+        order: Order::Key,
     }
 }

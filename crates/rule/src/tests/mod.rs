@@ -5,5 +5,7 @@ mod breaker;
 mod deliver;
 mod faults;
 mod kit;
+mod order;
 mod replace;
+mod status;
 mod tables;

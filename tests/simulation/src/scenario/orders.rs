@@ -13,7 +13,7 @@ use aloft_event::Pattern;
 use aloft_function::{Catalogue, Code, Interpreter, Queue, Version};
 use aloft_item::{Item, Number, Value};
 use aloft_observe::{Feed, Metrics};
-use aloft_rule::{Rule, Rules, TableLogs, TableSource};
+use aloft_rule::{Order, Rule, Rules, TableLogs, TableSource};
 use aloft_store::layout::Namespace;
 use aloft_table::{KeyAttribute, KeyKind, Placeholders, Schema, Table, Tables, Update, Written};
 use anyhow::{Context as _, Result};
@@ -85,6 +85,7 @@ fn rule(name: &str, table: &Table, retries: u32, pattern: &serde_json::Value) ->
         function: name.parse()?,
         policy: Policy::new(retries, Duration::from_secs(24 * 3_600)),
         concurrency: 16,
+        order: Order::Key,
     })
 }
 
