@@ -82,7 +82,8 @@ fn what_could_not_be_delivered_is_shown_retried_and_dropped() {
     let shown = deliveries(&project, &["show", id], 0).json();
     assert_eq!(shown["reason"], "exhausted", "{shown}");
     assert_eq!(shown["attempts"], 2, "{shown}");
-    assert_eq!(shown["failures"]["message"], "ValueError: not today", "{shown}");
+    let message = shown["failures"]["message"].as_str().unwrap();
+    assert!(message.starts_with("ValueError: not today"), "{shown}");
     assert_eq!(shown["content"]["source"], "/tables/notes", "{shown}");
     assert_eq!(shown["content"]["type"], "aloft.table.insert", "{shown}");
 
@@ -103,8 +104,10 @@ fn what_could_not_be_delivered_is_shown_retried_and_dropped() {
         });
         found.unwrap()["id"].as_str().unwrap()
     };
-    deliveries(&project, &["drop", of_key("c")], 0);
-    deliveries(&project, &["retry", of_key("a")], 0);
+    let (a, c) = (of_key("a"), of_key("c"));
+    deliveries(&project, &["drop", c], 0);
+    deliveries(&project, &["retry", a], 0);
+    deliveries(&project, &["show", c], 4);
     let rest = deliveries(&project, &["retry", "--rule", "note"], 0).json();
     assert_eq!(rest, json!({"retried": 1, "left": []}));
     taken(&project, &["a", "b"]);

@@ -27,7 +27,8 @@ async fn a_rule_shows_what_it_did_and_whether_it_waits_for_its_function() {
     kit.until(async |kit| !status(kit).await.is_held).await;
     kit.until_settled().await;
     let dead = kit.letters().await.len() as u64;
-    kit.until(async |kit| status(kit).await.delivered == 21 - dead).await;
+    kit.until(async |kit| status(kit).await.delivered == 21 - dead)
+        .await;
     let shown = status(&kit).await;
     let expected = Status {
         rule: "receipt".to_owned(),
