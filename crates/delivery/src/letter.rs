@@ -136,19 +136,20 @@ impl DeadLetters {
     }
 
     /// Delivers a letter's event anew: it joins its key's backlog with all retries before it, its age counted from now, and the letter goes,
-    /// in one commit. `is_known` says whether the rule still exists.
-    pub async fn retry(&self, id: LetterId, is_known: impl Fn(RuleId) -> bool) -> Result<(), Error> {
+    /// in one commit. `heir` says which rule delivers it: mostly the letter's own; another of its name when that one is gone.
+    pub async fn retry(&self, id: LetterId, heir: impl Fn(&Letter) -> Option<RuleId>) -> Result<(), Error> {
         for _ in 0..TRIES {
             let (letter, version) = self.get(id).await?;
+            let rule = heir(&letter);
             let Content::One(parcel) = letter.content else {
                 return Err(Error::NothingToRetry(id.to_string()));
             };
-            if !is_known(letter.rule) {
+            let Some(rule) = rule else {
                 return Err(Error::NoRule {
                     letter: id.to_string(),
                     rule: letter.name,
                 });
-            }
+            };
             let now = self.clock.now();
             let parcel = Parcel {
                 born: now,
@@ -162,7 +163,7 @@ impl DeadLetters {
                 .delete(key);
             let snapshot = self.store.snapshot().await?;
             let parked = [Parked { parcel, due: now }];
-            let backlogs = Backlogs::new(letter.rule);
+            let backlogs = Backlogs::new(rule);
             let (batch, overflow) = backlogs.park(batch, &*snapshot, &parked, &*self.chance).await?;
             if !overflow.is_empty() {
                 return Err(Error::BacklogFull(id.to_string()));

@@ -379,7 +379,7 @@ async fn what_waits_for_a_removed_rule_ends_in_the_dead_letter() {
     assert!(kit.order().is_empty());
     assert_eq!(kit.metrics.dead(Reason::RuleRemoved), 3);
     let id = kit.letters().await[0].id;
-    let refused = kit.ground.letters().retry(id, |_| false).await.unwrap_err();
+    let refused = kit.ground.letters().retry(id, |_| None).await.unwrap_err();
     assert!(
         matches!(&refused, Error::NoRule { rule, .. } if rule == "receipt"),
         "{refused}"
@@ -397,10 +397,13 @@ async fn a_dead_letter_is_retried_once_or_dropped() {
     let listed = kit.letters().await;
     assert_eq!(listed.len(), 2);
     tokio::time::sleep(2 * HOUR).await;
-    letters.retry(listed[0].id, |rule| rule == RULE).await.unwrap();
+    letters
+        .retry(listed[0].id, |letter| Some(letter.rule))
+        .await
+        .unwrap();
     assert!(
         matches!(
-            letters.retry(listed[0].id, |_| true).await,
+            letters.retry(listed[0].id, |_| Some(RULE)).await,
             Err(Error::NoLetter(_))
         ),
         "retried twice"
@@ -443,7 +446,7 @@ async fn letters_are_listed_in_pages_and_a_range_is_counted_not_retried() {
         .collect();
     assert_eq!(events, [4, 3, 2, 1, 0]);
     assert!(matches!(
-        letters.retry(first[0].id, |_| true).await,
+        letters.retry(first[0].id, |_| Some(RULE)).await,
         Err(Error::NothingToRetry(_))
     ));
     assert_eq!(first[0].id.to_string().parse::<LetterId>().unwrap(), first[0].id);

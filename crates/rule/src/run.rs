@@ -185,11 +185,15 @@ impl Rules {
         }
     }
 
-    /// Delivers a dead letter's event anew, with all retries before it.
+    /// Delivers a dead letter's event anew, with all retries before it: by the rule that gave it up, or, when that was removed, by the one
+    /// that has its name now.
     pub async fn retry(&self, id: LetterId) -> Result<(), Error> {
         let running = self.0.running.lock().await;
-        let is_known = |rule| running.rules.values().any(|one| one.id == rule);
-        Ok(self.letters().retry(id, is_known).await?)
+        let heir = |letter: &Letter| {
+            let own = running.rules.values().find(|one| one.id == letter.rule);
+            own.or_else(|| running.rules.get(&letter.name)).map(|one| one.id)
+        };
+        Ok(self.letters().retry(id, heir).await?)
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -83,6 +83,35 @@ async fn a_removed_rule_leaves_nothing_behind() {
     .await;
 }
 
+/// A removed rule's number is never given again, so only its name can lead from its letters to the rule that came back.
+#[tokio::test(start_paused = true)]
+async fn a_letter_of_a_removed_rule_is_delivered_by_the_one_that_has_its_name_now() {
+    let kit = Kit::new(100).await;
+    kit.script.set("a1", vec![Step::Raise; 3]);
+    kit.write(&[("a", "a1")]).await;
+    kit.until(async |kit| kit.script.begun().len() == 1).await;
+    kit.until_settled().await;
+    kit.rules.apply(vec![]).await.unwrap();
+    kit.until(async |kit| kit.letters().await.len() == 1).await;
+    let letter = kit.letters().await[0].clone();
+    let gone = kit.rules.retry(letter.id).await.unwrap_err();
+    assert!(gone.to_string().contains("add the rule again"), "{gone}");
+    let name = aloft_store::layout::Name {
+        namespace: &namespace(),
+        kind: "rule",
+        name: "receipt",
+    };
+    let is_unbound = async |kit: &Kit| {
+        let bound = aloft_store::layout::resolve(&*kit.store, name).await;
+        bound.unwrap().is_none()
+    };
+    kit.until(is_unbound).await;
+    kit.rules.apply(vec![rule("receipt", 100)]).await.unwrap();
+    kit.rules.retry(letter.id).await.unwrap();
+    assert_eq!(kit.until_taken(1).await, ["a1"]);
+    assert!(kit.letters().await.is_empty());
+}
+
 /// What a rule had not read when it was removed, or got another source, is counted in a dead letter.
 #[tokio::test(start_paused = true)]
 async fn what_a_rule_had_not_read_is_not_passed_over_silently() {
