@@ -15,6 +15,7 @@ use crate::tally::{Of, Tally};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     Kill,
+    KillStarting,
     Pause,
     Full,
     Restart,
@@ -29,10 +30,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// What may strike with the state in the data folder.
-    const EMBEDDED: &[Self] = &[Self::Kill, Self::Pause, Self::Full];
+    const EMBEDDED: &[Self] = &[Self::Kill, Self::KillStarting, Self::Pause, Self::Full];
     /// What may strike with the state in PostgreSQL.
     const POSTGRES: &[Self] = &[
         Self::Kill,
+        Self::KillStarting,
         Self::Pause,
         Self::Full,
         Self::Restart,
@@ -49,6 +51,7 @@ impl Fault {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "the platform is killed with -9",
+            Self::KillStarting => "the platform is killed again while it starts",
             Self::Pause => "the platform is paused",
             Self::Full => "the disk is full",
             Self::Restart => "PostgreSQL is killed and starts anew",
@@ -133,6 +136,16 @@ impl World<'_> {
                 self.platform.kill()?;
                 true
             }
+            Fault::KillStarting => {
+                self.platform.kill()?;
+                for _ in 0..2 {
+                    let ready = self.platform.launch()?;
+                    std::thread::sleep(self.chance.between(0, 1_500));
+                    drop(ready);
+                    self.platform.kill()?;
+                }
+                true
+            }
             Fault::Pause => {
                 self.platform.signal(Signal::STOP)?;
                 std::thread::sleep(self.chance.between(200, 4_000));
@@ -197,7 +210,7 @@ impl World<'_> {
             Fault::CutDuring => return Ok(cut(proxy, Cut::AfterRequest(MARKER.to_vec()))),
             Fault::CutAnswer => return Ok(cut(proxy, Cut::AfterAnswer(MARKER.to_vec()))),
             Fault::Delay => return Ok(cut(proxy, Cut::Delay(MARKER.to_vec(), short))),
-            Fault::Kill | Fault::Pause | Fault::Full => return Ok(false),
+            Fault::Kill | Fault::KillStarting | Fault::Pause | Fault::Full => return Ok(false),
         }
         Ok(true)
     }

@@ -56,6 +56,17 @@ impl Platform {
 
     /// Starts it and waits until it is ready; the error is how it ended instead.
     pub(crate) fn start(&mut self) -> Result<Address> {
+        let ready = self.launch()?;
+        let Ok(address) = ready.recv_timeout(START) else {
+            let ended = self.ended()?;
+            bail!("the platform is not ready ({ended:?}):\n{}", self.tail());
+        };
+        self.set(Some(address.clone()));
+        Ok(address)
+    }
+
+    /// Starts it; where it listens comes when it is ready.
+    pub(crate) fn launch(&mut self) -> Result<mpsc::Receiver<Address>> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut child = Command::new(&self.binary)
             .args(&self.arguments)
@@ -68,15 +79,7 @@ impl Platform {
         let stdout = child.stdout.take().context("a piped child has an output")?;
         self.runs(Some(i32::try_from(child.id())?));
         self.child = Some(child);
-        let address = match listen(stdout).recv_timeout(START) {
-            Ok(address) => address,
-            Err(_) => {
-                let ended = self.ended()?;
-                bail!("the platform is not ready ({ended:?}):\n{}", self.tail());
-            }
-        };
-        self.set(Some(address.clone()));
-        Ok(address)
+        Ok(listen(stdout))
     }
 
     /// The process.

@@ -3,7 +3,7 @@
 //! The wheel is a whole server (16.2) of 11 MB, built for any Linux with glibc 2.17: no apt, no root, the same bytes on every
 //! machine. It has nothing to do with the machine's Python, so the interpreter's version does not matter. Rejected: Debian's
 //! package (it is built with LLVM, whose library alone is ten times as large, and each release has another version). The wheel is
-//! made for x86-64 only; elsewhere, or to test against another version, `POSTGRES` names a folder with `postgres` and `initdb`.
+//! made for x86-64 only; elsewhere, or to test against another version, `POSTGRES` names a folder with `postgres`, `initdb` and `pg_dump`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +27,7 @@ for entry in archive.infolist():
         os.chmod(path, 0o755 if '/bin/' in entry.filename or '.so' in entry.filename else 0o644)
 ";
 
-/// A folder with `postgres` and `initdb`.
+/// A folder with `postgres`, `initdb` and `pg_dump`.
 pub(crate) struct Postgres {
     pub(crate) programs: PathBuf,
     /// The folder that it lies in, when it was fetched.
@@ -50,7 +50,7 @@ impl Postgres {
             if std::env::consts::ARCH != "x86_64" {
                 bail!(
                     "{PROJECT} is built for x86_64, this is {}: install PostgreSQL 15 or newer and name the \
-                     folder of its `postgres` and `initdb` in POSTGRES",
+                     folder of its `postgres`, `initdb` and `pg_dump` in POSTGRES",
                     std::env::consts::ARCH
                 );
             }
@@ -76,6 +76,7 @@ impl Postgres {
     fn check(&self) -> Result<()> {
         output(Command::new(self.programs.join("postgres")).arg("--version"))?;
         output(Command::new(self.programs.join("initdb")).arg("--version"))?;
+        output(Command::new(self.programs.join("pg_dump")).arg("--version"))?;
         Ok(())
     }
 
