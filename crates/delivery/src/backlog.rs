@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use aloft_base::{Chance, Timestamp};
-use aloft_codec::{KeyReader, KeyWriter, Reader, Unknown, Writer};
+use aloft_codec::{Reader, Unknown, Writer};
 use aloft_store::{Batch, Direction, Enqueue, Entry, Expect, Snapshot, Task, TaskId};
 use bytes::Bytes;
 
@@ -242,15 +242,22 @@ fn task(rule: RuleId, parcel: &Parcel, due: Timestamp, chance: &dyn Chance) -> E
 }
 
 fn encode_key(key: KeyHash) -> Bytes {
-    KeyWriter::new().u128(key.0).finish()
+    Writer::new(FORMAT).u128(1, key.0).finish()
 }
 
-/// The key whose backlog a task stands for.
-pub(crate) fn decode_key(body: &[u8]) -> Result<KeyHash, Error> {
-    let mut parts = KeyReader::new(body);
-    let mut read = || {
-        let key = parts.u128()?;
-        parts.end().map(|()| KeyHash(key))
+/// The key whose backlog a task stands for. What a newer release added is passed over: a task is never rewritten.
+pub(crate) fn decode_key(body: &Bytes) -> Result<KeyHash, Error> {
+    let read = || {
+        let mut fields = Reader::new(body, FORMAT)?;
+        while let Some(field) = fields.next()? {
+            if field.number() == 1 {
+                return field.u128().map(KeyHash);
+            }
+        }
+        Err(aloft_codec::Error::Malformed {
+            expected: "a key's hash",
+            at: 0,
+        })
     };
     read().map_err(Error::unreadable("a retry task"))
 }
@@ -268,5 +275,20 @@ mod tests {
         head.next += 1;
         let changed = Writer::new(1).u64(1, 3).u64(2, 6).text(99, "later").finish();
         assert_eq!(head.encode(), changed);
+    }
+
+    #[test]
+    fn a_task_is_read_whatever_a_newer_release_added() {
+        let body = encode_key(KeyHash(7));
+        assert_eq!(decode_key(&body).unwrap(), KeyHash(7));
+        let newer = Writer::new(1).text(99, "later").u128(1, 7).finish();
+        assert_eq!(decode_key(&newer).unwrap(), KeyHash(7));
+        for wrong in [
+            Writer::new(2).u128(1, 7).finish(),
+            Writer::new(1).finish(),
+            Bytes::new(),
+        ] {
+            assert!(decode_key(&wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -117,7 +117,8 @@ pub(crate) async fn ensure(
             }
             // Any commit gives a position that lies behind all that was acknowledged; this one notes the rule's name.
             let mark = rule.0.key(&KeyWriter::new().u8(MARK).finish())?;
-            let mark = Batch::new(BatchId::draw(chance)).put(mark, Bytes::copy_from_slice(name.as_bytes()));
+            let value = Writer::new(FORMAT).text(1, name).finish();
+            let mark = Batch::new(BatchId::draw(chance)).put(mark, value);
             let Outcome::Committed(committed) = store.commit(mark).await? else {
                 continue;
             };
