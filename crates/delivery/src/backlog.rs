@@ -245,8 +245,12 @@ fn encode_key(key: KeyHash) -> Bytes {
     Writer::new(FORMAT).u128(1, key.0).finish()
 }
 
-/// The key whose backlog a task stands for. What a newer release added is passed over: a task is never rewritten.
+/// The key whose backlog a task stands for. What a newer release added is passed over: a task is never rewritten. In stores of the first
+/// days it was the key's bare bytes.
 pub(crate) fn decode_key(body: &Bytes) -> Result<KeyHash, Error> {
+    if let Ok(bare) = <[u8; 16]>::try_from(body.as_ref()) {
+        return Ok(KeyHash(u128::from_be_bytes(bare)));
+    }
     let read = || {
         let mut fields = Reader::new(body, FORMAT)?;
         while let Some(field) = fields.next()? {
@@ -281,6 +285,8 @@ mod tests {
     fn a_task_is_read_whatever_a_newer_release_added() {
         let body = encode_key(KeyHash(7));
         assert_eq!(decode_key(&body).unwrap(), KeyHash(7));
+        let bare = aloft_codec::KeyWriter::new().u128(7).finish();
+        assert_eq!(decode_key(&bare).unwrap(), KeyHash(7));
         let newer = Writer::new(1).text(99, "later").u128(1, 7).finish();
         assert_eq!(decode_key(&newer).unwrap(), KeyHash(7));
         for wrong in [
