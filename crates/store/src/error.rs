@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aloft_base::ErrorKind;
 
+use crate::blobs::{BlobId, MAX_BLOB_BYTES};
 use crate::{
     LogId, MAX_BATCH_BYTES, MAX_KEY_BYTES, MAX_OPERATIONS, MAX_SNAPSHOT_AGE, MAX_VALUE_BYTES, MAX_VISIBLE,
     Position, Shard,
@@ -133,6 +134,12 @@ pub enum Error {
         "the store accepts no more writes since one failed ({0}): free space or mend the disk, then start again; what was acknowledged is safe"
     )]
     Poisoned(String),
+    /// There is no such blob, or it was removed since nothing named it any more.
+    #[error("there is no blob {0}")]
+    NoBlob(BlobId),
+    /// A blob that would be too large.
+    #[error("a blob has at most {} GiB: cut it into several", MAX_BLOB_BYTES >> 30)]
+    BlobTooLarge,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -162,12 +169,13 @@ impl Error {
             | Self::InvalidBatch(_)
             | Self::VisibleTooLong(_)
             | Self::Unsuitable { .. } => ErrorKind::Invalid,
-            Self::ValueTooLarge { .. } | Self::BatchTooLarge { .. } | Self::TooManyOperations { .. } => {
-                ErrorKind::TooLarge
-            }
+            Self::ValueTooLarge { .. }
+            | Self::BatchTooLarge { .. }
+            | Self::TooManyOperations { .. }
+            | Self::BlobTooLarge => ErrorKind::TooLarge,
             Self::TooManyClaims(_) => ErrorKind::Throttled,
             Self::SnapshotExpired => ErrorKind::TimedOut,
-            Self::Trimmed { .. } => ErrorKind::Missing,
+            Self::Trimmed { .. } | Self::NoBlob(_) => ErrorKind::Missing,
             Self::InUse { .. }
             | Self::Owned { .. }
             | Self::Superseded { .. }

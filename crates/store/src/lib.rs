@@ -8,6 +8,7 @@
 //! - [`Store::read_log`] reads a log's shard from a [`Position`]; any number of readers, each with a cursor of its own.
 //! - [`Store::receive`] claims due tasks from a [`Lane`]; a [`Token`] is the right to settle one, until it lapses.
 //! - [`Wake`] tells when it is worth looking again.
+//! - [`blobs`] keeps what is larger than a value, by references that are rows.
 //! - [`layout`] gives names numbers that are never used again, and reclaims what is under a number.
 //!
 //! # Promises
@@ -45,6 +46,7 @@
 //! ```
 
 mod batch;
+pub mod blobs;
 pub mod engine;
 mod error;
 pub mod layout;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aloft_base::{ManualClock, Timestamp};
 use async_trait::async_trait;
 
+use crate::blobs::{Blobs, MemoryBlobs};
 use crate::suite::Subject;
 use crate::{Batch, BatchId, Error, Key, Memory, Store};
 
@@ -50,6 +51,34 @@ impl Subject for InMemory {
 }
 
 crate::suite!(InMemory::new());
+
+struct BlobsInMemory {
+    clock: Arc<ManualClock>,
+    blobs: MemoryBlobs,
+}
+
+#[async_trait]
+impl crate::suite::blobs::Subject for BlobsInMemory {
+    fn clock(&self) -> Arc<ManualClock> {
+        self.clock.clone()
+    }
+
+    fn blobs(&self) -> Arc<dyn Blobs> {
+        Arc::new(self.blobs.clone())
+    }
+
+    async fn restart(&mut self) {}
+}
+
+mod blobs {
+    use super::*;
+
+    crate::blobs_suite!({
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
+        let blobs = MemoryBlobs::new(clock.clone(), Arc::new(aloft_base::SeededChance::new(1)));
+        BlobsInMemory { clock, blobs }
+    });
+}
 
 #[tokio::test]
 async fn a_full_disk_poisons_until_it_is_opened_anew_and_what_was_made_is_there() {

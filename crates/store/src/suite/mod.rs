@@ -12,6 +12,7 @@
     reason = "these are tests, exported so that every engine runs the same ones"
 )]
 
+pub mod blobs;
 mod bounds;
 mod concurrent;
 mod layout;
@@ -30,6 +31,7 @@ use aloft_base::{Clock, ManualClock};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use blobs::references_keep_blobs_and_the_collector_takes_the_rest;
 pub use bounds::bounds_are_refused_and_nothing_changes;
 pub use concurrent::{
     a_log_is_read_without_gaps_under_concurrent_commits, a_wake_is_never_lost,
@@ -103,6 +105,7 @@ macro_rules! suite {
             many_batches_on_one_key_see_each_other,
             many_lanes_lose_nothing,
             names_have_ids_that_are_never_used_again,
+            references_keep_blobs_and_the_collector_takes_the_rest,
             random_operations_match_maps,
             restarts_lose_tokens_and_count,
             scans_go_both_ways_and_in_pages,
