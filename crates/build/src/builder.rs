@@ -9,6 +9,7 @@ use std::time::Duration;
 use aloft_base::{Chance, Clock, Policy, Tasks};
 use aloft_function::{Code, Interpreter};
 use aloft_observe::{Build, Feed, Notice};
+use aloft_store_folder::place;
 use tokio::sync::oneshot;
 
 use crate::artifact::{Content, hash_of, open_to_all};
@@ -178,20 +179,17 @@ impl Builder {
 
     /// Moves what is whole to its place. Somebody else may have been first; then theirs is as good. What lies at a place is
     /// trusted for ever, so all of it is on the disk before: a power cut must not leave empty files under a hash.
-    async fn finish(&self, new: &Path, place: &Path) -> Result<(), Error> {
-        let folder = new.to_owned();
+    async fn finish(&self, new: &Path, at: &Path) -> Result<(), Error> {
+        let (new, at) = (new.to_owned(), at.to_owned());
         self.blocking(move || {
-            open_to_all(&folder)?;
-            sync(&folder)
-        })
-        .await?;
-        if let Err(error) = tokio::fs::rename(new, place).await {
-            let _ = tokio::fs::remove_dir_all(new).await;
-            if !place.is_dir() {
-                return Err(Error::io("finish", place)(error));
+            let placed = open_to_all(&new).and_then(|()| Ok(place(&new, &at)?));
+            if !matches!(placed, Ok(true)) {
+                // What is left is removed by a sweep.
+                let _ = fs::remove_dir_all(&new);
             }
-        }
-        Ok(())
+            placed.map(drop)
+        })
+        .await
     }
 
     fn tell(&self, subject: String, message: String, began: std::time::Instant) {
@@ -228,35 +226,6 @@ impl Builder {
             )),
         }
     }
-}
-
-/// Syncs a folder with all that is in it: one by one where there is little, as in most sources; the whole file system where
-/// thousands of files would each wait for the disk.
-fn sync(folder: &Path) -> Result<(), Error> {
-    const FEW: usize = 64;
-    let mut folders = vec![folder.to_owned()];
-    let mut all = Vec::new();
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(&next).map_err(Error::io("read", &next))? {
-            let entry = entry.map_err(Error::io("read", &next))?;
-            let kind = entry.file_type().map_err(Error::io("look at", &entry.path()))?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() {
-                all.push(entry.path());
-            }
-        }
-        all.push(next);
-    }
-    let open = |path: &Path| fs::File::open(path).map_err(Error::io("open", path));
-    if all.len() > FEW {
-        let synced = rustix::fs::syncfs(open(folder)?);
-        return synced.map_err(|error| Error::io("sync", folder)(error.into()));
-    }
-    for path in all {
-        open(&path)?.sync_all().map_err(Error::io("sync", &path))?;
-    }
-    Ok(())
 }
 
 /// Copies what was read, and makes sure that no file changed in between: an artifact is for ever what its hash says.

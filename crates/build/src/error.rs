@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aloft_base::ErrorKind;
+use aloft_store_folder::PlaceError;
 
 /// Why something could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -86,5 +87,11 @@ impl Error {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
+    }
+}
+
+impl From<PlaceError> for Error {
+    fn from(error: PlaceError) -> Self {
+        Self::io(error.doing, &error.path)(error.source)
     }
 }

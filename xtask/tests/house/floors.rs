@@ -15,6 +15,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("aloft-access", 1),
     ("aloft-store", 1),
     ("aloft-store-embedded", 1),
+    ("aloft-store-folder", 1),
     ("aloft-store-postgres", 1),
     ("aloft-build", 2),
     ("aloft-function", 2),
@@ -43,6 +44,7 @@ const SIDE_EDGES: &[(&str, &str)] = &[
     ("aloft-instance", "aloft-function"),
     ("aloft-instance", "aloft-sandbox"),
     ("aloft-store-embedded", "aloft-store"),
+    ("aloft-store-folder", "aloft-store"),
     ("aloft-store-postgres", "aloft-store"),
 ];
 

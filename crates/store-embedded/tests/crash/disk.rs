@@ -13,7 +13,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aloft_base::Chance;
 
@@ -166,7 +166,7 @@ pub(crate) fn rebuild(ops: &[Op], moment: usize, cut: &Cut<'_>, target: &Path) {
     let mut files = HashMap::new();
     create(1, &listings, target, &mut files);
     for (at, op) in past.iter().enumerate() {
-        if let Some((file, id)) = op.id().and_then(|id| Some((files.get(&id)?, id)))
+        if let Some(((file, _), id)) = op.id().and_then(|id| Some((files.get(&id)?, id)))
             && at < kept[&id]
         {
             let torn = matches!(cut, Cut::Ragged(_)) && at >= certain.get(&id).copied().unwrap_or(0);
@@ -175,14 +175,22 @@ pub(crate) fn rebuild(ops: &[Op], moment: usize, cut: &Cut<'_>, target: &Path) {
     }
 }
 
-fn create(folder: u64, listings: &HashMap<u64, &Vec<Name>>, path: &Path, files: &mut HashMap<u64, File>) {
+/// A file that was renamed from one folder to another may be left with both names: they are one file.
+fn create(
+    folder: u64,
+    listings: &HashMap<u64, &Vec<Name>>,
+    path: &Path,
+    files: &mut HashMap<u64, (File, PathBuf)>,
+) {
     for Name { id, is_folder, name } in listings.get(&folder).into_iter().flat_map(|names| names.iter()) {
         let path = path.join(name);
         if *is_folder {
             fs::create_dir(&path).unwrap();
             create(*id, listings, &path, files);
+        } else if let Some((_, other)) = files.get(id) {
+            fs::hard_link(other, &path).unwrap();
         } else {
-            files.insert(*id, File::create_new(&path).unwrap());
+            files.insert(*id, (File::create_new(&path).unwrap(), path));
         }
     }
 }
