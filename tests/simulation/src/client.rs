@@ -15,11 +15,30 @@ pub(crate) async fn ask_on(shared: &Arc<Shared>, clock: &NodeClock, client: usiz
     let think = shared.scenario.think_ms;
     tokio::time::sleep(shared.millis(think) + Duration::from_millis(client as u64)).await;
     while !stop.is_asked() {
-        let ask = shared.scenario.draw(&shared.chance, shared.number());
-        front::ask(shared, clock, ask).await;
+        if shared.scenario.has_redrive && shared.chance.below(6) == 0 {
+            redrive(shared, clock).await;
+        } else {
+            let ask = shared.scenario.draw(&shared.chance, shared.number());
+            front::ask(shared, clock, ask).await;
+        }
         // Mostly a little while, sometimes at once, so that rows are busy and idle in turns.
         let bound = if shared.chance.below(3) == 0 { 5 } else { think };
         tokio::time::sleep(shared.millis(bound)).await;
+    }
+}
+
+/// Looks at the dead letters, has most of them delivered anew and forgets some. Others may do the same with the same letters.
+async fn redrive(shared: &Arc<Shared>, clock: &NodeClock) {
+    let Told::Letters(letters) = front::ask(shared, clock, Ask::Letters).await else {
+        return;
+    };
+    for dead in letters.into_iter().take(3) {
+        let letter = dead.letter;
+        let ask = match shared.chance.below(4) {
+            0 => Ask::Drop { letter },
+            _ => Ask::Retry { letter },
+        };
+        front::ask(shared, clock, ask).await;
     }
 }
 

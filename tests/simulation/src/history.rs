@@ -55,6 +55,16 @@ pub enum Ask {
     },
     /// All dead letters.
     Letters,
+    /// Delivers a dead letter's event anew.
+    Retry {
+        /// The letter.
+        letter: String,
+    },
+    /// Forgets a dead letter.
+    Drop {
+        /// The letter.
+        letter: String,
+    },
     /// All jobs that are noted as done, in the order in which they were.
     Jobs,
     /// What the partition's owners wrote, in the order in which they did.
@@ -73,6 +83,8 @@ pub struct Line {
 /// A dead letter as a client reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dead {
+    /// The letter's id.
+    pub letter: String,
     /// The rule.
     pub rule: String,
     /// The reason's word.
@@ -94,6 +106,8 @@ pub enum Told {
     Enqueued,
     /// Dead letters.
     Letters(Vec<Dead>),
+    /// The letter was retried or dropped; `false` when there is none.
+    Settled(bool),
     /// Jobs.
     Jobs(Vec<u64>),
     /// The ledger.

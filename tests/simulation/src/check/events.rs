@@ -11,26 +11,38 @@ use crate::scenario::orders::{AUDIT, RECEIPT};
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     pub(super) by_key: BTreeMap<String, BTreeMap<u128, Event>>,
-    /// Function and event of what is dead, with the reason.
+    /// Function and event of what is dead in the end, with the reason.
     dead: BTreeMap<(String, u128), &'static str>,
+    /// Of what was dead at some time. It may have been delivered anew since, behind what came after it.
+    was_dead: BTreeSet<(String, u128)>,
+    /// Of what clients asked to be forgotten.
+    dropped: BTreeSet<(String, u128)>,
 }
 
 impl Chains {
     pub(super) fn of(seen: &[Seen]) -> Self {
         let mut chains = Self::default();
+        let mut letters_by_id: BTreeMap<&str, (String, u128)> = BTreeMap::new();
         for seen in seen {
             match seen {
                 Seen::Called {
                     event: Some(event), ..
                 } => chains.add(event),
                 Seen::Told(_, Told::Letters(letters)) => {
+                    // The last list is the one of the end.
+                    chains.dead.clear();
                     for letter in letters {
                         if let Some(event) = &letter.event {
                             chains.add(event);
                             let place = (letter.rule.clone(), event.sequence);
+                            letters_by_id.insert(&letter.letter, place.clone());
+                            chains.was_dead.insert(place.clone());
                             chains.dead.insert(place, letter.reason);
                         }
                     }
+                }
+                Seen::Asked(_, Ask::Drop { letter }) => {
+                    chains.dropped.extend(letters_by_id.get(letter.as_str()).cloned());
                 }
                 _ => {}
             }
@@ -65,7 +77,7 @@ pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], c
             let reason = chains.dead.get(&place).copied();
             verdict.check(
                 Check::Delivered,
-                taken.contains(&place) || reason.is_some(),
+                taken.contains(&place) || reason.is_some() || chains.dropped.contains(&place),
                 || format!("{function} never took {event:?}, and it is in no dead letter"),
             );
             if scenario.deadly_every > 0 {
@@ -98,7 +110,7 @@ fn order(verdict: &mut Verdict, seen: &[Seen], chains: &Chains) -> BTreeSet<(Str
                 let former = chain.flat_map(|chain| chain.range(..event.sequence));
                 let waits = former.map(|(_, former)| former).find(|former| {
                     let place = (function.clone(), former.sequence);
-                    wants(function, former) && !taken.contains(&place) && !chains.dead.contains_key(&place)
+                    wants(function, former) && !taken.contains(&place) && !chains.was_dead.contains(&place)
                 });
                 verdict.check(Check::Order, waits.is_none(), || {
                     format!("{function} was called with {event:?} before it took {waits:?}")

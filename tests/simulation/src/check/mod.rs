@@ -4,6 +4,7 @@
 mod events;
 mod jobs;
 mod ledger;
+mod letters;
 mod live;
 mod rows;
 
@@ -48,6 +49,8 @@ checks! {
     Skip "cursors never skip",
     /// An event that ends the node every time ends in the dead letter, as crashed; no other event does.
     Deadly "deadly events end as dead letters",
+    /// A letter that a client was told is delivered anew is gone, and its event was taken after that, or is dead again.
+    Redriven "retried letters are delivered anew",
     /// An answer that a function took a call is true.
     Invoked "calls are answered truly",
     /// One call at a time on an instance, at most as many instances as the function may have.
@@ -97,6 +100,7 @@ pub(crate) fn check(scenario: &Scenario, seen: &[Seen]) -> Verdict {
     if scenario.has_orders {
         let chains = events::Chains::of(seen);
         events::check(&mut verdict, scenario, seen, &chains);
+        letters::check(&mut verdict, seen);
         rows::check(&mut verdict, seen, &chains);
     }
     if scenario.has_jobs {

@@ -50,7 +50,13 @@ pub(super) fn check(verdict: &mut Verdict, seen: &[Seen], chains: &Chains) {
 fn key_of(ask: &Ask) -> Option<&str> {
     match ask {
         Ask::Put { key } | Ask::Add { key } | Ask::Delete { key } | Ask::Get { key } => Some(key),
-        Ask::Invoke | Ask::Enqueue { .. } | Ask::Letters | Ask::Jobs | Ask::Ledger => None,
+        Ask::Invoke
+        | Ask::Enqueue { .. }
+        | Ask::Letters
+        | Ask::Retry { .. }
+        | Ask::Drop { .. }
+        | Ask::Jobs
+        | Ask::Ledger => None,
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Scenario {
     pub has_jobs: bool,
     /// Whether owners write a ledger.
     pub has_ledger: bool,
+    /// Whether clients have dead letters delivered anew, and drop some.
+    pub has_redrive: bool,
     /// Every so-manieth write kills the node that delivers its event; 0 for none.
     pub deadly_every: u64,
     /// For how long things go wrong, at least, and at most twice as long.
@@ -52,6 +54,7 @@ const BASE: Scenario = Scenario {
     has_orders: true,
     has_jobs: false,
     has_ledger: false,
+    has_redrive: false,
     deadly_every: 0,
     trouble_ms: 20_000,
     think_ms: 400,
@@ -110,6 +113,16 @@ pub const SCENARIOS: &[Scenario] = &[
         clients: 0,
         has_orders: false,
         has_ledger: true,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "letters that are delivered anew",
+        nodes: 2,
+        clients: 5,
+        keys: 3,
+        has_redrive: true,
+        think_ms: 150,
         but: TWO_NODES,
         ..BASE
     },

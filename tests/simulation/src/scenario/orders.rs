@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, InvocationId, Region, Size, Tasks, Tenant};
+use aloft_base::{Chance, Clock, ErrorKind, InvocationId, Region, Size, Tasks, Tenant};
 use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal, Trace};
 use aloft_controller::Controller;
 use aloft_delivery::{Content, LetterId, Policy};
@@ -178,6 +178,14 @@ impl Orders {
             }
             Ask::Invoke => self.invoke().await?,
             Ask::Letters => Told::Letters(self.letters().await?),
+            Ask::Retry { letter } => settled(self.rules.retry(letter.parse()?).await)?,
+            Ask::Drop { letter } => settled(
+                self.rules
+                    .letters()
+                    .drop(letter.parse()?)
+                    .await
+                    .map_err(Into::into),
+            )?,
             Ask::Enqueue { .. } | Ask::Jobs | Ask::Ledger => unknown("this node does not do that"),
         })
     }
@@ -213,6 +221,7 @@ impl Orders {
                     Content::Raw(_) | Content::Range(_) => None,
                 };
                 dead.push(Dead {
+                    letter: listed.id.to_string(),
                     rule: listed.letter.name.clone(),
                     reason: listed.letter.reason.word(),
                     event,
@@ -237,6 +246,15 @@ fn addition(op: u64) -> Result<Update> {
     ]);
     let placeholders = Placeholders::new(None, Some(values))?;
     Ok(Update::parse("SET op = :op ADD n :one", &placeholders)?)
+}
+
+/// A letter that is gone was settled before, by this request's first try or by somebody else.
+fn settled(result: Result<(), aloft_rule::Error>) -> Result<Told> {
+    match result {
+        Ok(()) => Ok(Told::Settled(true)),
+        Err(error) if error.kind() == ErrorKind::Missing => Ok(Told::Settled(false)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn wrote(written: &Written) -> Told {
