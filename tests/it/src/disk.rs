@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Disk, Platform, Project, try_call};
+use crate::harness::{Answer, Disk, Engine, Platform, Project, try_call};
 
 const DEFINITION: &str = r#"[project]
 name = "disk"
@@ -104,10 +104,11 @@ fn is_there(api: &str, id: &str) {
     assert_eq!(row["Item"]["text"]["S"], text(id), "{id} was acknowledged");
 }
 
-/// A write that cannot be kept is refused, and ends the node: only a new start knows what is on the disk.
+/// About the data folder itself, so always over it. A write that cannot be kept is refused, and ends the node: only a new start knows
+/// what is on the disk.
 #[test]
 fn a_full_disk_loses_nothing_that_was_acknowledged() {
-    let project = Project::new(&[("aloft.toml", DEFINITION)]);
+    let project = Project::over(Engine::Embedded, &[("aloft.toml", DEFINITION)]);
     let disk = Disk::new(&project.data(), DISK_MB);
     disk.shell(&format!("head -c {OTHERS_MB}M /dev/zero > others"));
     let start = || project.dev().within(disk.aloft());
