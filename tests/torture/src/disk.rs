@@ -77,10 +77,10 @@ impl Disk {
         Ok(self.bytes.saturating_sub(now.f_bavail * now.f_frsize))
     }
 
-    /// Takes all that is left, to the last page.
+    /// Takes all that is left, to the last page; once more, what has become free since.
     pub(crate) fn fill(&self) -> Result<()> {
-        let file = File::create(self.filler())?;
-        let mut at = 0;
+        let file = File::options().create(true).append(true).open(self.filler())?;
+        let mut at = file.metadata()?.len();
         let mut piece = self.bytes;
         while piece >= 4_096 {
             match fallocate(&file, FallocateFlags::empty(), at, piece) {
