@@ -22,9 +22,9 @@
 //! Every chunk of 256 KiB is checked against its checksum when it is read, so a range costs the chunks that it touches. The
 //! whole is hashed while it is written (SHA-256), whatever its name: the hash is what an ETag, a layer or a build cache is told by.
 //!
-//! The engines are [`MemoryBlobs`], for tests and the simulation, and the folder in `store-folder`. The crate `object_store` was looked at for
-//! the folder: it renames without syncing unless told (since 0.13), checks nothing when it reads, and finds no orphan by age, so all
-//! that is promised here would be written around it. Its S3 client fits behind the same trait when several nodes share blobs.
+//! The engines are [`MemoryBlobs`], for tests and the simulation, and the folder in `store-folder`. The crate `object_store` was not taken for
+//! the folder: its own syncs only if told and has no checksums of parts, so most of what is promised here would be written around
+//! it. Its S3 client fits behind the same trait when several nodes share blobs.
 
 mod collector;
 mod id;
