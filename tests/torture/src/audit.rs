@@ -30,8 +30,9 @@ const SAMPLE: usize = 200;
 
 /// Everything, at rest. The error is what does not hold.
 pub(crate) fn audit(address: &Address, books: &mut [Book], tally: &Tally) -> Result<()> {
+    calls_end(address)?;
     delete_again(address, books)?;
-    let orders = orders(address)?;
+    let orders = settled(address)?;
     for (id, order) in books.iter().flat_map(|book| &book.orders) {
         let found = orders.get(id);
         if !order.may_be(found) {
@@ -47,6 +48,52 @@ pub(crate) fn audit(address: &Address, books: &mut [Book], tally: &Tally) -> Res
     one_by_one(address, &orders, tally)?;
     receipts(address, &totals, tally)?;
     dead_letters(address, tally)
+}
+
+/// Waits until no call of a client runs any more: a client that got no answer has left, but its call may still be at work, and may
+/// succeed while the audit reads. Deliveries go on; they write receipts only.
+fn calls_end(address: &Address) -> Result<()> {
+    let started = Instant::now();
+    let url = format!("{}/_aloft/instances", address.api);
+    while started.elapsed() < REST {
+        let answer = http::call("GET", &url, &[], None).with_context(|| format!("no answer from {url}"))?;
+        let pools = answer.body.get("items").and_then(Value::as_array);
+        let is_at_work = |pool: &Value| {
+            let is_none = |name: &str| pool.get(name).and_then(Value::as_u64) == Some(0);
+            let instances = pool.get("instances").and_then(Value::as_array);
+            let is_busy = |instance: &Value| instance.get("state").and_then(Value::as_str) == Some("busy");
+            !is_none("waiting") || !is_none("starting") || instances.into_iter().flatten().any(is_busy)
+        };
+        let is_receipt = |pool: &Value| pool.get("function").and_then(Value::as_str) == Some("receipt");
+        let is_idle =
+            pools.is_some_and(|pools| !pools.iter().any(|pool| !is_receipt(pool) && is_at_work(pool)));
+        if answer.status == 200 && is_idle {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    bail!(
+        "calls of clients still run {} s after the last client has left",
+        REST.as_secs()
+    );
+}
+
+/// The orders, when they are the same as some seconds before: a commit whose caller has given up runs to its end too.
+fn settled(address: &Address) -> Result<BTreeMap<String, Content>> {
+    let started = Instant::now();
+    let mut found = orders(address)?;
+    while started.elapsed() < REST {
+        std::thread::sleep(Duration::from_secs(3));
+        let again = orders(address)?;
+        if again == found {
+            return Ok(found);
+        }
+        found = again;
+    }
+    bail!(
+        "orders still change {} s after the last client has left",
+        REST.as_secs()
+    );
 }
 
 /// What a client does whose deletion was not answered. The first attempt may have ended between the order and its receipt; the
