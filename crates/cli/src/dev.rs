@@ -225,14 +225,21 @@ async fn follow(
 /// Shows a notice and those that have come with it, in one piece: each piece wakes the thread that writes, and a busy function
 /// would wake it at each of its calls.
 fn show(dev: &Dev, out: &Outlet, notice: Result<Arc<Notice>, Missed>, subscription: &mut Subscription) {
-    let mut lines = String::new();
+    // What a function prints may be lost to a reader who is slower than the function; what became of its calls may not.
+    let (mut lines, mut vital) = (String::new(), String::new());
     let mut next = Some(notice);
     while let Some(notice) = next {
         match notice {
-            Ok(notice) => lines.push_str(&line(dev, &notice)),
+            Ok(notice) => {
+                let line = line(dev, &notice);
+                lines.push_str(&line);
+                if !matches!(*notice, Notice::Log(_)) {
+                    vital.push_str(&line);
+                }
+            }
             Err(missed) => {
                 // What came before the gap is shown before it.
-                out.put(&std::mem::take(&mut lines));
+                out.put_or(&std::mem::take(&mut lines), &std::mem::take(&mut vital));
                 out.lost(missed.0);
             }
         }
@@ -242,7 +249,7 @@ fn show(dev: &Dev, out: &Outlet, notice: Result<Arc<Notice>, Missed>, subscripti
             None
         };
     }
-    out.put(&lines);
+    out.put_or(&lines, &vital);
 }
 
 fn line(dev: &Dev, notice: &Notice) -> String {

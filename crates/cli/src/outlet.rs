@@ -5,7 +5,8 @@
 //! writing is possible again. Tokio's standard output was rejected: it, too, makes the one that writes wait.
 //!
 //! The queue holds 1 MiB, which is some thousand lines; as much again may be under way. When it is full the newest lines are
-//! dropped, so that what is shown has one gap and not many.
+//! dropped, so that what is shown has one gap and not many. What must not be lost to a function that prints without end has
+//! another 1 MiB: it comes after the gap.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 /// Bytes that wait to be written.
 const QUEUE_BYTES: usize = 1 << 20;
+/// Bytes that wait to be written after a gap.
+const AFTER_BYTES: usize = 1 << 20;
 /// How long the end waits for what is left. Longer would keep Ctrl-C waiting for a pipe that nobody reads.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,8 @@ struct State {
     queue: String,
     /// Lines that found the queue full.
     dropped: u64,
+    /// What is written once the gap is told.
+    after: String,
     is_writing: bool,
     /// Whoever read is gone for good.
     is_gone: bool,
@@ -57,17 +62,26 @@ impl Outlet {
 
     /// Leaves whole lines, each with its end.
     pub(crate) fn put(&self, lines: &str) {
+        self.put_or(lines, "");
+    }
+
+    /// Leaves whole lines. If they do not fit, at least `vital`, which are some of them.
+    pub(crate) fn put_or(&self, lines: &str, vital: &str) {
         let mut state = self.0.lock();
         if state.is_gone {
             return;
         }
         // After a gap nothing may be kept before the gap is told, or lines would stand in a wrong order.
-        if state.dropped > 0 || state.queue.len() + lines.len() > QUEUE_BYTES {
-            state.dropped += lines.lines().count() as u64;
+        if state.dropped == 0 && state.after.is_empty() && state.queue.len() + lines.len() <= QUEUE_BYTES {
+            state.queue.push_str(lines);
+            self.0.changed.notify_all();
             return;
         }
-        state.queue.push_str(lines);
-        self.0.changed.notify_all();
+        state.dropped += lines.lines().count() as u64;
+        if state.after.len() + vital.len() <= AFTER_BYTES {
+            state.after.push_str(vital);
+            state.dropped -= vital.lines().count() as u64;
+        }
     }
 
     /// Counts lines that were lost before they came here.
@@ -99,7 +113,7 @@ impl Write for Outlet {
 
 impl State {
     fn has_work(&self) -> bool {
-        !self.is_gone && (!self.queue.is_empty() || self.dropped > 0)
+        !self.is_gone && (!self.queue.is_empty() || self.dropped > 0 || !self.after.is_empty())
     }
 }
 
@@ -118,12 +132,14 @@ fn write(shared: &Shared, mut stream: impl Write, gap: &impl Fn(u64) -> String) 
             .unwrap_or_else(PoisonError::into_inner);
         let mut text = std::mem::take(&mut state.queue);
         let dropped = std::mem::take(&mut state.dropped);
+        let after = std::mem::take(&mut state.after);
         state.is_writing = true;
         drop(state);
         if dropped > 0 {
             text.push_str(&gap(dropped));
             text.push('\n');
         }
+        text.push_str(&after);
         let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
         state = shared.lock();
         state.is_writing = false;
@@ -131,6 +147,7 @@ fn write(shared: &Shared, mut stream: impl Write, gap: &impl Fn(u64) -> String) 
             // The platform goes on without whoever read.
             state.is_gone = true;
             state.queue = String::new();
+            state.after = String::new();
         }
         shared.changed.notify_all();
         if state.is_gone {
@@ -217,7 +234,8 @@ mod tests {
         }
         reader.outlet.put("a\nb\n");
         reader.outlet.lost(40);
-        reader.outlet.put("c\n");
+        reader.outlet.put_or("c\nd\n", "d\n");
+        reader.outlet.put_or("e\n", &"e".repeat(AFTER_BYTES));
         assert!(reader.outlet.0.lock().queue.len() <= QUEUE_BYTES);
         for _ in 0..3 {
             reader.go.send(()).unwrap();
@@ -227,7 +245,7 @@ mod tests {
         reader.outlet.finish();
         let text = reader.text.lock().unwrap().clone();
         let tail: Vec<&str> = text.lines().skip(1 + 1_024).collect();
-        assert_eq!(tail, ["43 dropped", "later"]);
+        assert_eq!(tail, ["44 dropped", "d", "later"]);
         assert!(text.starts_with("first\nxxx"));
     }
 

@@ -3,8 +3,9 @@
 //! Publishing is one `try_send`. The collector alone writes the memory, so that a warm call shares no lock with another. A
 //! subscriber reads the same memory by number: tokio's broadcast channel would be a second one, bounded in count only.
 //!
-//! What functions print has a queue of its own, and a share of each batch: a function that prints without end loses lines,
-//! its own and its neighbours', but nobody's metering records. (Behind a flood a record may come before the last lines of its call.)
+//! What functions print has a queue of its own, a share of each batch and a part of the memory: a function that prints without
+//! end loses lines, its own and its neighbours', but nobody's metering records, not even for a subscriber who fell behind.
+//! (Behind a flood a record may come before the last lines of its call.)
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ use crate::Notice;
 const QUEUE: usize = 8_192;
 /// Bytes of queued lines.
 const QUEUE_BYTES: usize = 16 << 20;
+/// What is remembered of the lines, and as much again of what else happened.
 const KEPT_NOTICES: usize = 65_536;
 const KEPT_BYTES: usize = 16 << 20;
 /// Notices that are taken at once, lines not among them.
@@ -53,11 +55,18 @@ struct Shared {
     dropped: AtomicU64,
 }
 
-/// The latest notices; the first of them has the number `first`.
+/// The latest notices, in one numbering.
 #[derive(Debug, Default)]
 struct Kept {
-    notices: VecDeque<Arc<Notice>>,
-    first: u64,
+    lines: Memory,
+    others: Memory,
+    next: u64,
+}
+
+/// Numbered notices of one kind, oldest first, bounded in count and bytes.
+#[derive(Debug, Default)]
+struct Memory {
+    notices: VecDeque<(u64, Arc<Notice>)>,
     bytes: usize,
 }
 
@@ -127,13 +136,12 @@ impl Feed {
     /// What is kept, oldest first, and everything from then on without a gap.
     pub fn recent_and_subscribe(&self) -> (Vec<Arc<Notice>>, Subscription) {
         let kept = self.shared.kept();
-        let at = kept.first + kept.notices.len() as u64;
         let subscription = Subscription {
             shared: self.shared.clone(),
-            at,
+            at: kept.next,
             next: self.shared.next.subscribe(),
         };
-        (kept.notices.iter().cloned().collect(), subscription)
+        (kept.all(), subscription)
     }
 
     /// Tells subscribers that nothing follows, so that whoever waits for more lets go.
@@ -152,14 +160,14 @@ impl Subscription {
     /// The next notice if one is there already.
     pub fn try_next(&mut self) -> Option<Result<Arc<Notice>, Missed>> {
         let kept = self.shared.kept();
-        if let Some(missed) = kept.first.checked_sub(self.at).filter(|missed| *missed > 0) {
-            self.at = kept.first;
+        let (number, notice) = kept.from(self.at)?;
+        let missed = number - self.at;
+        if missed > 0 {
+            self.at = *number;
             return Some(Err(Missed(missed)));
         }
-        let index = usize::try_from(self.at - kept.first).unwrap_or(usize::MAX);
-        let notice = kept.notices.get(index)?.clone();
         self.at += 1;
-        Some(Ok(notice))
+        Some(Ok(notice.clone()))
     }
 
     /// The next notice; `None` when the feed has ended. Safe to cancel.
@@ -200,7 +208,7 @@ async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> R
                 kept.keep(Arc::new(line));
             }
             others.drain(..).for_each(|notice| kept.keep(Arc::new(notice)));
-            kept.first + kept.notices.len() as u64
+            kept.next
         };
         shared
             .next
@@ -222,15 +230,42 @@ fn take(queue: &mut mpsc::Receiver<Notice>, batch: &mut Vec<Notice>, most: usize
 
 impl Kept {
     fn keep(&mut self, notice: Arc<Notice>) {
+        let memory = match *notice {
+            Notice::Log(_) => &mut self.lines,
+            _ => &mut self.others,
+        };
+        memory.keep(self.next, notice);
+        self.next += 1;
+    }
+
+    /// The first that has this number or a later one.
+    fn from(&self, number: u64) -> Option<&(u64, Arc<Notice>)> {
+        let firsts = [self.lines.from(number), self.others.from(number)];
+        firsts.into_iter().flatten().min_by_key(|(number, _)| *number)
+    }
+
+    fn all(&self) -> Vec<Arc<Notice>> {
+        let mut all: Vec<_> = self.lines.notices.iter().chain(&self.others.notices).collect();
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, notice)| notice.clone()).collect()
+    }
+}
+
+impl Memory {
+    fn keep(&mut self, number: u64, notice: Arc<Notice>) {
         self.bytes += notice.weight();
-        self.notices.push_back(notice);
+        self.notices.push_back((number, notice));
         while self.bytes > KEPT_BYTES || self.notices.len() > KEPT_NOTICES {
-            let Some(oldest) = self.notices.pop_front() else {
+            let Some((_, oldest)) = self.notices.pop_front() else {
                 break;
             };
-            self.first += 1;
             self.bytes = self.bytes.saturating_sub(oldest.weight());
         }
+    }
+
+    fn from(&self, number: u64) -> Option<&(u64, Arc<Notice>)> {
+        let before = self.notices.partition_point(|(kept, _)| *kept < number);
+        self.notices.get(before)
     }
 }
 
@@ -255,6 +290,15 @@ mod tests {
             Notice::Log(line) => &line.text,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn reload(at: u64) -> Notice {
+        Notice::Reload(crate::Reload {
+            at: Timestamp::from_millis(at),
+            ok: true,
+            changed: vec![],
+            error: None,
+        })
     }
 
     #[tokio::test]
@@ -306,12 +350,7 @@ mod tests {
             for _ in 0..QUEUE {
                 feed.publish(line(""));
             }
-            feed.publish(Notice::Reload(crate::Reload {
-                at: Timestamp::from_millis(round),
-                ok: true,
-                changed: vec![],
-                error: None,
-            }));
+            feed.publish(reload(round));
             tokio::time::sleep(PAUSE).await;
             while let Some(notice) = subscription.try_next() {
                 reloads += usize::from(matches!(*notice.unwrap(), Notice::Reload(_)));
@@ -325,13 +364,38 @@ mod tests {
         assert_eq!(reloads, 200);
     }
 
+    /// One who reads nothing while a function prints is told how many lines are missing, and finds what else happened.
+    #[tokio::test(start_paused = true)]
+    async fn a_subscriber_who_fell_behind_misses_lines_only() {
+        let feed = Feed::start(&Tasks::new(Stop::new()));
+        let (_, mut slow) = feed.recent_and_subscribe();
+        feed.publish(reload(1));
+        for _ in 0..40 {
+            tokio::time::sleep(PAUSE * 2).await;
+            feed.publish(line(&"x".repeat(1 << 20)));
+        }
+        feed.publish(reload(2));
+        tokio::time::sleep(PAUSE * 2).await;
+        let (mut missed, mut lines, mut reloads) = (0, 0, 0);
+        while let Some(next) = slow.try_next() {
+            match next {
+                Ok(notice) if matches!(*notice, Notice::Log(_)) => lines += 1,
+                Ok(_) => reloads += 1,
+                Err(Missed(count)) => missed += count,
+            }
+        }
+        assert_eq!((missed, lines, reloads), (25, 15, 2));
+        let (recent, _) = feed.recent_and_subscribe();
+        assert!(matches!(*recent[0], Notice::Reload(_)) && matches!(*recent[16], Notice::Reload(_)));
+    }
+
     #[test]
     fn what_is_kept_is_bounded_in_bytes() {
         let mut kept = Kept::default();
         for _ in 0..40 {
             kept.keep(Arc::new(line(&"x".repeat(1 << 20))));
         }
-        assert!(kept.bytes <= KEPT_BYTES);
-        assert_eq!(kept.notices.len(), 15);
+        assert!(kept.lines.bytes <= KEPT_BYTES);
+        assert_eq!(kept.lines.notices.len(), 15);
     }
 }

@@ -1,5 +1,6 @@
 //! The commands: data on stdout, the rest on stderr, and exit codes that a script can rely on.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -320,7 +321,7 @@ fn invoke_tells_a_failed_function_from_one_that_did_not_run() {
 
 /// A terminal that stands still, or a script that reads the ready line and no more.
 #[test]
-fn a_platform_whose_output_nobody_reads_goes_on_and_tells_the_gap_later() {
+fn a_platform_whose_output_nobody_reads_goes_on_and_tells_the_gap_and_every_call_later() {
     let project = project();
     let mut unread = project.dev().start_unread();
     let address = unread.ready();
@@ -331,8 +332,25 @@ fn a_platform_whose_output_nobody_reads_goes_on_and_tells_the_gap_later() {
             0,
         );
     }
-    let gap = unread.lines_until(|line| line["event"] == "dropped");
+    let calls = Cell::new(0);
+    let gap = unread.lines_until(|line| {
+        calls.set(calls.get() + u32::from(line["event"] == "invocation"));
+        line["event"] == "dropped"
+    });
     assert!(gap["lines"].as_u64().is_some_and(|lines| lines > 0), "{gap}");
+    exits(
+        aloft(&project.folder(), &[&["invoke", "hello"][..], &to].concat()),
+        0,
+    );
+    unread.lines_until(|line| {
+        calls.set(calls.get() + u32::from(line["event"] == "invocation"));
+        line["event"] == "invocation" && line["function"] == "hello"
+    });
+    assert_eq!(
+        calls.get(),
+        7,
+        "of what was printed lines are missing, and no call"
+    );
 
     // Stuck again, it still hears that it shall end.
     for _ in 0..6 {
