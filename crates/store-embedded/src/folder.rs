@@ -5,17 +5,17 @@
 //! letter of POSIX a power cut may take them, and with them every commit so far (the test `crash` shows it). So a new tree is built as `tree.new`, every directory of it is synced, and a rename
 //! (synced too) makes it the tree. What a crash leaves of `tree.new` is removed.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use aloft_base::{Chance, SystemChance};
 use aloft_store::Error;
+use aloft_store::folder::{create, io, lock, sync};
 
 use crate::journal::Mark;
 
-const LOCK: &str = "lock";
 const TREE: &str = "tree";
 const NEW_TREE: &str = "tree.new";
 const MARK: &str = "mark";
@@ -32,7 +32,7 @@ impl Folder {
     /// Creates the directory if need be and takes it, or names who has it.
     pub(crate) fn take(path: &Path) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(io("find the data folder", path))?;
-        create_durably(&path)?;
+        create(&path)?;
         let lock = lock(&path)?;
         let new = path.join(NEW_TREE);
         if new.exists() {
@@ -84,59 +84,6 @@ impl Folder {
     }
 }
 
-/// Creates a directory and its parents, each synced into its parent, readable by nobody else.
-fn create_durably(path: &Path) -> Result<(), Error> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        create_durably(parent)?;
-        let made = DirBuilder::new().mode(0o700).create(path);
-        match made {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(io("create the data folder", path)(error));
-            }
-            _ => sync(parent)?,
-        }
-    }
-    Ok(())
-}
-
-fn lock(folder: &Path) -> Result<File, Error> {
-    let path = folder.join(LOCK);
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let mut file = options.open(&path).map_err(io("open the lock", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The lock is held whether or not its text can be read; without it the holder is only less well named.
-            let _ = Read::take(&mut file, 32).read_to_string(&mut holder);
-            return Err(Error::InUse {
-                path: folder.display().to_string(),
-                holder: if holder.is_empty() {
-                    "unknown".to_owned()
-                } else {
-                    holder.trim().to_owned()
-                },
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),
-    }
-    let write = |file: &mut File| {
-        file.set_len(0)?;
-        file.write_all(std::process::id().to_string().as_bytes())
-    };
-    write(&mut file).map_err(io("write the lock", &path))?;
-    Ok(file)
-}
-
 /// Syncs every file and directory under `path`, and the directory itself.
 fn sync_tree(path: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(path).map_err(io("read the folder", path))? {
@@ -148,18 +95,4 @@ fn sync_tree(path: &Path) -> Result<(), Error> {
         }
     }
     sync(path)
-}
-
-fn sync(path: &Path) -> Result<(), Error> {
-    let synced = File::open(path).and_then(|file| file.sync_all());
-    synced.map_err(io("sync", path))
-}
-
-/// Wraps an error of the system: what was tried, with which path.
-pub(crate) fn io(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let what = format!("cannot {what} {}", path.display());
-    |error| Error::Io {
-        what,
-        reason: error.to_string(),
-    }
 }

@@ -27,9 +27,8 @@ use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use aloft_store::Error;
+use aloft_store::folder::io;
 use xxhash_rust::xxh3::Xxh3;
-
-use crate::folder::io;
 
 const START: u8 = 1;
 const ITEM: u8 = 2;

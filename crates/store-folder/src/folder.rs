@@ -1,9 +1,9 @@
 //! The folder: its lock, its names, and what is counted.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use aloft_base::{Chance, Clock, Timestamp};
 use aloft_store::Error;
 use aloft_store::blobs::{Blob, BlobId, Blobs, Listed, MAX_UPLOADS, Upload};
+use aloft_store::folder::{create, io, lock};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
@@ -22,7 +23,6 @@ use crate::upload::Writing;
 
 /// Where uploads are written.
 const NEW: &str = "new";
-const LOCK: &str = "lock";
 /// How much of a blob's name is the name of its folder: the kind and two digits.
 const PREFIX: usize = 3;
 
@@ -291,59 +291,6 @@ fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
             Ok(entry.file_name().to_string_lossy().into_owned())
         })
         .collect()
-}
-
-/// Creates a folder and its parents, each synced into its parent, readable by nobody else.
-fn create(path: &Path) -> Result<(), Error> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    create(parent)?;
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io("create the folder", path)(error)),
-        _ => sync(parent).map_err(|error| io(error.doing, &error.path)(error.source)),
-    }
-}
-
-fn lock(root: &Path) -> Result<File, Error> {
-    let path = root.join(LOCK);
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let mut file = options.open(&path).map_err(io("open the lock", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The lock is held whether or not its text can be read.
-            let is_named = file.read_to_string(&mut holder).is_ok() && !holder.is_empty();
-            return Err(Error::InUse {
-                path: root.display().to_string(),
-                holder: if is_named { holder } else { "unknown".to_owned() },
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error)),
-    }
-    let id = std::process::id().to_string();
-    let written = file.set_len(0).and_then(|()| file.write_all(id.as_bytes()));
-    written.map_err(io("write the lock", &path))?;
-    Ok(file)
-}
-
-/// Wraps an error of the system: what was tried, with which path.
-pub(crate) fn io(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let what = format!("cannot {what} {}", path.display());
-    |error| Error::Io {
-        what,
-        reason: error.to_string(),
-    }
 }
 
 /// Runs what may wait for the disk apart from the threads that answer requests.

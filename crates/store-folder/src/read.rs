@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use aloft_store::Error;
 use aloft_store::blobs::{Blob, BlobId, CHUNK_BYTES, Stored};
+use aloft_store::folder::io;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::folder::{blocking, io};
+use crate::folder::blocking;
 use crate::form::{Tail, content_of, sum};
 
 const CHUNK: u64 = CHUNK_BYTES as u64;

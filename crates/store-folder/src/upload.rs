@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use aloft_store::Error;
 use aloft_store::blobs::{BlobId, CHUNK_BYTES, MAX_BLOB_BYTES, Naming, Stored, Upload};
+use aloft_store::folder::io;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::folder::{Inner, blocking, io};
+use crate::folder::{Inner, blocking};
 use crate::form::{Tail, sum};
 
 /// See the file's head. `None` after something failed.

@@ -49,6 +49,7 @@ mod batch;
 pub mod blobs;
 pub mod engine;
 mod error;
+pub mod folder;
 pub mod layout;
 mod memory;
 mod store;
