@@ -34,30 +34,23 @@ pub(crate) fn write_row(item: &Item, unknown: &Unknown) -> Bytes {
     write_map(Writer::new(FORMAT), &item.0).unknown(unknown).finish()
 }
 
-/// What a stored row holds beside its attributes, to be written back.
-pub(crate) fn unknown_of(value: &Bytes) -> Result<Unknown> {
-    let (mut fields, mut unknown) = (Reader::new(value, FORMAT)?, Unknown::default());
-    while let Some(field) = fields.next()? {
-        if field.number() >= FIRST_UNKNOWN {
-            unknown.keep(&field);
-        } else {
-            // A name; its value may be of a type that only a newer release knows, which reading the row refuses.
-            fields.next()?;
-        }
-    }
-    Ok(unknown)
-}
-
 /// The row of a stored value.
 pub(crate) fn read_item(value: &Bytes) -> Result<Item> {
-    let (mut fields, mut map) = (Reader::new(value, FORMAT)?, Map::new());
+    Ok(read_row(value)?.0)
+}
+
+/// The row of a stored value, and what it holds beside its attributes, to be written back.
+pub(crate) fn read_row(value: &Bytes) -> Result<(Item, Unknown)> {
+    let (mut fields, mut map, mut unknown) = (Reader::new(value, FORMAT)?, Map::new(), Unknown::default());
     while let Some(field) = fields.next()? {
         if field.number() < FIRST_UNKNOWN {
             let (name, value) = read_pair(&field, &mut fields)?;
             map.insert(name, value);
+        } else {
+            unknown.keep(&field);
         }
     }
-    Ok(Item(map))
+    Ok((Item(map), unknown))
 }
 
 fn write_map(writer: Writer, map: &Map) -> Writer {

@@ -189,7 +189,7 @@ impl Table {
                 if found.scanned.is_multiple_of(ROWS_A_TURN) {
                     tokio::task::yield_now().await;
                 }
-                let item = match partition {
+                let (item, _) = match partition {
                     Some(partition) => self.read_row(entry, partition)?,
                     None => self.read(entry)?,
                 };

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use aloft_base::InvocationId;
+use aloft_codec::Unknown;
 use aloft_item::{Item, MAX_ITEM_BYTES};
 use aloft_store::layout::Id;
 use aloft_store::{Entry, LogId};
 
-use crate::coding::read_item;
+use crate::coding::read_row;
 use crate::place::row;
 use crate::{Description, Error, Tables};
 
@@ -48,21 +49,22 @@ impl Table {
         self.description.schema.check_key(key)?;
         let place = row(self.id, self.tables.0.secret, &self.description.schema, key)?;
         let entry = self.tables.0.store.get(&place).await?;
-        entry.map(|entry| self.read_row(&entry, key)).transpose()
+        let row = entry.map(|entry| self.read_row(&entry, key)).transpose()?;
+        Ok(row.map(|(item, _)| item))
     }
 
-    /// The row of an entry, checked to be the one of `key`.
-    pub(crate) fn read_row(&self, entry: &Entry, key: &Item) -> Result<Item, Error> {
-        let item = self.read(entry)?;
+    /// The row of an entry, checked to be the one of `key`, and what it holds beside its attributes.
+    pub(crate) fn read_row(&self, entry: &Entry, key: &Item) -> Result<(Item, Unknown), Error> {
+        let (item, unknown) = self.read(entry)?;
         let hash = &self.description.schema.hash.name;
         if item.get(hash) != key.get(hash) {
             return Err(Error::Collision(self.description.name.clone()));
         }
-        Ok(item)
+        Ok((item, unknown))
     }
 
-    pub(crate) fn read(&self, entry: &Entry) -> Result<Item, Error> {
-        read_item(&entry.value).map_err(|error| {
+    pub(crate) fn read(&self, entry: &Entry) -> Result<(Item, Unknown), Error> {
+        read_row(&entry.value).map_err(|error| {
             Error::corrupt(
                 &self.description.name,
                 format!("the row at \"{}\": {error}", entry.key.as_ref().escape_ascii()),

@@ -6,8 +6,9 @@
 
 use aloft_item::{Item, Value};
 use aloft_store::{Batch, BatchId, Expect, Key, MAX_RECORD_BYTES, Shard};
+use bytes::Bytes;
 
-use crate::coding::{unknown_of, write_row};
+use crate::coding::write_row;
 use crate::expression::{Condition, Update};
 use crate::place::row;
 use crate::table::is_too_large;
@@ -108,10 +109,8 @@ impl Table {
         };
         for attempt in 1..=ATTEMPTS {
             let entry = inner.store.get(&place).await?;
-            let old = entry
-                .as_ref()
-                .map(|entry| self.read_row(entry, keys))
-                .transpose()?;
+            let row = entry.as_ref().map(|entry| self.read_row(entry, keys));
+            let (old, unknown) = row.transpose()?.unzip();
             if let Some(condition) = condition
                 && !old
                     .as_ref()
@@ -125,7 +124,10 @@ impl Table {
             if new == old {
                 return Ok(Written { old, new });
             }
-            let batch = self.batch(&place, keys, entry.as_ref(), new.as_ref())?;
+            let value = new
+                .as_ref()
+                .map(|new| write_row(new, &unknown.unwrap_or_default()));
+            let batch = self.batch(&place, keys, entry.as_ref(), value)?;
             if self.tables.committed(batch, attempt).await? {
                 return Ok(Written { old, new });
             }
@@ -138,12 +140,9 @@ impl Table {
         place: &Key,
         keys: &Item,
         old: Option<&aloft_store::Entry>,
-        new: Option<&Item>,
+        value: Option<Bytes>,
     ) -> Result<Batch, Error> {
         let inner = &self.tables.0;
-        let unknown = old.map(|entry| unknown_of(&entry.value)).transpose();
-        let unknown = unknown.map_err(|error| Error::corrupt(&self.description.name, error.to_string()))?;
-        let value = new.map(|new| write_row(new, &unknown.unwrap_or_default()));
         let record = record::write(
             self,
             keys,
