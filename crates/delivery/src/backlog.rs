@@ -2,7 +2,7 @@
 //! backlog, its later events join it, so that each key's events arrive in the order of commits whatever fails; all other keys
 //! go on.
 //!
-//! A backlog is a *head* (the numbers of its first row and of the next) and one row per parcel. One task in the rule's lane
+//! A backlog is a *head* (the numbers of its first row and of the next, and when the first event was born) and one row per parcel. One task in the rule's lane
 //! stands for the whole backlog and moves from row to row. Whoever adds or removes a row expects the head's version, so that
 //! a reader that adds and a runner that removes never overlook each other. A list in one value was rejected (it is rewritten
 //! with each parcel), and so was one task per parcel (nothing would keep their order).
@@ -20,6 +20,8 @@ use bytes::Bytes;
 use crate::{Error, KeyHash, Parcel, RuleId};
 
 const FORMAT: u8 = 1;
+/// Heads that are read at once.
+const PAGE: usize = 1_000;
 
 /// The backlogs of a rule: how they are read, and the changes to them as parts of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +43,26 @@ pub struct Parked {
 pub(crate) struct Head {
     first: u64,
     next: u64,
+    /// When the first parcel's event was born; unknown in stores of former releases.
+    born: Option<Timestamp>,
     unknown: Unknown,
     expect: Expect,
+}
+
+/// What waits of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// How many events; a lower bound beyond [`Backlogs::SURVEYED`] keys.
+    pub events: u64,
+    /// When the oldest of them was born.
+    pub oldest: Option<Timestamp>,
 }
 
 impl Backlogs {
     /// How many parcels of one key may wait.
     pub const LENGTH: u64 = 1_000;
+    /// How many keys a survey looks at.
+    pub const SURVEYED: usize = 10_000;
 
     /// The backlogs of a rule.
     pub fn new(rule: RuleId) -> Self {
@@ -63,6 +78,25 @@ impl Backlogs {
     /// Whether this key has one.
     pub async fn has(&self, snapshot: &dyn Snapshot, key: KeyHash) -> Result<bool, Error> {
         Ok(snapshot.get(&self.rule.head(key)?).await?.is_some())
+    }
+
+    /// What waits. Reads a small row of each key.
+    pub async fn waiting(&self, snapshot: &dyn Snapshot) -> Result<Waiting, Error> {
+        let (mut waiting, mut range) = (Waiting::default(), self.rule.heads());
+        for _ in 0..Self::SURVEYED / PAGE {
+            let page = snapshot.scan(&range, Direction::Forward, PAGE).await?;
+            // One that cannot be read is for whoever works on its key.
+            let heads = page.entries.iter().filter_map(|entry| Head::decode(entry).ok());
+            for head in heads {
+                waiting.events += head.next.saturating_sub(head.first);
+                waiting.oldest = waiting.oldest.into_iter().chain(head.born).min();
+            }
+            match page.entries.last() {
+                Some(last) if page.more => range = range.after(&last.key),
+                _ => break,
+            }
+        }
+        Ok(waiting)
     }
 
     /// Adds the parcels, in their order, to the backlogs of their keys. Gives the batch and the parcels for which there is no
@@ -87,6 +121,7 @@ impl Backlogs {
                 overflow.push(parcel.clone());
             } else {
                 if head.is_new() {
+                    head.born = Some(parcel.born);
                     batch = batch.enqueue(task(self.rule, parcel, *due, chance));
                 }
                 batch = batch.put(self.rule.row(key, head.next)?, parcel.encode());
@@ -164,9 +199,9 @@ impl Backlogs {
         }
         let row = snapshot.get(&self.rule.row(key, head.first)?).await?;
         // An unreadable row still gets a task: it is found unreadable again there, and ends in the dead letter.
-        let tried = row
-            .and_then(|row| Parcel::decode(&row.value).ok())
-            .map_or(0, |parcel| parcel.attempts.tried);
+        let parcel = row.and_then(|row| Parcel::decode(&row.value).ok());
+        head.born = parcel.as_ref().map(|parcel| parcel.born);
+        let tried = parcel.map_or(0, |parcel| parcel.attempts.tried);
         let next = Enqueue {
             id: TaskId::draw(chance),
             lane: self.rule.lane(),
@@ -182,7 +217,31 @@ impl Backlogs {
         let Some(entry) = snapshot.get(&self.rule.head(key)?).await? else {
             return Ok(None);
         };
-        Head::decode(&entry.value, Expect::Version(entry.version)).map(Some)
+        match Head::decode(&entry) {
+            Ok(head) => Ok(Some(head)),
+            Err(error) => {
+                tracing::error!(%error, ?key, "the head of a backlog is damaged; it is made anew from what waits");
+                self.found(snapshot, key, &entry).await.map(Some)
+            }
+        }
+    }
+
+    /// The head as the rows tell it, which stand without a gap. When there are none, a dead letter will stand for what there was.
+    async fn found(&self, snapshot: &dyn Snapshot, key: KeyHash, damaged: &Entry) -> Result<Head, Error> {
+        let rows = self.rule.rows(key);
+        let one = async |direction| -> Result<Option<Entry>, Error> {
+            Ok(snapshot.scan(&rows, direction, 1).await?.entries.pop())
+        };
+        let mut head = Head {
+            expect: Expect::Version(damaged.version),
+            ..Head::new()
+        };
+        if let (Some(first), Some(last)) = (one(Direction::Forward).await?, one(Direction::Backward).await?) {
+            head.first = self.rule.number(&first.key)?;
+            head.next = self.rule.number(&last.key)?.saturating_add(1);
+            head.born = Parcel::decode(&first.value).ok().map(|parcel| parcel.born);
+        }
+        Ok(head)
     }
 }
 
@@ -191,6 +250,7 @@ impl Head {
         Self {
             first: 0,
             next: 0,
+            born: None,
             unknown: Unknown::default(),
             expect: Expect::Absent,
         }
@@ -202,24 +262,25 @@ impl Head {
     }
 
     fn encode(&self) -> Bytes {
-        Writer::new(FORMAT)
-            .u64(1, self.first)
-            .u64(2, self.next)
-            .unknown(&self.unknown)
-            .finish()
+        let mut writer = Writer::new(FORMAT).u64(1, self.first).u64(2, self.next);
+        if let Some(born) = self.born {
+            writer = writer.u64(3, born.as_millis());
+        }
+        writer.unknown(&self.unknown).finish()
     }
 
-    fn decode(value: &Bytes, expect: Expect) -> Result<Self, Error> {
+    fn decode(entry: &Entry) -> Result<Self, Error> {
         let mut head = Self {
-            expect,
+            expect: Expect::Version(entry.version),
             ..Self::new()
         };
         let mut read = || -> Result<(), aloft_codec::Error> {
-            let mut fields = Reader::new(value, FORMAT)?;
+            let mut fields = Reader::new(&entry.value, FORMAT)?;
             while let Some(field) = fields.next()? {
                 match field.number() {
                     1 => head.first = field.u64()?,
                     2 => head.next = field.u64()?,
+                    3 => head.born = Some(Timestamp::from_millis(field.u64()?)),
                     _ => head.unknown.keep(&field),
                 }
             }
@@ -273,11 +334,28 @@ mod tests {
     /// The head is rewritten with each parcel that joins or leaves.
     #[test]
     fn what_a_newer_release_wrote_into_a_head_survives() {
-        let newer = Writer::new(1).u64(1, 3).u64(2, 5).text(99, "later").finish();
-        let mut head = Head::decode(&newer, Expect::Absent).unwrap();
+        let newer = Writer::new(1)
+            .u64(1, 3)
+            .u64(2, 5)
+            .u64(3, 7)
+            .text(99, "later")
+            .finish();
+        let entry = Entry {
+            key: RuleId(aloft_store::layout::Id::from_u64(5_000))
+                .head(KeyHash(1))
+                .unwrap(),
+            value: newer.clone(),
+            version: aloft_store::Version::from_u64(1),
+        };
+        let mut head = Head::decode(&entry).unwrap();
         assert_eq!(head.encode(), newer);
         head.next += 1;
-        let changed = Writer::new(1).u64(1, 3).u64(2, 6).text(99, "later").finish();
+        let changed = Writer::new(1)
+            .u64(1, 3)
+            .u64(2, 6)
+            .u64(3, 7)
+            .text(99, "later")
+            .finish();
         assert_eq!(head.encode(), changed);
     }
 

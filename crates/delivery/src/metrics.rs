@@ -30,6 +30,8 @@ pub struct Metrics {
     restarts: Family<ByRule, Counter>,
     held: Family<ByRule, Gauge>,
     trips: Family<ByRule, Counter>,
+    waiting: Family<ByRule, Gauge>,
+    oldest: Family<ByRule, Gauge>,
 }
 
 impl Metrics {
@@ -58,6 +60,14 @@ impl Metrics {
                 "aloft_delivery_trips",
                 "Times that a rule's target could take none of so many events in a row that the rest waited",
             ),
+            waiting: registry.declare(
+                "aloft_delivery_waiting_events",
+                "Events that failed and wait to be tried again, with those that wait behind them; counted every 30 s, in at most 10,000 keys",
+            ),
+            oldest: registry.declare(
+                "aloft_delivery_oldest_waiting_seconds",
+                "Age of the oldest event that failed and waits, measured every 30 s; 0 when none waits",
+            ),
         }
     }
 
@@ -73,6 +83,8 @@ impl Metrics {
             restarts: self.restarts.get_or_create_owned(&by_rule),
             held: self.held.get_or_create_owned(&by_rule),
             trips: self.trips.get_or_create_owned(&by_rule),
+            waiting: self.waiting.get_or_create_owned(&by_rule),
+            oldest: self.oldest.get_or_create_owned(&by_rule),
             dead: self.dead.clone(),
             rule: rule.to_owned(),
         };
@@ -99,6 +111,10 @@ pub struct RuleMetrics {
     pub held: Gauge,
     /// Times that they began to.
     pub trips: Counter,
+    /// Events that wait to be tried again.
+    pub waiting: Gauge,
+    /// The age of the oldest of them, in seconds.
+    pub oldest: Gauge,
     dead: Family<ByReason, Counter>,
     rule: String,
 }

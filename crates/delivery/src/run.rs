@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aloft_base::{Backoff, Chance, Clock, Stop, Timestamp};
 use aloft_call::Event;
@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 
-use crate::backlog::{Backlogs, Head, decode_key};
+use crate::backlog::{Backlogs, Head, Waiting, decode_key};
 use crate::caught::caught;
 use crate::letter::{Content, Letter};
 use crate::target::ATTEMPT_BOUND;
@@ -179,7 +179,12 @@ impl Runner {
         let mut held = BTreeSet::new();
         for panicked in 1.. {
             match caught(self.work(&stop, &mut held)).await {
-                Ok(is_empty) => return is_empty,
+                Ok(is_empty) => {
+                    if is_empty {
+                        self.show(Waiting::default());
+                    }
+                    return is_empty;
+                }
                 Err(panic) => {
                     self.metrics.restarts.inc();
                     tracing::error!(rule = %self.route.name, panic, "the retries of a rule panicked; they begin anew");
@@ -201,6 +206,7 @@ impl Runner {
         let mut waiter = store.wake().lane(lane);
         let mut in_flight = FuturesUnordered::new();
         let (mut failed, mut early) = (0, 0);
+        let mut surveyed = None;
         while !stop.is_asked() {
             let free = self.concurrency - in_flight.len();
             let looked = async {
@@ -218,6 +224,7 @@ impl Runner {
             };
             let mut ended = Vec::new();
             let looked = beside(&mut in_flight, &mut ended, async {
+                self.survey(&mut surveyed).await;
                 let looked = looked.await;
                 if let Err(error) = &looked {
                     failed += 1;
@@ -271,6 +278,31 @@ impl Runner {
             self.release(token).await;
         }
         false
+    }
+
+    /// Counts what waits if that was not done of late. Nothing but the metrics depends on it.
+    async fn survey(&self, last: &mut Option<Instant>) {
+        let now = self.ground.clock.instant();
+        if last.is_some_and(|last| now.saturating_duration_since(last) < POLL) {
+            return;
+        }
+        *last = Some(now);
+        let waiting = async {
+            let snapshot = self.ground.store.snapshot().await?;
+            self.backlogs.waiting(&*snapshot).await
+        };
+        match waiting.await {
+            Ok(waiting) => self.show(waiting),
+            Err(error) => tracing::debug!(rule = %self.route.name, %error, "what waits could not be counted"),
+        }
+    }
+
+    fn show(&self, waiting: Waiting) {
+        let now = self.ground.clock.now();
+        let age = waiting.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.metrics.waiting.set(whole(waiting.events));
+        self.metrics.oldest.set(whole(age.as_secs()));
     }
 
     /// One task from claim to settlement. It never fails: what cannot be settled is due again later.

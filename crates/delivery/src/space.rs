@@ -43,6 +43,24 @@ impl RuleId {
         self.0.prefix(&[HEAD])
     }
 
+    /// All parcels of a backlog.
+    pub(crate) fn rows(self, key: KeyHash) -> KeyRange {
+        self.0.prefix(&KeyWriter::new().u8(ROW).u128(key.0).finish())
+    }
+
+    /// The number of a parcel in its backlog.
+    pub(crate) fn number(self, row: &Key) -> Result<u64, Error> {
+        let rest = self.0.rest(row).unwrap_or_default();
+        let mut parts = KeyReader::new(&rest);
+        let mut read = || -> Result<u64, aloft_codec::Error> {
+            parts.u8()?;
+            parts.u128()?;
+            let number = parts.u64()?;
+            parts.end().map(|()| number)
+        };
+        read().map_err(Error::unreadable("a parcel's key"))
+    }
+
     /// One parcel of a backlog.
     pub(crate) fn row(self, key: KeyHash, number: u64) -> Result<Key, Error> {
         Ok(self

@@ -638,6 +638,43 @@ async fn a_parcel_that_is_missing_is_told_of_and_the_next_goes_on() {
     assert_eq!(kit.order(), ["a2", "a3"]);
 }
 
+/// With parcels behind it, and with none.
+#[tokio::test(start_paused = true)]
+async fn the_head_of_a_backlog_that_is_damaged_is_made_anew() {
+    let kit = Kit::new(5);
+    let head = RULE.head(KeyHash::of(b"a")).unwrap();
+    let damage = || kit.ground.batch().put(head.clone(), Bytes::from_static(&[0xff]));
+    kit.script("a1", fail(1));
+    kit.park(&[("a1", "a"), ("a2", "a")]).await;
+    assert!(kit.store.commit(damage()).await.unwrap().is_committed());
+    kit.park(&[("a3", "a")]).await;
+    assert!(kit.store.commit(damage()).await.unwrap().is_committed());
+    kit.run_until_empty().await;
+    assert_eq!(kit.order(), ["a1", "a1", "a2", "a3"]);
+    assert!(kit.letters().await.is_empty());
+
+    kit.park(&[("a4", "a")]).await;
+    let nothing_left = damage().delete(RULE.row(KeyHash::of(b"a"), 0).unwrap());
+    assert!(kit.store.commit(nothing_left).await.unwrap().is_committed());
+    kit.run_until_empty().await;
+    assert_eq!(kit.letters().await[0].letter.reason, Reason::Unreadable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_counted_and_so_is_the_age_of_the_oldest() {
+    let kit = Kit::new(1_000);
+    kit.script("a1", fail(1_000));
+    kit.script("b1", fail(1_000));
+    kit.park(&[("a1", "a"), ("a2", "a"), ("b1", "b")]).await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let shown = |kit: &Kit| (kit.metrics.waiting.get(), kit.metrics.oldest.get());
+    kit.run_until(async |kit| shown(kit) == (3, 100)).await;
+    kit.script("a1", []);
+    kit.script("b1", []);
+    kit.run_until_empty().await;
+    kit.run_until(async |kit| shown(kit) == (0, 0)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_joins_a_backlog_that_ended_meanwhile_is_told_so() {
     let kit = Kit::new(5);
