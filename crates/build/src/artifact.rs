@@ -1,12 +1,19 @@
-//! A folder's content, its hash, and a copy of it.
+//! A folder's content, packed into a blob, and a blob unpacked into a folder.
+//!
+//! The packed form is a tar archive of the files in the order of their names, with nothing in it that two machines could see
+//! differently: no times, no owners, two modes. So one content has one archive and one name, and any tar unpacks it.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aloft_base::hex;
+use aloft_store::blobs::{Blob, BlobId, Blobs, CHUNK_BYTES, Naming, Upload};
+use bytes::{Buf, Bytes};
 use sha2::{Digest, Sha256};
+use tar::{Archive, EntryType, Header};
+use tokio::runtime::Handle;
 
 use crate::Error;
 
@@ -26,48 +33,150 @@ struct File {
 
 /// A folder's files, in the order of their names, read once.
 pub(crate) struct Content {
+    folder: PathBuf,
     files: Vec<File>,
-    /// A hash over names, modes and bytes.
-    pub(crate) hash: String,
+    /// The name of the blob that it makes.
+    pub(crate) id: BlobId,
 }
 
 impl Content {
-    /// Reads a folder. What tools leave behind (`__pycache__`, dot files and folders) does not count as content.
+    /// Reads a folder. What tools leave behind (`__pycache__`, dot files and folders) does not count as content. Blocks.
     pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
         let root = fs::canonicalize(folder).map_err(Error::io("find", folder))?;
         let mut files = Vec::new();
         walk(&root, &root, 0, &mut files)?;
         files.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut hash = Sha256::new();
-        let mut left = BYTES;
-        for file in &files {
-            let bytes = read(&file.path, &mut left, folder)?;
-            hash.update((file.name.len() as u64).to_be_bytes());
-            hash.update(&file.name);
-            hash.update([u8::from(file.is_executable)]);
-            hash.update((bytes.len() as u64).to_be_bytes());
-            hash.update(&bytes);
-        }
+        let mut hash = Hashing(Sha256::new());
+        pack(folder, &files, &mut hash)?;
         Ok(Self {
+            folder: folder.to_owned(),
             files,
-            hash: hex(&hash.finalize()),
+            id: BlobId::Content(hash.0.finalize().into()),
         })
     }
 
-    /// Copies the content into a new folder. Every file can be read by all: a sandbox runs under another user.
-    pub(crate) fn copy(&self, to: &Path) -> Result<(), Error> {
-        make_folder(to)?;
-        for file in &self.files {
-            let target = to.join(&file.name);
-            if let Some(parent) = target.parent() {
-                make_folder(parent)?;
-            }
-            fs::copy(&file.path, &target).map_err(Error::io("copy", &file.path))?;
-            let mode = if file.is_executable { 0o755 } else { 0o644 };
-            fs::set_permissions(&target, fs::Permissions::from_mode(mode))
-                .map_err(Error::io("set the mode of", &target))?;
+    /// Makes the content a blob, whose bytes are what was read: a file that has changed since is an error. Blocks.
+    pub(crate) fn upload(&self, blobs: &dyn Blobs, runtime: &Handle) -> Result<(), Error> {
+        let upload = runtime.block_on(blobs.begin())?;
+        let mut to = BufWriter::with_capacity(CHUNK_BYTES, Uploading { runtime, upload });
+        pack(&self.folder, &self.files, &mut to)?;
+        let to = to
+            .into_inner()
+            .map_err(|error| packing(&self.folder)(error.into_error()))?;
+        let stored = runtime.block_on(to.upload.finish(Naming::Content))?;
+        // Nothing refers to what was uploaded instead; the collector removes it.
+        (stored.id == self.id).then_some(()).ok_or(Error::Changed {
+            path: self.folder.clone(),
+        })
+    }
+}
+
+/// Unpacks a blob into a new folder. Blocks.
+pub(crate) fn unpack(blob: Box<dyn Blob>, to: &Path, runtime: &Handle) -> Result<(), Error> {
+    let mut archive = Archive::new(Opened {
+        runtime,
+        blob,
+        at: 0,
+        chunk: Bytes::new(),
+    });
+    archive.set_preserve_mtime(false);
+    archive
+        .unpack(to)
+        .map_err(of_stream(Error::io("unpack a function's code to", to)))
+}
+
+/// Writes an archive of the files.
+fn pack(folder: &Path, files: &[File], to: &mut dyn Write) -> Result<(), Error> {
+    let mut archive = tar::Builder::new(to);
+    let mut left = BYTES;
+    for file in files {
+        let bytes = read(&file.path, &mut left, folder)?;
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(if file.is_executable { 0o755 } else { 0o644 });
+        header.set_size(bytes.len() as u64);
+        archive
+            .append_data(&mut header, &file.name, bytes.as_slice())
+            .map_err(packing(folder))?;
+    }
+    archive.finish().map_err(packing(folder))
+}
+
+fn packing(folder: &Path) -> impl FnOnce(io::Error) -> Error {
+    of_stream(Error::io("pack", folder))
+}
+
+/// What went wrong with a stream: the store's own error if it comes from there.
+fn of_stream(otherwise: impl FnOnce(io::Error) -> Error) -> impl FnOnce(io::Error) -> Error {
+    move |error| match of_store(&error) {
+        Some(of_store) => Error::Store(of_store.clone()),
+        None => otherwise(error),
+    }
+}
+
+/// The store's error within another; `tar` wraps what it is given.
+fn of_store(error: &io::Error) -> Option<&aloft_store::Error> {
+    let mut at: &(dyn std::error::Error + 'static) = error.get_ref()?;
+    loop {
+        if let Some(of_store) = at.downcast_ref() {
+            return Some(of_store);
         }
+        at = match at.downcast_ref::<io::Error>() {
+            Some(error) => error.get_ref()?,
+            None => at.source()?,
+        };
+    }
+}
+
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// An upload as a stream for a thread that may block.
+struct Uploading<'a> {
+    runtime: &'a Handle,
+    upload: Box<dyn Upload>,
+}
+
+impl Write for Uploading<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.upload.write(Bytes::copy_from_slice(bytes));
+        self.runtime.block_on(written).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A blob as a stream for a thread that may block.
+struct Opened<'a> {
+    runtime: &'a Handle,
+    blob: Box<dyn Blob>,
+    at: u64,
+    chunk: Bytes,
+}
+
+impl Read for Opened<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.chunk.is_empty() {
+            let chunk = self.runtime.block_on(self.blob.read(self.at, CHUNK_BYTES));
+            self.chunk = chunk.map_err(io::Error::other)?;
+            self.at += self.chunk.len() as u64;
+        }
+        let length = self.chunk.as_ref().read(to)?;
+        self.chunk.advance(length);
+        Ok(length)
     }
 }
 
@@ -104,12 +213,6 @@ pub(crate) fn hash_of(parts: &[&[u8]]) -> String {
         hash.update(part);
     }
     hex(&hash.finalize())
-}
-
-fn make_folder(folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(Error::io("make the folder", folder))?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-        .map_err(Error::io("set the mode of", folder))
 }
 
 fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<File>) -> Result<(), Error> {
@@ -177,32 +280,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_follows_names_bytes_and_modes_and_nothing_else() {
+    fn the_name_follows_names_bytes_and_modes_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        let hash = || Content::read(folder.path()).unwrap().hash;
+        let id = || Content::read(folder.path()).unwrap().id;
         write("a.py", "1");
-        let first = hash();
+        let first = id();
         write(".hidden", "x");
         fs::create_dir(folder.path().join("__pycache__")).unwrap();
         write("__pycache__/a.pyc", "x");
-        assert_eq!(hash(), first);
+        assert_eq!(id(), first);
         write("a.py", "2");
-        let second = hash();
+        let second = id();
         assert_ne!(second, first);
         fs::set_permissions(folder.path().join("a.py"), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_ne!(hash(), second);
+        assert_ne!(id(), second);
     }
 
     #[test]
-    fn a_copy_has_the_same_hash_and_links_that_leave_are_refused() {
+    fn links_that_leave_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("sub")).unwrap();
-        fs::write(folder.path().join("sub/a.py"), "1").unwrap();
-        let content = Content::read(folder.path()).unwrap();
-        let copy = tempfile::tempdir().unwrap();
-        content.copy(&copy.path().join("x")).unwrap();
-        assert_eq!(Content::read(&copy.path().join("x")).unwrap().hash, content.hash);
         std::os::unix::fs::symlink("/etc/hostname", folder.path().join("link")).unwrap();
         assert!(matches!(Content::read(folder.path()), Err(Error::Link { .. })));
     }

@@ -1,18 +1,24 @@
 //! Builds what functions need, once for each content.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, Policy, Tasks};
+use aloft_base::{Chance, Clock, FunctionName, Policy, Tasks};
 use aloft_function::{Code, Interpreter};
 use aloft_observe::{Build, Feed, Notice};
+use aloft_store::Store;
+use aloft_store::blobs::{BlobId, Blobs};
+use aloft_store::layout::Namespace;
 use aloft_store_folder::place;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::artifact::{Content, hash_of, open_to_all};
+use crate::artifact::{Content, hash_of, open_to_all, unpack};
+use crate::deployed::Deployed;
 use crate::metrics::Metrics;
 use crate::{Error, python, requirements};
 
@@ -25,11 +31,44 @@ pub struct Source {
     pub requirements: Option<PathBuf>,
 }
 
+/// What a source has become.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The folders that are ready to run.
+    pub code: Code,
+    /// A hash of what is in them.
+    pub hash: String,
+    /// The artifact. It is safe for [`aloft_store::blobs::GRACE`] without being deployed.
+    pub artifact: BlobId,
+}
+
+/// What builds stand on.
+pub struct Parts {
+    /// The project's folder, in which artifacts are unpacked.
+    pub data: PathBuf,
+    /// A folder that projects share, for what is installed.
+    pub cache: PathBuf,
+    /// Where artifacts lie.
+    pub blobs: Arc<dyn Blobs>,
+    /// Where it is written down which of them run.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub chance: Arc<dyn Chance>,
+    /// Who owns the work.
+    pub tasks: Tasks,
+    /// Where progress is told.
+    pub feed: Feed,
+}
+
 /// Builds artifacts and installs requirements. Cheap to clone.
 #[derive(Clone)]
 pub struct Builder {
     artifacts: PathBuf,
     requirements: PathBuf,
+    blobs: Arc<dyn Blobs>,
+    deployed: Deployed,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     tasks: Tasks,
@@ -38,44 +77,39 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Artifacts go to `data`, which is the project's; requirements to `cache`, which projects share.
-    pub fn new(
-        data: &Path,
-        cache: &Path,
-        clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
-        tasks: Tasks,
-        feed: Feed,
-        metrics: &aloft_observe::Metrics,
-    ) -> Self {
-        let (artifacts, requirements) = (data.join("artifacts"), cache.join("requirements"));
+    /// Builds with these parts.
+    pub fn new(parts: Parts, metrics: &aloft_observe::Metrics) -> Self {
         Self {
-            artifacts,
-            requirements,
-            clock,
-            chance,
-            tasks,
-            feed,
+            artifacts: parts.data.join("artifacts"),
+            requirements: parts.cache.join("requirements"),
+            blobs: parts.blobs,
+            deployed: Deployed::new(parts.store, parts.chance.clone()),
+            clock: parts.clock,
+            chance: parts.chance,
+            tasks: parts.tasks,
+            feed: parts.feed,
             metrics: Metrics::register(metrics),
         }
     }
 
-    /// The folders of a source that are ready to run, and the hash of what is in them.
-    pub async fn build(&self, source: &Source, interpreter: &Interpreter) -> Result<(Code, String), Error> {
+    /// Builds a source, or finds what was built of it.
+    pub async fn build(&self, source: &Source, interpreter: &Interpreter) -> Result<Built, Error> {
         let requirements = match &source.requirements {
             Some(list) => Some(self.require(list, interpreter).await?),
             None => None,
         };
         let folder = source.folder.clone();
         let content = self.blocking(move || Content::read(&folder)).await?;
+        let artifact = content.id;
         // Compiled code depends on the interpreter.
-        let hash = hash_of(&[content.hash.as_bytes(), interpreter.runtime.as_bytes()]);
+        let hash = hash_of(&[artifact.to_string().as_bytes(), interpreter.runtime.as_bytes()]);
         let task = self.artifacts.join(&hash);
-        if !task.is_dir() {
+        let is_stored = self.blobs.renew(artifact).await?;
+        if !is_stored || !task.is_dir() {
             let began = self.clock.instant();
-            let copied = self.copy(content, source, interpreter, &task).await;
-            self.metrics.code.ended(copied.is_ok(), self.since(began));
-            copied?;
+            let made = self.make(Arc::new(content), is_stored, interpreter, &task).await;
+            self.metrics.code.ended(made.is_ok(), self.since(began));
+            made?;
             let message = format!("{} is ready for {}", source.folder.display(), interpreter.runtime);
             self.tell(source.folder.display().to_string(), message, began);
         }
@@ -84,7 +118,25 @@ impl Builder {
             .map(|folder| folder.as_os_str().as_encoded_bytes())
             .unwrap_or_default();
         let version = hash_of(&[hash.as_bytes(), list]);
-        Ok((Code { task, requirements }, version))
+        Ok(Built {
+            code: Code { task, requirements },
+            hash: version,
+            artifact,
+        })
+    }
+
+    /// Writes down that these are the artifacts that functions run now, so that they are kept. With `is_all` no other function
+    /// runs any. Commits once, and nothing if all is as it was.
+    ///
+    /// # Errors
+    /// The store's, and [`Error::Contended`].
+    pub async fn deploy(
+        &self,
+        namespace: &Namespace,
+        artifacts: &BTreeMap<FunctionName, BlobId>,
+        is_all: bool,
+    ) -> Result<(), Error> {
+        self.deployed.set(namespace, artifacts, is_all).await
     }
 
     /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them.
@@ -139,20 +191,54 @@ impl Builder {
         Ok(folder)
     }
 
-    async fn copy(
+    /// Stores an artifact, and unpacks it for this node.
+    async fn make(
         &self,
-        content: Content,
-        source: &Source,
+        content: Arc<Content>,
+        is_stored: bool,
         interpreter: &Interpreter,
         task: &Path,
     ) -> Result<(), Error> {
+        let id = content.id;
+        if !is_stored {
+            self.upload(&content).await?;
+        }
+        if task.is_dir() {
+            return Ok(());
+        }
         let new = self.beside(task);
-        let (copy_to, about) = (new.clone(), source.folder.clone());
-        self.blocking(move || copy_whole(&content, &copy_to, &about))
-            .await?;
+        match self.unpack(id, &new).await {
+            // The source is at hand, and makes the same blob anew.
+            Err(Error::Store(error @ aloft_store::Error::Corrupt { .. })) => {
+                tracing::warn!(%error, "a stored artifact is damaged; it is stored again");
+                self.upload(&content).await?;
+                self.unpack(id, &new).await?;
+            }
+            unpacked => unpacked?,
+        }
         // A file that does not compile is the function's own matter: its error is told when the code is loaded.
         python::compile(interpreter, &new).await;
         self.finish(&new, task).await
+    }
+
+    async fn upload(&self, content: &Arc<Content>) -> Result<(), Error> {
+        let (content, blobs, runtime) = (content.clone(), self.blobs.clone(), Handle::current());
+        self.blocking(move || content.upload(&*blobs, &runtime)).await
+    }
+
+    /// Unpacks into a new folder; on an error there is none.
+    async fn unpack(&self, id: BlobId, new: &Path) -> Result<(), Error> {
+        let blob = self.blobs.open(id).await?;
+        let (new, runtime) = (new.to_owned(), Handle::current());
+        self.blocking(move || {
+            let unpacked = unpack(blob, &new, &runtime);
+            if unpacked.is_err() {
+                // What is left is removed by a sweep.
+                let _ = fs::remove_dir_all(&new);
+            }
+            unpacked
+        })
+        .await
     }
 
     async fn install(
@@ -225,44 +311,5 @@ impl Builder {
                 std::io::ErrorKind::Interrupted.into(),
             )),
         }
-    }
-}
-
-/// Copies what was read, and makes sure that no file changed in between: an artifact is for ever what its hash says.
-fn copy_whole(content: &Content, to: &Path, from: &Path) -> Result<(), Error> {
-    let copied = content.copy(to).and_then(|()| {
-        if Content::read(to)?.hash == content.hash {
-            Ok(())
-        } else {
-            Err(Error::Changed {
-                path: from.to_owned(),
-            })
-        }
-    });
-    if copied.is_err() {
-        // What is left is removed by a sweep.
-        let _ = fs::remove_dir_all(to);
-    }
-    copied
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_artifact_of_a_folder_that_changed_meanwhile_is_refused_and_removed() {
-        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let file = from.path().join("a.py");
-        fs::write(&file, "1").unwrap();
-        let content = Content::read(from.path()).unwrap();
-        copy_whole(&content, &to.path().join("whole"), from.path()).unwrap();
-        fs::write(&file, "2").unwrap();
-        let place = to.path().join("torn");
-        assert!(matches!(
-            copy_whole(&content, &place, from.path()),
-            Err(Error::Changed { .. })
-        ));
-        assert!(!place.exists());
     }
 }

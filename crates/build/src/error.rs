@@ -34,12 +34,20 @@ pub enum Error {
         /// The link.
         path: PathBuf,
     },
-    /// A file changed while it was copied.
+    /// A file changed while it was packed.
     #[error("{path} changed while it was built; it is built again with the next change", path = path.display())]
     Changed {
         /// The folder.
         path: PathBuf,
     },
+    /// The artifact could not be stored, or read from the store.
+    #[error(transparent)]
+    Store(#[from] aloft_store::Error),
+    /// Others kept changing what runs.
+    #[error(
+        "what runs was changed by others {0} times in a row: is another process working on the same data?"
+    )]
+    Contended(u32),
     /// A line of a list of requirements is not supported.
     #[error("{list}, line {number}: `{line}` is not supported: {why}", list = list.display())]
     Line {
@@ -78,7 +86,8 @@ impl Error {
         match self {
             Self::Io { .. } => ErrorKind::Internal,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::Changed { .. } => ErrorKind::Conflict,
+            Self::Changed { .. } | Self::Contended(_) => ErrorKind::Conflict,
+            Self::Store(error) => error.kind(),
             Self::Link { .. } | Self::Line { .. } | Self::Requirements { .. } => ErrorKind::Invalid,
             Self::TooSlow { .. } => ErrorKind::TimedOut,
         }

@@ -1,7 +1,9 @@
 //! From source to artifact: what a function's folder becomes before anything of it runs.
 //!
-//! - An *artifact* is a copy of a source folder under the hash of its content. It is never written to again, so that an
-//!   instance keeps the code that it was started with, whatever the developer edits meanwhile.
+//! - An *artifact* is the content of a source folder, packed into a blob that is named by it. Which artifact each function
+//!   runs is a row, written in one commit with the blob's reference ([`Builder::deploy`]); what no function runs is collected. Each node
+//!   unpacks an artifact once, into a folder that is never written to again, so that an instance keeps the code that it was
+//!   started with, whatever the developer edits meanwhile.
 //! - *Requirements* are installed once for each interpreter and list, under the hash of both, by the interpreter's own pip,
 //!   else by uv, else by pip's own wheel, which is fetched from the package index and checked against a pinned hash.
 //!   Only wheels are installed: to build a source distribution is to run a stranger's code, for which there is no
@@ -12,17 +14,23 @@
 //! Whatever is made is made beside its place and moved there when it is whole; a build that is cut off leaves nothing that
 //! a later one could take for finished. Two processes may build the same thing at once.
 //!
+//! The archives are written and read by the crate `tar`, cargo's own.
+//!
 //! Limits: a source folder has at most 250 MB and 20,000 files, Lambda's bound and ours; an installation 10 minutes.
 //!
 //! This crate never loads a function's code.
 
 mod artifact;
 mod builder;
+mod deployed;
 mod error;
 mod metrics;
 mod pip;
 mod python;
 mod requirements;
 
-pub use builder::{Builder, Source};
+#[cfg(test)]
+mod tests;
+
+pub use builder::{Builder, Built, Parts, Source};
 pub use error::Error;

@@ -61,6 +61,9 @@ pub enum Error {
         #[source]
         source: aloft_build::Error,
     },
+    /// It cannot be written down what runs.
+    #[error("what was built cannot be deployed: {0}")]
+    Deploy(#[source] aloft_build::Error),
     /// The host allows no sandbox, and there are functions.
     #[error("the project's functions cannot be run in a sandbox on this host: {obstacle}")]
     NoSandbox {
@@ -93,7 +96,7 @@ impl Error {
             Self::Table(error) => error.kind(),
             Self::Rule(error) => error.kind(),
             Self::Delivery(error) => error.kind(),
-            Self::Build { source, .. } => source.kind(),
+            Self::Build { source, .. } | Self::Deploy(source) => source.kind(),
         }
     }
 

@@ -18,7 +18,9 @@ use aloft_instance::process::ProcessRuntime;
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::{Rules, TableLogs};
 use aloft_sandbox::Spawner;
+use aloft_store::blobs::{Blobs, Collector};
 use aloft_store::layout::Namespace;
+use aloft_store_folder::Folder;
 use aloft_table::Tables;
 use tokio::net::TcpListener;
 
@@ -27,7 +29,7 @@ use crate::engine::Engine;
 use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
 use crate::services::Inside;
-use crate::upkeep;
+use crate::upkeep::{self, Reclaimer};
 use crate::{Address, Config, Error};
 
 /// The bound of a request to the services: DynamoDB's 16 MiB, and room for its envelope.
@@ -119,15 +121,18 @@ impl Node {
             config: aloft_rule::Config::default(),
         };
         let rules = Rules::open(rules, tasks.stop().child()).await?;
-        let builder = Builder::new(
-            &config.data,
-            &config.cache,
-            time.clock.clone(),
-            time.chance.clone(),
-            tasks.clone(),
-            feed.clone(),
-            &metrics,
-        );
+        let blobs = open_blobs(&config, &time, &metrics).await?;
+        let builder = aloft_build::Parts {
+            data: config.data.clone(),
+            cache: config.cache.clone(),
+            blobs: blobs.clone(),
+            store: store.clone(),
+            clock: time.clock.clone(),
+            chance: time.chance.clone(),
+            tasks: tasks.clone(),
+            feed: feed.clone(),
+        };
+        let builder = Builder::new(builder, &metrics);
         let parts = Parts {
             namespace: namespace.clone(),
             clock: time.clock.clone(),
@@ -215,7 +220,14 @@ impl Node {
             &edge,
         );
         upkeep::watch(store.clone(), readiness.clone(), &tasks);
-        upkeep::start(store, time.clock.clone(), time.chance.clone(), &tasks);
+        let collector = Collector::new(store.clone(), blobs, time.clock.clone());
+        upkeep::start("remove blobs that nothing names", collector, &tasks);
+        let reclaimer = Reclaimer {
+            store,
+            clock: time.clock.clone(),
+            chance: time.chance.clone(),
+        };
+        upkeep::start("reclaim what was deleted", reclaimer, &tasks);
         let stop = tasks.stop().clone();
         let followed = project.clone();
         tasks.start("follow the project's files", Policy::Alone, async move {
@@ -280,6 +292,16 @@ impl Node {
 pub(crate) struct Time {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<dyn Chance>,
+}
+
+/// The folder of blobs, beside the store's.
+async fn open_blobs(config: &Config, time: &Time, metrics: &Metrics) -> Result<Arc<dyn Blobs>, Error> {
+    let (folder, clock, chance) = (config.data.join("blobs"), time.clock.clone(), time.chance.clone());
+    let opening = tokio::task::spawn_blocking(move || Folder::open(&folder, clock, chance));
+    // It cannot panic; a runtime that goes down breaks it off.
+    let blobs = opening.await.unwrap_or(Err(aloft_store::Error::Closed))?;
+    blobs.declare(metrics);
+    Ok(Arc::new(blobs))
 }
 
 fn runtime(

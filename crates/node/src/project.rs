@@ -16,6 +16,7 @@ use aloft_gateway::{App, Gateway};
 use aloft_instance::process::Pythons;
 use aloft_observe::{Feed, Notice, Reload};
 use aloft_rule::{Rule, Rules, TableSource};
+use aloft_store::blobs::BlobId;
 use aloft_store::layout::Namespace;
 use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
 use tokio::sync::OnceCell;
@@ -55,6 +56,14 @@ pub(crate) struct Project {
     is_stale: AtomicBool,
     /// Held while the project is turned; one at a time.
     turning: tokio::sync::Mutex<()>,
+}
+
+/// What became of a definition's functions.
+#[derive(Default)]
+struct Built {
+    versions: Vec<Arc<Version>>,
+    artifacts: BTreeMap<FunctionName, BlobId>,
+    failed: Option<Error>,
 }
 
 impl Project {
@@ -186,7 +195,11 @@ impl Project {
             .map(|f| self.root.join(&f.source))
             .collect();
         self.watch.follow(folders);
-        let (versions, failed) = self.versions(&definition).await;
+        let Built {
+            versions,
+            artifacts,
+            failed,
+        } = self.build(&definition).await;
         let parts = &self.parts;
         for (name, table) in &definition.tables {
             parts
@@ -194,6 +207,10 @@ impl Project {
                 .ensure(&parts.namespace, name, &schema(table))
                 .await?;
         }
+        let deployed = parts
+            .builder
+            .deploy(&parts.namespace, &artifacts, failed.is_none());
+        deployed.await.map_err(Error::Deploy)?;
         // Functions before rules: what a rule finds in its log is delivered at once, and a function that is not there yet
         // would cost the event one of its retries.
         parts.catalogue.replace(versions);
@@ -220,21 +237,24 @@ impl Project {
     }
 
     /// The functions' versions: what was built, else what ran before; and why the first one that could not be built was not.
-    async fn versions(&self, definition: &Definition) -> (Vec<Arc<Version>>, Option<Error>) {
-        let (mut versions, mut failed) = (Vec::new(), None);
+    async fn build(&self, definition: &Definition) -> Built {
+        let mut built = Built::default();
         for (name, function) in &definition.functions {
             match self.version(name, function).await {
-                Ok(version) => versions.push(Arc::new(version)),
-                Err(error) => failed = failed.or(Some(error)),
+                Ok((version, artifact)) => {
+                    built.artifacts.insert(name.clone(), artifact);
+                    built.versions.push(Arc::new(version));
+                }
+                Err(error) => built.failed = built.failed.or(Some(error)),
             }
         }
-        if failed.is_some() {
+        if built.failed.is_some() {
             // The former routes and rules stay, so the functions behind them must.
-            let built: BTreeSet<FunctionName> = versions.iter().map(|v| v.function.clone()).collect();
             let former = self.parts.catalogue.all().into_iter();
-            versions.extend(former.filter(|version| !built.contains(&version.function)));
+            let left = former.filter(|version| !built.artifacts.contains_key(&version.function));
+            built.versions.extend(left);
         }
-        (versions, failed)
+        built
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Option<Definition>> {
@@ -269,7 +289,7 @@ impl Project {
         Ok(rules)
     }
 
-    async fn version(&self, name: &FunctionName, function: &Function) -> Result<Version, Error> {
+    async fn version(&self, name: &FunctionName, function: &Function) -> Result<(Version, BlobId), Error> {
         let Runtime::Python3 { minor } = function.runtime;
         let pythons = self.pythons.get_or_init(|| Pythons::find(&self.search)).await;
         let interpreter = pythons
@@ -286,7 +306,7 @@ impl Project {
             .builder
             .build(&Source { folder, requirements }, &interpreter)
             .await;
-        let (code, hash) = built.map_err(|source| Error::Build {
+        let built = built.map_err(|source| Error::Build {
             function: name.to_string(),
             source,
         })?;
@@ -294,12 +314,12 @@ impl Project {
             .access
             .iter()
             .map(|(table, access)| (table.clone(), grant(*access)));
-        Ok(Version {
+        let version = Version {
             function: name.clone(),
-            id: hash.chars().take(16).collect::<String>().into(),
+            id: built.hash.chars().take(16).collect::<String>().into(),
             interpreter,
             handler: function.handler.to_string(),
-            code,
+            code: built.code,
             memory: function.memory,
             timeout: function.timeout,
             idle: function.idle,
@@ -312,7 +332,8 @@ impl Project {
             grants: Arc::new(Grants {
                 tables: BTreeMap::from_iter(tables),
             }),
-        })
+        };
+        Ok((version, built.artifact))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a node does beside requests: it removes what deleted tables left behind. Change logs are trimmed by the rules, who
-//! know what they still need.
+//! What a node does beside requests: it removes what deleted tables left behind, and blobs that nothing names any more. Change
+//! logs are trimmed by the rules, who know what they still need.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use aloft_api::Readiness;
 use aloft_base::{Chance, Clock, Policy, Tasks};
-use aloft_store::{Store, layout};
+use aloft_store::blobs::Collector;
+use aloft_store::{Error, Store, layout};
+use async_trait::async_trait;
 
 /// Between two looks; deleting a table frees its space this much later.
 const EVERY: Duration = Duration::from_secs(600);
-/// Rows of one step, and the pause after it, so that upkeep never competes with requests.
-const STEP_ROWS: usize = 1_000;
+/// Rows or blobs of one step, and the pause after it, so that upkeep never competes with requests.
+const STEP: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Ends the node when the store accepts nothing more: only a new start knows what is on the disk, and a node that goes on
@@ -30,21 +32,51 @@ pub(crate) fn watch(store: Arc<dyn Store>, readiness: Arc<Readiness>, tasks: &Ta
     });
 }
 
-/// Starts the upkeep of a store.
-pub(crate) fn start(store: Arc<dyn Store>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>, tasks: &Tasks) {
+/// Work that is done in steps.
+#[async_trait]
+pub(crate) trait Step: Send + 'static {
+    /// Takes a step; answers whether there is more to do now.
+    async fn step(&mut self) -> Result<bool, Error>;
+}
+
+/// Removes what deleted tables left behind.
+pub(crate) struct Reclaimer {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) chance: Arc<dyn Chance>,
+}
+
+#[async_trait]
+impl Step for Reclaimer {
+    async fn step(&mut self) -> Result<bool, Error> {
+        let step = layout::reclaim(&*self.store, STEP, self.clock.now(), &*self.chance).await?;
+        Ok(step.more)
+    }
+}
+
+#[async_trait]
+impl Step for Collector {
+    async fn step(&mut self) -> Result<bool, Error> {
+        // The collector's own.
+        Ok(Collector::step(self, STEP).await?.more)
+    }
+}
+
+/// Does the work `name`: step by step as long as there is more, and again some time later.
+pub(crate) fn start(name: &'static str, mut work: impl Step, tasks: &Tasks) {
     let stop = tasks.stop().clone();
-    tasks.start("reclaim what was deleted", Policy::Alone, async move {
+    tasks.start(name, Policy::Alone, async move {
         let mut pause = PAUSE;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.asked() => return Ok::<(), Infallible>(()),
             }
-            pause = match layout::reclaim(&*store, STEP_ROWS, clock.now(), &*chance).await {
-                Ok(step) if step.more => PAUSE,
-                Ok(_) => EVERY,
+            pause = match work.step().await {
+                Ok(true) => PAUSE,
+                Ok(false) => EVERY,
                 Err(error) => {
-                    tracing::warn!(%error, "what was deleted cannot be reclaimed; trying again in {} s", EVERY.as_secs());
+                    tracing::warn!(%error, "cannot {name}; trying again in {} s", EVERY.as_secs());
                     EVERY
                 }
             };

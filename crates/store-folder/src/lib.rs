@@ -35,6 +35,7 @@
 
 mod folder;
 mod form;
+mod metrics;
 mod place;
 mod read;
 mod upload;

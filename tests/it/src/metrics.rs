@@ -202,6 +202,7 @@ fn the_figures_tell_what_happened() {
         ("aloft_reload_seconds_count", &[]),
         ("aloft_builds_total", &[("what", "code"), ("outcome", "ok")]),
         ("aloft_build_seconds_count", &[("what", "code")]),
+        ("aloft_blob_uploads_total", &[]),
     ] {
         let more = more(&after, name, labels);
         assert!((1.0..=2.0).contains(&more), "{name} {labels:?}: {more} more");

@@ -1,0 +1,233 @@
+//! The way of an artifact: source, blob, row and reference, folder.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Clock, ManualClock, Region, SeededChance, Stop, Tasks, Tenant, Timestamp};
+use aloft_function::Interpreter;
+use aloft_observe::Feed;
+use aloft_store::blobs::{BlobId, Blobs, Collector, GRACE, is_referred};
+use aloft_store::layout::Namespace;
+use aloft_store::{Memory, Store};
+use aloft_store_folder::Folder;
+use tokio::runtime::Handle;
+
+use crate::artifact::Content;
+use crate::{Builder, Built, Error, Parts, Source};
+
+struct Kit {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    store: Arc<Memory>,
+    blobs: Folder,
+    builder: Builder,
+}
+
+impl Kit {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, chance) = (
+            Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000))),
+            Arc::new(SeededChance::new(1)),
+        );
+        let store = Arc::new(Memory::new(clock.clone()));
+        let blobs = Folder::open(&folder.path().join("blobs"), clock.clone(), chance.clone()).unwrap();
+        let tasks = Tasks::new(Stop::new());
+        let parts = Parts {
+            data: folder.path().to_owned(),
+            cache: folder.path().join("cache"),
+            blobs: Arc::new(blobs.clone()),
+            store: store.clone(),
+            clock: clock.clone(),
+            chance,
+            feed: Feed::start(&tasks),
+            tasks,
+        };
+        let builder = Builder::new(parts, &aloft_observe::Metrics::new());
+        let kit = Self {
+            folder,
+            clock,
+            store,
+            blobs,
+            builder,
+        };
+        kit.write("a.py", "1");
+        kit
+    }
+
+    fn source(&self) -> PathBuf {
+        self.folder.path().join("source")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let file = self.source().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    async fn build(&self) -> Result<Built, Error> {
+        let source = Source {
+            folder: self.source(),
+            requirements: None,
+        };
+        // Nothing is compiled by it: that is no error of a build.
+        let interpreter = Interpreter {
+            runtime: "python3.99".into(),
+            executable: "/bin/true".into(),
+            needs: vec![],
+        };
+        self.builder.build(&source, &interpreter).await
+    }
+
+    async fn deploy(&self, functions: &[(&str, BlobId)], is_all: bool) {
+        let functions = functions
+            .iter()
+            .map(|(name, artifact)| (name.parse().unwrap(), *artifact))
+            .collect();
+        let deployed = self.builder.deploy(&namespace(), &functions, is_all).await;
+        deployed.unwrap();
+    }
+
+    async fn is_kept(&self, artifact: BlobId) -> bool {
+        let snapshot = self.store.snapshot().await.unwrap();
+        is_referred(&*snapshot, artifact).await.unwrap()
+    }
+
+    fn uploads(&self) -> u64 {
+        self.blobs.counters().uploads().0
+    }
+
+    fn commits(&self) -> u64 {
+        self.store
+            .counters()
+            .commits
+            .load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// The one blob's file.
+    fn file_of(&self, artifact: BlobId) -> PathBuf {
+        let name = artifact.to_string();
+        self.folder.path().join("blobs").join(&name[..3]).join(name)
+    }
+}
+
+fn namespace() -> Namespace {
+    Namespace {
+        tenant: Tenant::local(),
+        region: Region::local(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_is_unpacked_as_it_was_and_made_once() {
+    let kit = Kit::new();
+    let long = format!("{}/b.py", "deep/".repeat(25));
+    kit.write(&long, "2");
+    kit.write("run", "#!/bin/sh");
+    fs::set_permissions(kit.source().join("run"), fs::Permissions::from_mode(0o700)).unwrap();
+    let built = kit.build().await.unwrap();
+    let read = |name: &str| fs::read_to_string(built.code.task.join(name)).unwrap();
+    assert_eq!(
+        (read("a.py"), read(&long), read("run")),
+        ("1".into(), "2".into(), "#!/bin/sh".into())
+    );
+    let mode = |name: &str| {
+        fs::metadata(built.code.task.join(name))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!((mode("a.py"), mode("run"), mode("deep")), (0o644, 0o755, 0o755));
+    let again = kit.build().await.unwrap();
+    assert_eq!((again.hash, again.code.task), (built.hash, built.code.task));
+    assert_eq!(kit.uploads(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_gone_is_unpacked_anew_from_the_blob() {
+    let kit = Kit::new();
+    let built = kit.build().await.unwrap();
+    fs::remove_dir_all(&built.code.task).unwrap();
+    let again = kit.build().await.unwrap();
+    assert!(again.code.task.join("a.py").is_file());
+    assert_eq!(kit.uploads(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_is_gone_or_damaged_is_made_anew() {
+    let kit = Kit::new();
+    let built = kit.build().await.unwrap();
+    fs::remove_file(kit.file_of(built.artifact)).unwrap();
+    kit.build().await.unwrap();
+    assert_eq!(kit.uploads(), 2);
+
+    let mut bytes = fs::read(kit.file_of(built.artifact)).unwrap();
+    bytes[600] ^= 1;
+    fs::write(kit.file_of(built.artifact), bytes).unwrap();
+    fs::remove_dir_all(&built.code.task).unwrap();
+    kit.build().await.unwrap();
+    assert_eq!(kit.uploads(), 3);
+    assert_eq!(fs::read_to_string(built.code.task.join("a.py")).unwrap(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_changed_meanwhile_is_refused() {
+    let kit = Kit::new();
+    let content = Content::read(&kit.source()).unwrap();
+    kit.write("a.py", "2");
+    let (blobs, runtime) = (kit.blobs.clone(), Handle::current());
+    let uploaded = tokio::task::spawn_blocking(move || content.upload(&blobs, &runtime));
+    assert!(matches!(uploaded.await.unwrap(), Err(Error::Changed { .. })));
+}
+
+/// What runs is kept; what was replaced, and what was built and never ran, goes after the grace.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deployed_is_kept_and_nothing_else() {
+    let kit = Kit::new();
+    let first = kit.build().await.unwrap().artifact;
+    kit.deploy(&[("one", first), ("two", first)], true).await;
+    kit.write("a.py", "2");
+    let second = kit.build().await.unwrap().artifact;
+    kit.write("a.py", "3");
+    let third = kit.build().await.unwrap().artifact;
+    assert_eq!(
+        (
+            kit.is_kept(first).await,
+            kit.is_kept(second).await,
+            kit.is_kept(third).await
+        ),
+        (true, false, false)
+    );
+    // While one function cannot be built, the other's new code runs, and both artifacts are needed.
+    kit.deploy(&[("one", second)], false).await;
+    assert!(kit.is_kept(first).await && kit.is_kept(second).await);
+    kit.deploy(&[("one", second)], true).await;
+
+    let clock: Arc<dyn Clock> = kit.clock.clone();
+    let mut collector = Collector::new(kit.store.clone(), Arc::new(kit.blobs.clone()), clock);
+    for _ in 0..2 {
+        kit.clock.advance(GRACE + Duration::from_secs(1));
+        while collector.step(100).await.unwrap().more {}
+    }
+    assert!(kit.blobs.renew(second).await.unwrap());
+    assert!(!kit.blobs.renew(first).await.unwrap() && !kit.blobs.renew(third).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_changes_nothing_commits_nothing_and_one_that_changes_all_commits_once() {
+    let kit = Kit::new();
+    let first = kit.build().await.unwrap().artifact;
+    kit.deploy(&[("one", first), ("two", first)], true).await;
+    assert_eq!(kit.commits(), 1);
+    kit.deploy(&[("one", first), ("two", first)], true).await;
+    assert_eq!(kit.commits(), 1);
+    kit.write("a.py", "2");
+    let second = kit.build().await.unwrap().artifact;
+    kit.deploy(&[("one", second), ("two", second)], true).await;
+    assert_eq!(kit.commits(), 2);
+    assert!(!kit.is_kept(first).await);
+}
