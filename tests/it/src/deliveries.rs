@@ -138,3 +138,67 @@ fn events_wait_for_a_function_whose_code_does_not_load() {
     assert!(letters(&project).is_empty());
     assert!(!held());
 }
+
+/// What `examples/signups` and its README promise, step by step.
+#[test]
+fn the_example_shows_what_becomes_of_a_failure() {
+    let project = Project::example("signups");
+    let platform = project.start();
+    let sign_up = |address: &str| {
+        let body = json!({ "address": address }).to_string();
+        let json = [("content-type", "application/json")];
+        call("POST", &platform.url("/signups"), &json, body.as_bytes())
+    };
+    let said = |function: &str, text: &str| {
+        platform.event(text, |line| {
+            line["event"] == "log" && line["function"] == function && line["text"] == text
+        });
+    };
+    sign_up("nobody").is(400);
+    sign_up("jürgen@example.org").is(202);
+    sign_up("ada@example.org").is(202);
+    said("welcome", "Welcome, ada@example.org");
+    said("announce", "insert: ada@example.org");
+    said("announce", "insert: jürgen@example.org");
+    let letter = wait_for("the dead letter", || letters(&project).pop());
+    let shown = deliveries(&project, &["show", letter["id"].as_str().unwrap()], 0).json();
+    assert_eq!(
+        (&shown["reason"], &shown["attempts"]),
+        (&json!("exhausted"), &json!(3))
+    );
+    assert!(
+        shown["failures"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("UnicodeEncodeError"),
+        "{shown}"
+    );
+
+    let file = project.folder().join("functions/welcome.py");
+    let code = std::fs::read_to_string(file).unwrap();
+    let mended = code.replace("        address.encode(\"ascii\")\n", "");
+    assert_ne!(code, mended);
+    project.replace("functions/welcome.py", &mended);
+    platform.event("the reload", |line| {
+        line["event"] == "reload" && line["ok"] == true
+    });
+    deliveries(&project, &["retry", "--rule", "welcome"], 0);
+    said("welcome", "Welcome, jürgen@example.org");
+    assert!(letters(&project).is_empty());
+
+    project.replace("functions/welcome.py", &format!("import nowhere\n{mended}"));
+    let more: Vec<String> = (0..6).map(|n| format!("{n}@example.org")).collect();
+    for address in &more {
+        sign_up(address).is(202);
+    }
+    let data = project.data();
+    wait_for("the held rule", || {
+        let shown = aloft(&project.folder(), &["ps", "--data", data.to_str().unwrap()]);
+        shown.stdout.contains("held").then_some(())
+    });
+    project.replace("functions/welcome.py", &mended);
+    for address in &more {
+        said("welcome", &format!("Welcome, {address}"));
+    }
+    assert!(letters(&project).is_empty());
+}
