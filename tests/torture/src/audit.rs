@@ -24,15 +24,15 @@ pub(crate) const CHECKS: &[&str] = &[
 ];
 
 /// How long deliveries may take to come to rest: more than the longest delay between two attempts, which is five minutes.
-const REST: Duration = Duration::from_secs(420);
+pub(crate) const REST: Duration = Duration::from_secs(420);
 /// Orders that are also read one by one, through the application.
 const SAMPLE: usize = 200;
 
-/// Everything, at rest. The error is what does not hold.
-pub(crate) fn audit(address: &Address, books: &mut [Book], tally: &Tally) -> Result<()> {
-    calls_end(address)?;
+/// Everything, at rest, which it has `rest` to come to. The error is what does not hold.
+pub(crate) fn audit(address: &Address, books: &mut [Book], tally: &Tally, rest: Duration) -> Result<()> {
+    calls_end(address, rest)?;
     delete_again(address, books)?;
-    let orders = settled(address)?;
+    let orders = settled(address, rest)?;
     for (id, order) in books.iter().flat_map(|book| &book.orders) {
         let found = orders.get(id);
         if !order.may_be(found) {
@@ -46,16 +46,16 @@ pub(crate) fn audit(address: &Address, books: &mut [Book], tally: &Tally) -> Res
     }
     let totals = known(&orders, books)?;
     one_by_one(address, &orders, tally)?;
-    receipts(address, &totals, tally)?;
+    receipts(address, &totals, tally, rest)?;
     dead_letters(address, tally)
 }
 
 /// Waits until no call of a client runs any more: a client that got no answer has left, but its call may still be at work, and may
 /// succeed while the audit reads. Deliveries go on; they write receipts only.
-fn calls_end(address: &Address) -> Result<()> {
+fn calls_end(address: &Address, rest: Duration) -> Result<()> {
     let started = Instant::now();
     let url = format!("{}/_aloft/instances", address.api);
-    while started.elapsed() < REST {
+    while started.elapsed() < rest {
         let answer = http::call("GET", &url, &[], None).with_context(|| format!("no answer from {url}"))?;
         let pools = answer.body.get("items").and_then(Value::as_array);
         let is_at_work = |pool: &Value| {
@@ -74,15 +74,15 @@ fn calls_end(address: &Address) -> Result<()> {
     }
     bail!(
         "calls of clients still run {} s after the last client has left",
-        REST.as_secs()
+        rest.as_secs()
     );
 }
 
 /// The orders, when they are the same as some seconds before: a commit whose caller has given up runs to its end too.
-fn settled(address: &Address) -> Result<BTreeMap<String, Content>> {
+fn settled(address: &Address, rest: Duration) -> Result<BTreeMap<String, Content>> {
     let started = Instant::now();
     let mut found = orders(address)?;
-    while started.elapsed() < REST {
+    while started.elapsed() < rest {
         std::thread::sleep(Duration::from_secs(3));
         let again = orders(address)?;
         if again == found {
@@ -92,7 +92,7 @@ fn settled(address: &Address) -> Result<BTreeMap<String, Content>> {
     }
     bail!(
         "orders still change {} s after the last client has left",
-        REST.as_secs()
+        rest.as_secs()
     );
 }
 
@@ -163,7 +163,12 @@ fn one_by_one(address: &Address, orders: &BTreeMap<String, Content>, tally: &Tal
 }
 
 /// Each order gets its receipt, with the total that it was made with; nothing else keeps one.
-fn receipts(address: &Address, totals: &HashMap<String, String>, tally: &Tally) -> Result<()> {
+fn receipts(
+    address: &Address,
+    totals: &HashMap<String, String>,
+    tally: &Tally,
+    rest: Duration,
+) -> Result<()> {
     let started = Instant::now();
     loop {
         let mut found = HashMap::new();
@@ -180,13 +185,13 @@ fn receipts(address: &Address, totals: &HashMap<String, String>, tally: &Tally) 
             tally.add(Of::Check, "orders that have a receipt", totals.len() as u64);
             return Ok(());
         }
-        if started.elapsed() > REST {
+        if started.elapsed() > rest {
             let said = missing
                 .map(|(id, total)| format!("order {id} over {total} has the receipt {:?}", found.get(id)));
             let left = left.map(|id| format!("receipt {id} is of no order"));
             bail!(
                 "after {} s of rest: {}",
-                REST.as_secs(),
+                rest.as_secs(),
                 said.into_iter().chain(left).collect::<Vec<_>>().join("; ")
             );
         }
@@ -214,30 +219,40 @@ fn id_of(row: &Value) -> Result<String> {
         .to_owned())
 }
 
-/// All rows of a table, page by page.
-fn scan(address: &Address, table: &str) -> Result<Vec<Value>> {
+/// A request on the DynamoDB wire; anything but success is an error.
+pub(crate) fn dynamodb(address: &Address, operation: &str, body: &Value) -> Result<Value> {
+    let target = format!("DynamoDB_20120810.{operation}");
     let headers = [
         ("content-type", "application/x-amz-json-1.0"),
-        ("X-Amz-Target", "DynamoDB_20120810.Scan"),
+        ("X-Amz-Target", target.as_str()),
         (
             "Authorization",
             "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, \
              Signature=00",
         ),
     ];
+    let answer = http::call("POST", &address.api, &headers, Some(body));
+    let answer = answer.with_context(|| format!("no answer to {operation}"))?;
+    if answer.status != 200 {
+        bail!("{operation} is answered {} {}", answer.status, answer.body);
+    }
+    Ok(answer.body)
+}
+
+/// All rows of a table, page by page.
+pub(crate) fn scan(address: &Address, table: &str) -> Result<Vec<Value>> {
     let (mut rows, mut start) = (Vec::new(), Value::Null);
     loop {
         let mut body = json!({"TableName": table, "ConsistentRead": true});
         if let (Some(fields), false) = (body.as_object_mut(), start.is_null()) {
             fields.insert("ExclusiveStartKey".to_owned(), start);
         }
-        let answer =
-            http::call("POST", &address.api, &headers, Some(&body)).context("no answer to a scan")?;
-        let Some(page) = answer.body.get("Items").and_then(Value::as_array) else {
-            bail!("a scan is answered {} {}", answer.status, answer.body);
+        let mut page = dynamodb(address, "Scan", &body)?;
+        let Some(items) = page.get_mut("Items").and_then(Value::as_array_mut) else {
+            bail!("a scan is answered {page}");
         };
-        rows.extend(page.iter().cloned());
-        start = answer.body.get("LastEvaluatedKey").cloned().unwrap_or_default();
+        rows.append(items);
+        start = page.get("LastEvaluatedKey").cloned().unwrap_or_default();
         if start.is_null() {
             return Ok(rows);
         }

@@ -18,6 +18,8 @@ mod chance;
 mod disk;
 mod fault;
 mod http;
+#[cfg(test)]
+mod lies;
 mod load;
 mod platform;
 mod tally;
@@ -128,11 +130,11 @@ fn run(options: &Options) -> Result<()> {
     torment(options, world, &mut books)?;
     println!("torture: the faults have ended; everything comes to rest");
     let address = platform.known().context("the platform runs")?;
-    audit::audit(&address, &mut books, &tally)?;
+    audit::audit(&address, &mut books, &tally, audit::REST)?;
     // And from the disk alone.
     platform.stop()?;
     let address = platform.start()?;
-    audit::audit(&address, &mut books, &tally)?;
+    audit::audit(&address, &mut books, &tally, audit::REST)?;
     platform.stop()?;
     println!("{tally}torture: {} MB on the disk at the end", disk.used()? >> 20);
     let missing = tally.missing();
