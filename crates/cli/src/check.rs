@@ -13,12 +13,15 @@ pub(crate) fn run(check: &Check) -> anyhow::Result<ExitCode> {
             if check.json {
                 say!("{}", json!({ "ok": true, "problems": [] }));
             } else {
-                let (functions, routes) = (definition.functions.len(), definition.routes.len());
-                let (tables, rules) = (definition.tables.len(), definition.rules.len());
-                let name = &definition.project.name;
-                say!(
-                    "{name} is right: {functions} functions, {routes} routes, {tables} tables, {rules} rules"
-                );
+                let parts = [
+                    ("function", definition.functions.len()),
+                    ("route", definition.routes.len()),
+                    ("table", definition.tables.len()),
+                    ("rule", definition.rules.len()),
+                ];
+                let parts =
+                    parts.map(|(word, count)| format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
+                say!("{} is right: {}", definition.project.name, parts.join(", "));
             }
             return Ok(ExitCode::Done);
         }
