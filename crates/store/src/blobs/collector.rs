@@ -110,3 +110,71 @@ fn before(now: Timestamp, grace: Duration) -> Timestamp {
     let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     Timestamp::from_millis(now.as_millis().saturating_sub(grace))
 }
+
+#[cfg(test)]
+mod tests {
+    use aloft_base::{ManualClock, SeededChance};
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::Memory;
+    use crate::blobs::{Blob, MemoryBlobs, Naming, Upload};
+
+    /// Somebody finds the blob and renews it after the collector has looked and before it removes.
+    struct Renewed(MemoryBlobs);
+
+    #[async_trait]
+    impl Blobs for Renewed {
+        async fn begin(&self) -> Result<Box<dyn Upload>, Error> {
+            self.0.begin().await
+        }
+
+        async fn open(&self, id: BlobId) -> Result<Box<dyn Blob>, Error> {
+            self.0.open(id).await
+        }
+
+        async fn renew(&self, id: BlobId) -> Result<bool, Error> {
+            self.0.renew(id).await
+        }
+
+        async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<Listed>, Error> {
+            self.0.list(after, limit).await
+        }
+
+        async fn remove(&self, id: BlobId, unless_since: Timestamp) -> Result<bool, Error> {
+            assert!(self.0.renew(id).await?);
+            self.0.remove(id, unless_since).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renewal_during_a_collection_keeps_the_blob() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1)));
+        let blobs = MemoryBlobs::new(clock.clone(), Arc::new(SeededChance::new(1)));
+        let upload = blobs.begin().await.unwrap();
+        let id = upload.finish(Naming::Random).await.unwrap().id;
+        let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
+        let collector = |blobs: Arc<dyn Blobs>| Collector::new(store.clone(), blobs, clock.clone());
+        let collect = async |mut collector: Collector| {
+            let mut removed = 0;
+            for _ in 0..2 {
+                clock.advance(GRACE * 2);
+                loop {
+                    let step = collector.step(10).await.unwrap();
+                    removed += step.removed;
+                    if !step.more {
+                        break;
+                    }
+                }
+            }
+            removed
+        };
+        assert_eq!(collect(collector(Arc::new(Renewed(blobs.clone())))).await, 0);
+        assert!(blobs.open(id).await.is_ok());
+        assert_eq!(
+            collect(collector(Arc::new(blobs.clone()))).await,
+            1,
+            "nobody renews it"
+        );
+    }
+}
