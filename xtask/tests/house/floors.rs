@@ -69,12 +69,13 @@ const OUTSIDE: &[&str] = &[
     "bench",
     "it",
     "test-postgres",
+    "test-power",
     "torture",
     "xtask",
 ];
 
 /// Those outside that tests may lean on, and others outside.
-const HARNESSES: &[&str] = &["test-postgres"];
+const HARNESSES: &[&str] = &["test-postgres", "test-power"];
 
 fn floor(name: &str) -> Option<u8> {
     FLOORS

@@ -1,13 +1,13 @@
 //! Crashes of the embedded engine, in real processes.
 //!
 //! - `kill`: a child under load is killed with `kill -9` at random points, its folder opened and audited, again and again.
-//! - `power`: a child runs under a shim that records every write and sync (`shim.c`); the folder is rebuilt as a power cut at
-//!   chosen moments leaves it, with nothing but what was synced (the model stands in `disk.rs`), opened and audited.
+//! - `power`: a child runs under a shim that records every write and sync; the folder is rebuilt as a power cut at chosen
+//!   moments leaves it, with nothing but what was synced, opened and audited (`tests/power` makes the bed).
 //! - the same with syncs suppressed, in the engine or beneath it: there the audit must find losses, or it could not fail.
 //! - a full disk and a failed sync, which must be errors of the commits and lose nothing.
 //! - the count of real `fdatasync` calls: one for a group.
 //!
-//! The test needs `cc`. It is its own harness, because the child is this same program. `SEED=n` repeats a run.
+//! The test needs `cc`. It is its own harness, because the child is this same program.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,21 +18,16 @@
 )]
 
 mod audit;
-mod disk;
 mod load;
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
-use aloft_base::{Chance, SeededChance};
-use tempfile::TempDir;
+use aloft_base::Chance;
+use test_power::disk::{self, Cut, Op};
+use test_power::{Bed, Fault, Ran, Test};
 
 use crate::audit::audit;
-use crate::disk::{Cut, Op};
 use crate::load::Load;
-
-type Test = (&'static str, fn(&Bed));
 
 const TESTS: &[Test] = &[
     ("killed_at_random_points_nothing_acknowledged_is_missing", kill),
@@ -48,67 +43,8 @@ const TESTS: &[Test] = &[
     ("many_writers_share_real_syncs", shared_syncs),
 ];
 
-/// What the tests share: the shim, compiled once, and chance.
-struct Bed {
-    shim: PathBuf,
-    chance: SeededChance,
-    runtime: tokio::runtime::Runtime,
-}
-
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, folder, rest @ ..] = args.as_slice()
-        && command == "child"
-    {
-        return load::run(Path::new(folder), Load::from_args(rest));
-    }
-    if args.iter().any(|arg| arg == "--list") {
-        return TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
-    }
-    let wanted: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let seed = std::env::var("SEED").map_or(1, |seed| seed.parse().expect("SEED is a number"));
-    let folder = tempfile::tempdir().unwrap();
-    let bed = Bed {
-        shim: compile(folder.path()),
-        chance: SeededChance::new(seed),
-        runtime: tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap(),
-    };
-    for (name, test) in TESTS {
-        if wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())) {
-            println!("test {name} (seed {seed}) ...");
-            test(&bed);
-            println!("test {name} ... ok");
-        }
-    }
-}
-
-fn compile(folder: &Path) -> PathBuf {
-    let shim = folder.join("shim.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/shim.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&shim)
-        .arg(source)
-        .arg("-lpthread");
-    let done = cc
-        .status()
-        .expect("a C compiler called cc is needed: install gcc or clang");
-    assert!(done.success(), "the shim does not compile");
-    shim
-}
-
-fn spawn(folder: &Path, load: &Load, environment: &[(&str, &Path)]) -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child
-        .arg("child")
-        .arg(folder)
-        .args(load.to_args())
-        .stdout(Stdio::piped());
-    child.envs(environment.iter().copied()).spawn().unwrap()
+    test_power::main(TESTS, |folder, words| load::run(folder, Load::from_args(words)));
 }
 
 /// A small load: tables are written and compacted all the time.
@@ -123,69 +59,21 @@ fn small() -> Load {
     }
 }
 
+fn checked(bed: &Bed, load: &Load) -> impl Fn(&Path, &str) -> Result<(), String> {
+    move |folder, told| bed.runtime.block_on(audit(folder, load, told))
+}
+
 fn kill(bed: &Bed) {
-    let folder = tempfile::tempdir().unwrap();
-    let (load, mut told) = (small(), String::new());
-    for round in 0..8 {
-        let mut child = spawn(folder.path(), &load, &[]);
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        for _ in 0..1 + bed.chance.below(400) {
-            assert!(
-                lines.read_line(&mut told).unwrap() > 0,
-                "round {round}: the child ended"
-            );
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        lines.read_to_string(&mut told).unwrap();
-        // A line that the kill cut short was acknowledged all the same, but its name is not whole.
-        told.truncate(told.rfind('\n').map_or(0, |end| end + 1));
-        check(bed, folder.path(), &load, &told, &format!("round {round}"));
-    }
-    println!("  {} acknowledgements survived 8 kills", told.lines().count());
+    let load = small();
+    let told = bed.kill(&load.to_args(), 400, checked(bed, &load));
+    println!("  {told} acknowledgements survived 8 kills");
 }
 
-fn check(bed: &Bed, folder: &Path, load: &Load, told: &str, when: &str) {
-    if let Err(wrong) = bed.runtime.block_on(audit(folder, load, told)) {
-        panic!("{when}: {wrong}");
-    }
-}
-
-/// Runs a load under the shim, to its end; answers the record.
-fn run_recorded(bed: &Bed, load: &Load, extra: &[(&str, &Path)]) -> Vec<Op> {
-    let folder = tempfile::tempdir().unwrap();
-    let (root, record) = (folder.path().join("root"), folder.path().join("record"));
-    std::fs::create_dir(&root).unwrap();
-    let mut environment = vec![
-        ("LD_PRELOAD", bed.shim.as_path()),
-        ("SHIM_DIR", &root),
-        ("SHIM_LOG", &record),
-    ];
-    environment.extend_from_slice(extra);
-    let mut child = spawn(&root.join("data"), load, &environment);
-    let mut told = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut told).unwrap();
-    assert!(child.wait().unwrap().success(), "{told}");
-    let ops = disk::read(&record);
-    assert_eq!(
-        disk::acks(&ops, ops.len()),
-        told,
-        "the record has every acknowledgement"
-    );
-    // The record is whole: replayed to its end it gives the real folder.
-    let replayed = tempfile::tempdir().unwrap();
-    disk::rebuild(&ops, ops.len(), &Cut::Nothing, replayed.path());
-    disk::compare(&root, replayed.path());
-    ops
-}
-
-/// Rebuilds the folder as of a moment and audits it.
-fn cut(bed: &Bed, ops: &[Op], moment: usize, cut: &Cut<'_>, load: &Load) -> Result<(), String> {
-    let folder = tempfile::tempdir().unwrap();
-    disk::rebuild(ops, moment, cut, folder.path());
-    let told = disk::acks(ops, moment);
-    bed.runtime
-        .block_on(audit(&folder.path().join("data"), load, &told))
+/// Runs a load under the shim, to its end.
+fn record(bed: &Bed, load: &Load, extra: &[(&str, &Path)]) -> Ran {
+    let ran = bed.record(&load.to_args(), extra, None);
+    assert_eq!(ran.code, Some(0), "{}", ran.told);
+    ran
 }
 
 /// Moments worth a power cut: some by chance, those around the syncs of directories, where files change their names, and
@@ -208,8 +96,8 @@ fn moments(bed: &Bed, ops: &[Op], random: usize, around: usize) -> Vec<usize> {
 }
 
 fn cut_everywhere(bed: &Bed, load: &Load, random: usize, around: usize) -> Vec<Op> {
-    let ops = run_recorded(bed, load, &[]);
-    let moments = moments(bed, &ops, random, around);
+    let ran = record(bed, load, &[]);
+    let moments = moments(bed, &ran.ops, random, around);
     for moment in &moments {
         for form in [Cut::Strict, Cut::Ragged(&bed.chance)] {
             let name = if matches!(form, Cut::Strict) {
@@ -217,18 +105,18 @@ fn cut_everywhere(bed: &Bed, load: &Load, random: usize, around: usize) -> Vec<O
             } else {
                 "ragged"
             };
-            if let Err(wrong) = cut(bed, &ops, *moment, &form, load) {
-                panic!("cut at operation {moment} of {}, {name}: {wrong}", ops.len());
+            if let Err(wrong) = ran.cut(*moment, &form, checked(bed, load)) {
+                panic!("cut at operation {moment} of {}, {name}: {wrong}", ran.ops.len());
             }
         }
     }
-    let syncs = ops.iter().filter(|op| matches!(op, Op::SyncEnd { .. })).count();
     println!(
-        "  {} moments in {} operations with {syncs} syncs",
+        "  {} moments in {} operations with {} syncs",
         moments.len(),
-        ops.len()
+        ran.ops.len(),
+        ran.syncs().iter().sum::<usize>()
     );
-    ops
+    ran.ops
 }
 
 fn power_cut(bed: &Bed) {
@@ -269,14 +157,14 @@ fn suppressed(bed: &Bed) {
         ..quiet.clone()
     };
     let runs = [
-        ("the engine does not sync", run_recorded(bed, &careless, &[])),
+        ("the engine does not sync", record(bed, &careless, &[])),
         (
             "the system ignores syncs",
-            run_recorded(bed, &quiet, &[("SHIM_IGNORE_SYNC", Path::new("1"))]),
+            record(bed, &quiet, &[("SHIM_IGNORE_SYNC", Path::new("1"))]),
         ),
     ];
-    for (what, ops) in runs {
-        let found = cut(bed, &ops, ops.len(), &Cut::Strict, &quiet);
+    for (what, ran) in runs {
+        let found = ran.cut(ran.ops.len(), &Cut::Strict, checked(bed, &quiet));
         let Err(wrong) = found else {
             panic!("{what}, and the audit finds nothing");
         };
@@ -284,58 +172,27 @@ fn suppressed(bed: &Bed) {
     }
 }
 
-/// Runs a load with a fault that begins after some acknowledgements; answers what was told, the failure last.
-fn run_into_fault(bed: &Bed, load: &Load, fault: &str) -> (TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let (root, record, flag) = (
-        folder.path().join("root"),
-        folder.path().join("record"),
-        folder.path().join("flag"),
-    );
-    std::fs::create_dir(&root).unwrap();
-    let environment = [
-        ("LD_PRELOAD", bed.shim.as_path()),
-        ("SHIM_DIR", &root),
-        ("SHIM_LOG", &record),
-        (fault, &flag),
-    ];
-    let mut child = spawn(&root.join("data"), load, &environment);
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut told = String::new();
-    for _ in 0..50 {
-        assert!(lines.read_line(&mut told).unwrap() > 0, "the child ended");
-    }
-    std::fs::write(&flag, "").unwrap();
-    lines.read_to_string(&mut told).unwrap();
-    assert_eq!(
-        child.wait().unwrap().code(),
-        Some(3),
-        "the child ends with the failure of a commit"
-    );
-    (folder, told)
+/// Runs a load into a fault; answers what was told, the failure among it. What was acknowledged is there.
+fn told_until(bed: &Bed, name: &'static str) -> String {
+    let load = small();
+    let ran = bed.record(&load.to_args(), &[], Some(&Fault { name, after: 50 }));
+    assert_eq!(ran.code, Some(3), "the child ends with the failure of a commit");
+    checked(bed, &load)(&ran.folder(), &ran.told).unwrap_or_else(|wrong| panic!("after {name}: {wrong}"));
+    ran.told
 }
 
 fn full_disk(bed: &Bed) {
-    let load = small();
-    let (folder, told) = run_into_fault(bed, &load, "SHIM_FULL");
+    let told = told_until(bed, "SHIM_FULL");
     let failure = told.lines().find(|line| line.starts_with('!')).unwrap();
     // Which of the two depends on who writes first, the committer or the tree's background work.
     assert!(
         failure.contains("No space left on device") || failure.contains("full or failing disk"),
         "{failure}"
     );
-    check(
-        bed,
-        &folder.path().join("root/data"),
-        &load,
-        &told,
-        "after the disk was full",
-    );
 }
 
 fn failed_sync(bed: &Bed) {
-    let load = small();
-    let (folder, told) = run_into_fault(bed, &load, "SHIM_FAIL_SYNC");
+    let told = told_until(bed, "SHIM_FAIL_SYNC");
     let failure = told.lines().find(|line| line.starts_with('!')).unwrap();
     assert!(failure.contains("accepts no more writes"), "{failure}");
     // A writer may still have to tell what it was answered before the failure: one line, and never a second.
@@ -350,13 +207,6 @@ fn failed_sync(bed: &Bed) {
         late.windows(2).all(|two| two[0] != two[1]),
         "something was acknowledged after the failure: {after}"
     );
-    check(
-        bed,
-        &folder.path().join("root/data"),
-        &load,
-        &told,
-        "after a sync failed",
-    );
 }
 
 /// Between two acknowledgements of a lone writer lies exactly one real sync.
@@ -368,15 +218,7 @@ fn counted_syncs(bed: &Bed) {
         settle: false,
         ..small()
     };
-    let ops = run_recorded(bed, &load, &[]);
-    let mut counts = vec![0];
-    for op in &ops {
-        match op {
-            Op::Ack(_) => counts.push(0),
-            Op::SyncEnd { .. } => *counts.last_mut().unwrap() += 1,
-            _ => {}
-        }
-    }
+    let counts = record(bed, &load, &[]).syncs();
     // Before the first acknowledgement the folder is made, after the last nothing is written.
     assert_eq!(counts[1..], [vec![1; 99], vec![0]].concat());
 }
@@ -391,7 +233,7 @@ fn shared_syncs(bed: &Bed) {
         settle: false,
         ..small()
     };
-    let ops = run_recorded(bed, &load, &[]);
+    let ops = record(bed, &load, &[]).ops;
     let is_ack = |op: &Op| matches!(op, Op::Ack(_));
     let (first, last) = (ops.iter().position(is_ack), ops.iter().rposition(is_ack));
     let between = &ops[first.unwrap()..last.unwrap()];

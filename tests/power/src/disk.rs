@@ -17,26 +17,59 @@ use std::path::{Path, PathBuf};
 
 use aloft_base::Chance;
 
-/// One recorded operation.
-pub(crate) enum Op {
-    Write { id: u64, at: u64, bytes: Vec<u8> },
-    Truncate { id: u64, len: u64 },
-    SyncBegin { sync: u64 },
-    SyncEnd { id: u64, sync: u64 },
-    Listing { id: u64, sync: u64, names: Vec<Name> },
+/// One recorded operation. A file or directory is known by a number (`id`), and a sync by another.
+pub enum Op {
+    /// Bytes were written into a file, at an offset.
+    Write {
+        /// The file.
+        id: u64,
+        /// The offset.
+        at: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// A file's length was set.
+    Truncate {
+        /// The file.
+        id: u64,
+        /// The length.
+        len: u64,
+    },
+    /// A sync began.
+    SyncBegin {
+        /// Its number.
+        sync: u64,
+    },
+    /// A sync ended: what had been written when it began is on the disk.
+    SyncEnd {
+        /// The file or directory.
+        id: u64,
+        /// The sync's number.
+        sync: u64,
+    },
+    /// What a directory held; when a sync of it began, if the number is not 0.
+    Listing {
+        /// The directory.
+        id: u64,
+        /// The sync's number.
+        sync: u64,
+        /// The names in it.
+        names: Vec<Name>,
+    },
+    /// The child told something.
     Ack(String),
 }
 
 /// A name in a directory.
 #[derive(Clone)]
-pub(crate) struct Name {
+pub struct Name {
     id: u64,
     is_folder: bool,
     name: String,
 }
 
 /// How much survives.
-pub(crate) enum Cut<'a> {
+pub enum Cut<'a> {
     /// Only what was synced.
     Strict,
     /// What was synced, and by chance some of the rest.
@@ -46,7 +79,7 @@ pub(crate) enum Cut<'a> {
 }
 
 /// Reads the shim's record.
-pub(crate) fn read(record: &Path) -> Vec<Op> {
+pub fn read(record: &Path) -> Vec<Op> {
     let bytes = fs::read(record).unwrap();
     let mut rest = bytes.as_slice();
     let mut ops = Vec::new();
@@ -96,7 +129,7 @@ fn take<'a>(from: &mut &'a [u8], len: u64) -> &'a [u8] {
 }
 
 /// The acknowledgements among the first `moment` operations.
-pub(crate) fn acks(ops: &[Op], moment: usize) -> String {
+pub fn acks(ops: &[Op], moment: usize) -> String {
     let acks = ops[..moment].iter().filter_map(|op| match op {
         Op::Ack(text) => Some(text.as_str()),
         _ => None,
@@ -105,7 +138,7 @@ pub(crate) fn acks(ops: &[Op], moment: usize) -> String {
 }
 
 /// All names with this ending that a directory ever held.
-pub(crate) fn names_ending(ops: &[Op], ending: &str) -> BTreeSet<String> {
+pub fn names_ending(ops: &[Op], ending: &str) -> BTreeSet<String> {
     let listed = ops.iter().filter_map(|op| match op {
         Op::Listing { names, .. } => Some(names),
         _ => None,
@@ -115,7 +148,7 @@ pub(crate) fn names_ending(ops: &[Op], ending: &str) -> BTreeSet<String> {
 }
 
 /// Writes out, below `target`, what the folder holds after a power cut at `moment`.
-pub(crate) fn rebuild(ops: &[Op], moment: usize, cut: &Cut<'_>, target: &Path) {
+pub fn rebuild(ops: &[Op], moment: usize, cut: &Cut<'_>, target: &Path) {
     let past = &ops[..moment];
     let mut begins: HashMap<u64, usize> = HashMap::new();
     // For each file and folder, up to which operation its changes are certain.
@@ -224,7 +257,7 @@ impl Op {
 }
 
 /// Fails unless both folders hold the same files with the same bytes.
-pub(crate) fn compare(one: &Path, other: &Path) {
+pub fn compare(one: &Path, other: &Path) {
     let list = |path: &Path| {
         let mut names: Vec<_> = fs::read_dir(path)
             .unwrap()
