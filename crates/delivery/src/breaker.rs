@@ -176,6 +176,31 @@ mod tests {
         assert_eq!(breaker.admit(until), Admission::Go);
     }
 
+    #[test]
+    fn what_was_under_way_when_it_opened_neither_puts_the_probe_off_nor_lets_a_second_go() {
+        let (mut breaker, chance, now) = (Breaker::default(), SeededChance::new(1), start());
+        for event in 0..TRIP as u64 {
+            breaker.ended(false, Ended::Badly(event), now, &chance);
+        }
+        let Admission::Wait(Some(until)) = breaker.admit(now) else {
+            panic!("open");
+        };
+        for event in 0..20 {
+            assert!(!breaker.ended(false, Ended::Badly(event), now, &chance));
+            assert_eq!(breaker.admit(now), Admission::Wait(Some(until)));
+        }
+        assert_eq!(breaker.admit(until), Admission::Probe);
+        for ended in [Ended::Unknown, Ended::Badly(7)] {
+            assert!(!breaker.ended(false, ended, until, &chance));
+            assert_eq!(breaker.admit(until), Admission::Wait(None), "after {ended:?}");
+        }
+        assert!(
+            breaker.ended(false, Ended::Well, until, &chance),
+            "the target works"
+        );
+        assert!(!breaker.is_open());
+    }
+
     proptest! {
         /// Whatever ends in whatever order: at most one probe is under way, none waits longer than the ceiling while none is, and
         /// it is open only after as many different failures as it takes.
