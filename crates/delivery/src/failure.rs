@@ -46,9 +46,7 @@ impl Failure {
     /// A failure with a message that is cut to the bound.
     pub fn new(effect: Effect, word: &str, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        if message.len() > Self::MESSAGE {
-            message.truncate(message.floor_char_boundary(Self::MESSAGE));
-        }
+        message.truncate(message.floor_char_boundary(Self::MESSAGE));
         Self {
             effect,
             word: word.to_owned(),
@@ -163,6 +161,48 @@ mod tests {
         }
     }
 
+    /// What the breaker goes by.
+    #[test]
+    fn a_fault_before_the_target_saw_the_event_says_so() {
+        let why = || "full".to_owned();
+        for fault in [
+            Fault::NoFunction { name: "gone".into() },
+            Fault::Init(Default::default()),
+            Fault::Busy {
+                why: why(),
+                retry_after: Duration::ZERO,
+            },
+            Fault::Draining,
+            Fault::Platform { why: why() },
+        ] {
+            assert!(Failure::from(&fault).is_unseen, "{fault}");
+        }
+        for fault in [
+            Fault::Raised(Default::default()),
+            Fault::Exited { how: why() },
+            Fault::Payload {
+                why: why(),
+                too_large: true,
+            },
+        ] {
+            assert!(!Failure::from(&fault).is_unseen, "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_uses_up_no_retry_keeps_its_wait_and_all_else() {
+        let wait = Duration::from_secs(7);
+        let throttled = Failure::new(Effect::Ages { retry_after: wait }, "busy", "full");
+        assert_eq!(throttled.clone().aged(), throttled);
+        for effect in [Effect::Counts, Effect::Final(Reason::Rejected)] {
+            let failure = Failure::new(effect, "raised", "no");
+            let effect = Effect::Ages {
+                retry_after: Duration::ZERO,
+            };
+            assert_eq!(failure.clone().aged(), Failure { effect, ..failure });
+        }
+    }
+
     #[test]
     fn a_long_message_is_cut_at_a_character() {
         let failure = Failure::new(Effect::Counts, "raised", "ä".repeat(Failure::MESSAGE));
@@ -173,5 +213,10 @@ mod tests {
             format!("x{}", "ä".repeat(Failure::MESSAGE)),
         );
         assert_eq!(odd.message.len(), Failure::MESSAGE - 1);
+        let whole = "x".repeat(Failure::MESSAGE);
+        assert_eq!(
+            Failure::new(Effect::Counts, "raised", whole.as_str()).message,
+            whole
+        );
     }
 }
