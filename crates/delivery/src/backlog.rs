@@ -256,9 +256,9 @@ impl Head {
         }
     }
 
-    /// Whether there is no task for the backlog yet.
+    /// Whether there is no task for the backlog yet. A head that was written down had a parcel: its next row is never 0.
     fn is_new(&self) -> bool {
-        self.expect == Expect::Absent && self.next == 0
+        self.next == 0
     }
 
     fn encode(&self) -> Bytes {
@@ -329,7 +329,87 @@ pub(crate) fn decode_key(body: &Bytes) -> Result<KeyHash, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use aloft_base::{ManualClock, SeededChance};
+    use aloft_store::layout::Id;
+    use aloft_store::{BatchId, Memory, Store as _};
+
     use super::*;
+
+    const RULE: RuleId = RuleId(Id::from_u64(3));
+    const KEY: KeyHash = KeyHash(7);
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn store() -> Memory {
+        Memory::new(Arc::new(ManualClock::new(NOW)))
+    }
+
+    fn chance() -> SeededChance {
+        SeededChance::new(1)
+    }
+
+    /// Parks so many parcels of one key; answers how many found no room.
+    async fn park(store: &Memory, id: u128, count: u64) -> usize {
+        let parcel = Parcel::new("e", KEY, NOW, Bytes::new());
+        let parked = vec![Parked { parcel, due: NOW }; usize::try_from(count).unwrap()];
+        let snapshot = store.snapshot().await.unwrap();
+        let (batch, overflow) = Backlogs::new(RULE)
+            .park(Batch::new(BatchId(id)), &*snapshot, &parked, &chance())
+            .await
+            .unwrap();
+        assert!(store.commit(batch).await.unwrap().is_committed());
+        overflow.len()
+    }
+
+    async fn advance(store: &Memory, id: u128) {
+        let snapshot = store.snapshot().await.unwrap();
+        let batch = Batch::new(BatchId(id));
+        let (backlogs, chance) = (Backlogs::new(RULE), chance());
+        let batch = backlogs.advance(batch, &*snapshot, KEY, NOW, &chance);
+        assert!(store.commit(batch.await.unwrap()).await.unwrap().is_committed());
+    }
+
+    #[tokio::test]
+    async fn there_is_room_for_as_many_as_have_left() {
+        let store = store();
+        assert_eq!(park(&store, 1, Backlogs::LENGTH).await, 0);
+        for id in 2..=4 {
+            advance(&store, id).await;
+        }
+        assert_eq!(park(&store, 5, 5).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_backlog_has_one_task_however_many_join_it() {
+        let store = store();
+        park(&store, 1, 3).await;
+        park(&store, 2, 3).await;
+        let claims = store.receive(RULE.lane(), 9, std::time::Duration::from_secs(1));
+        assert_eq!(claims.await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_backlog_is_there_until_its_last_parcel_leaves() {
+        let (store, backlogs) = (store(), Backlogs::new(RULE));
+        let is_there = async || {
+            let snapshot = store.snapshot().await.unwrap();
+            let other = backlogs.has(&*snapshot, KeyHash(8)).await.unwrap();
+            assert!(!other, "of a key that has none");
+            let any = backlogs.any(&*snapshot).await.unwrap();
+            (any, backlogs.has(&*snapshot, KEY).await.unwrap())
+        };
+        assert_eq!(is_there().await, (false, false));
+        park(&store, 1, 2).await;
+        assert_eq!(is_there().await, (true, true));
+        advance(&store, 2).await;
+        assert_eq!(is_there().await, (true, true));
+        advance(&store, 3).await;
+        assert_eq!(is_there().await, (false, false));
+        // Who comes too late finds nothing to take out.
+        advance(&store, 4).await;
+        assert_eq!(is_there().await, (false, false));
+    }
 
     /// The head is rewritten with each parcel that joins or leaves.
     #[test]
