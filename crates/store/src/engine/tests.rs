@@ -9,8 +9,9 @@ use aloft_base::{ErrorKind, ManualClock, Timestamp};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
-use super::{Answer, Engine, Ground, Request, View, Write, form};
+use super::{Answer, Engine, Ground, Request, TRIM_STEP, View, Write, form};
 use crate::memory::Map;
+use crate::work::FLOOR_EVERY;
 use crate::{
     Batch, BatchId, Direction, Enqueue, Epoch, Error, Expect, Key, Lane, LogId, Outcome, Partition, Position,
     Shard, TaskId, Token, Version,
@@ -111,6 +112,75 @@ fn a_trim_never_moves_the_mark_back() {
     assert_eq!(left, records[2..]);
     let behind = engine.read_log(log, shard, records[0].position, 10, 1 << 20);
     assert!(matches!(behind, Err(Error::Trimmed { through, .. }) if through == records[1].position));
+}
+
+#[test]
+fn a_trim_takes_a_step_of_the_oldest_and_says_whether_there_are_more() {
+    let engine = engine();
+    let (log, shard) = (LogId(5), Shard(0));
+    let trim = || {
+        let answers = engine.group(vec![Request::Trim(log, shard, Position::END)]);
+        answers.into_iter().next().unwrap().unwrap().more().unwrap()
+    };
+    let append = |id, count: usize| {
+        let batch = (0..count).fold(batch(id), |batch, _| batch.append(log, shard, "k", "v"));
+        group(&engine, vec![batch]);
+    };
+    append(1, TRIM_STEP);
+    append(2, 1);
+    assert!(trim());
+    let left = engine.read_log(log, shard, Position::START, 10, 1 << 20).unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(!trim());
+    append(3, TRIM_STEP);
+    assert!(!trim(), "a whole step, and nothing behind it");
+    let left = engine.read_log(log, shard, Position::START, 10, 1 << 20).unwrap();
+    assert_eq!(left, []);
+}
+
+#[test]
+fn a_group_that_changes_nothing_writes_nothing() {
+    let engine = engine();
+    group(&engine, vec![batch(1).put(key("a"), "1")]);
+    let applies = || engine.counters().applies.load(Ordering::Relaxed);
+    let before = applies();
+    let refused = batch(2).expect(key("a"), Expect::Absent).put(key("a"), "2");
+    let again = batch(1).put(key("a"), "1");
+    let outcomes = group(&engine, vec![refused, again]);
+    assert_eq!(kinds(&outcomes), ["conflict", "committed"]);
+    engine.group(vec![Request::Trim(LogId(5), Shard(0), Position::END)]);
+    assert_eq!(applies(), before);
+}
+
+/// A start reads a lane from there on, past whatever was finished before.
+#[test]
+fn the_ground_knows_where_a_lane_s_first_unsettled_task_may_lie() {
+    let engine = engine();
+    let floor = || engine.fact(&form::floor_key(LANE)).unwrap();
+    let due = |number, due| Enqueue {
+        due: Timestamp::from_millis(due),
+        ..enqueue(number)
+    };
+    let count = u128::from(FLOOR_EVERY);
+    let all = (1..=count).fold(batch(1), |batch, n| batch.enqueue(due(n, 1_000)));
+    group(&engine, vec![all]);
+    let mut claims = Vec::new();
+    while claims.len() < FLOOR_EVERY as usize {
+        claims.extend(engine.receive(LANE, 100, MINUTE).unwrap());
+    }
+    assert_eq!(floor(), []);
+    for (claim, n) in claims.iter().zip(2..) {
+        group(&engine, vec![batch(n).settle(claim.token.clone())]);
+    }
+    // What a group settles is counted once it is durable: the next group of the lane writes the floor, here of its own task.
+    group(&engine, vec![batch(2_000).enqueue(due(2_000, 2_000))]);
+    assert_eq!(floor().first(), Some(&2_000));
+    group(&engine, vec![batch(2_001).enqueue(due(2_001, 7))]);
+    assert_eq!(
+        floor().first(),
+        Some(&7),
+        "what comes below it lowers it in the same commit"
+    );
 }
 
 #[test]
