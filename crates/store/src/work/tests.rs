@@ -325,6 +325,32 @@ fn a_lane_is_read_only_while_something_due_may_lie_beyond_what_is_known() {
     assert_eq!(work.must_read(LANE, later(now, Duration::from_secs(1))), None);
 }
 
+#[test]
+fn a_lane_that_was_read_up_to_now_is_read_on() {
+    let (mut work, now) = (work(), now());
+    let last = Place {
+        due: now.at,
+        ..place(1)
+    };
+    work.fill(LANE, &[last], false);
+    assert_eq!(picked(&mut work, now), [1]);
+    assert_eq!(
+        work.must_read(LANE, now),
+        Some(last),
+        "more may be due at that very moment"
+    );
+}
+
+#[test]
+fn a_token_of_another_lane_or_owner_holds_nothing() {
+    let (mut work, now) = (work(), now());
+    let token = enqueued(&mut work, LANE, place(1), Some(Duration::from_secs(1)), now).unwrap();
+    let (owner, serial) = token.parts();
+    assert!(work.holds(&Token::new(LANE, owner, serial), now));
+    assert!(!work.holds(&Token::new(Lane(2), owner, serial), now));
+    assert!(!work.holds(&Token::new(LANE, owner + 1, serial), now));
+}
+
 /// The last ones of a long lane are read again when their turn comes; those whose claims lapsed only memory can count.
 #[test]
 fn a_long_lane_keeps_a_window_and_all_that_lapsed() {
