@@ -164,7 +164,7 @@ fn hold(shared: &Arc<Shared>, batch: &Batch, now: Now) -> Result<Result<Held, Ba
             _ => {}
         }
     }
-    if claims > 0 && !work.has_room(claims, now) {
+    if claims > 0 && !work.has_room(claims) {
         return Ok(Err(Barred::NoRoom));
     }
     let number = shared.draw_number()?;

@@ -215,12 +215,9 @@ impl Work {
         }
     }
 
-    /// Whether so many more tasks may be claimed.
-    pub fn has_room(&mut self, claims: usize, now: Now) -> bool {
-        if self.room() < claims {
-            let lanes: Vec<Lane> = self.lanes.keys().copied().collect();
-            lanes.into_iter().for_each(|lane| self.sweep(lane, now));
-        }
+    /// Whether so many more tasks may be claimed. Claims that lapsed need not be looked for: they count as long as they are
+    /// remembered.
+    pub fn has_room(&self, claims: usize) -> bool {
         claims <= self.room()
     }
 
@@ -350,8 +347,7 @@ impl Work {
     /// Claims up to `max` known due tasks, the longest due first.
     pub fn pick(&mut self, lane: Lane, max: usize, visible_for: Duration, now: Now) -> Vec<Picked> {
         self.sweep(lane, now);
-        let has_room = self.has_room(max, now);
-        let mut room = if has_room { max } else { self.room() };
+        let mut room = self.room();
         let Some(state) = self.lanes.get_mut(&lane) else {
             return Vec::new();
         };

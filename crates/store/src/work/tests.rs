@@ -206,26 +206,26 @@ fn claims_are_bounded_with_those_that_lapsed_and_those_on_their_way() {
     }
     work.fill(LANE, &[1, 2, 3, 4, 5].map(place), true);
     let (pending, _) = work.begin_enqueue(LANE, place(6), true);
-    assert!(pending.is_some() && work.has_room(2, now) && !work.has_room(3, now));
+    assert!(pending.is_some() && work.has_room(2) && !work.has_room(3));
     work.cancel_enqueue(LANE, place(6), true);
-    assert!(work.has_room(3, now) && !work.has_room(4, now));
+    assert!(work.has_room(3) && !work.has_room(4));
     assert_eq!(picked(&mut work, now), [1, 2, 3], "as many as there is room for");
     assert_eq!(picked(&mut work, now), []);
     let now = later(now, minute);
     // The three lapsed and still count: only they come again, and another only when one is gone.
-    assert!(work.has_room(0, now) && !work.has_room(1, now));
+    assert!(work.has_room(0) && !work.has_room(1));
     let again = work.pick(LANE, 9, minute, now);
     let commits: Vec<u64> = again.iter().map(|picked| picked.place.commit).collect();
     assert_eq!(commits, [1, 2, 3]);
     assert!(again.iter().all(|picked| picked.lapses == 1));
     work.begin_settle(&again[0].token).unwrap();
     work.end_settle(&again[0].token);
-    assert!(work.has_room(1, now) && !work.has_room(2, now));
+    assert!(work.has_room(1) && !work.has_room(2));
     assert_eq!(picked(&mut work, now), [4]);
-    assert!(!work.has_room(1, now));
-    // Room is looked for among what lapsed meanwhile before it is denied: a claim that lapses in another lane is swept, and
-    // counts as before.
-    assert!(!work.has_room(1, later(now, 120 * minute)));
+    assert!(!work.has_room(1));
+    let all_lapsed = later(now, 120 * minute);
+    assert_eq!(work.next_due(other, all_lapsed), Some(place(0).due));
+    assert!(!work.has_room(1), "what lapses goes on counting");
 }
 
 #[test]
@@ -334,6 +334,12 @@ fn a_lane_that_was_read_up_to_now_is_read_on() {
     };
     work.fill(LANE, &[last], false);
     assert_eq!(picked(&mut work, now), [1]);
+    // Also when a claim beyond it lapsed, whose task is known and not due yet.
+    let beyond = Place {
+        due: now.at + Duration::from_secs(1),
+        ..place(2)
+    };
+    enqueued(&mut work, LANE, beyond, Some(Duration::ZERO), now);
     assert_eq!(
         work.must_read(LANE, now),
         Some(last),
