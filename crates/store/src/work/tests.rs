@@ -357,6 +357,17 @@ fn a_token_of_another_lane_or_owner_holds_nothing() {
     assert!(!work.holds(&Token::new(LANE, owner + 1, serial), now));
 }
 
+#[test]
+fn a_lane_that_is_read_gives_neither_what_is_claimed_nor_what_is_not_durable_yet() {
+    let (mut work, now) = (work(), now());
+    enqueued(&mut work, LANE, place(1), Some(Duration::from_secs(1)), now);
+    work.begin_enqueue(LANE, place(2), false);
+    work.fill(LANE, &[place(1), place(2), place(3)], true);
+    assert_eq!(picked(&mut work, now), [3]);
+    work.end_enqueue(LANE, place(2), None, now);
+    assert_eq!(picked(&mut work, now), [2]);
+}
+
 /// The last ones of a long lane are read again when their turn comes; those whose claims lapsed only memory can count.
 #[test]
 fn a_long_lane_keeps_a_window_and_all_that_lapsed() {
