@@ -256,9 +256,10 @@ impl Head {
         }
     }
 
-    /// Whether there is no task for the backlog yet. A head that was written down had a parcel: its next row is never 0.
+    /// Whether there is no task for the backlog yet: neither one that is stored, nor one that this batch has made. A head that was
+    /// damaged and found empty has its task.
     fn is_new(&self) -> bool {
-        self.next == 0
+        self.expect == Expect::Absent && self.next == 0
     }
 
     fn encode(&self) -> Bytes {

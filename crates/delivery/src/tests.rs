@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aloft_base::{Clock, SeededChance, Stop, SystemClock, Timestamp};
 use aloft_call::Event;
 use aloft_store::layout::Id;
-use aloft_store::{Lane, Memory, Outcome, Store};
+use aloft_store::{Lane, Lease, Memory, Outcome, Store};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -658,6 +658,20 @@ async fn the_head_of_a_backlog_that_is_damaged_is_made_anew() {
     assert!(kit.store.commit(nothing_left).await.unwrap().is_committed());
     kit.run_until_empty().await;
     assert_eq!(kit.letters().await[0].letter.reason, Reason::Unreadable);
+
+    // Whoever joins before that was seen does not get a second task for the key.
+    kit.park(&[("a5", "a")]).await;
+    let nothing_left = damage().delete(RULE.row(KeyHash::of(b"a"), 0).unwrap());
+    assert!(kit.store.commit(nothing_left).await.unwrap().is_committed());
+    kit.park(&[("a6", "a")]).await;
+    let claims = kit.store.receive(RULE.lane(), 10, Duration::from_secs(1)).await;
+    let [claim] = &claims.unwrap()[..] else {
+        panic!("one task stands for the key");
+    };
+    let released = kit.store.release(claim.token.clone()).await.unwrap();
+    assert_eq!(released, Lease::Held);
+    kit.run_until_empty().await;
+    assert_eq!(kit.order().last().unwrap(), "a6");
 }
 
 #[tokio::test(start_paused = true)]
