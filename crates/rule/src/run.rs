@@ -143,9 +143,11 @@ impl Rules {
             .cloned()
             .collect();
         for name in gone {
-            if let Some(one) = running.rules.remove(&name) {
+            if let Some(one) = running.rules.get(&name) {
                 one.tasks.drain(self.drain_bound()).await;
+                // Should the store fail, the next try still knows what the rule wanted.
                 self.give_up(one.id, &name, None, Some(&one.rule)).await?;
+                running.rules.remove(&name);
             }
         }
         for (id, rule) in ready {
@@ -243,7 +245,7 @@ impl Rules {
     async fn start(&self, running: &mut Running, id: RuleId, rule: Rule) -> Result<(), Error> {
         let former = running.rules.get(&rule.name);
         if let Some(one) = former {
-            if one.id == id && one.rule.is_same(&rule) {
+            if one.id == id && one.rule.is_same(&rule) && one.tasks.running() > 0 {
                 return Ok(());
             }
             one.tasks.drain(self.drain_bound()).await;
@@ -254,8 +256,19 @@ impl Rules {
         // The former reader has ended: what it had in flight is settled by its own cursor.
         let former = former.map(|one| one.rule.clone());
         let log = rule.source.log();
-        self.give_up(id, &rule.name, Some(log), former.as_deref()).await?;
-        let rule = Arc::new(rule);
+        let given_up = self.give_up(id, &rule.name, Some(log), former.as_deref()).await;
+        if given_up.is_err()
+            && let Some(former) = former.filter(|former| former.source.log() == log)
+        {
+            // Nothing of it was given up, so that it goes on until somebody applies the new one again.
+            self.run(running, id, former);
+        } else if given_up.is_ok() {
+            self.run(running, id, Arc::new(rule));
+        }
+        given_up
+    }
+
+    fn run(&self, running: &mut Running, id: RuleId, rule: Arc<Rule>) {
         let tasks = Tasks::new(self.0.tasks.stop().child());
         let target = self.target(&rule);
         for shard in (0..rule.source.shards()).map(Shard) {
@@ -263,7 +276,6 @@ impl Rules {
         }
         self.start_runner(&tasks, id, &rule, target);
         running.rules.insert(rule.name.clone(), One { id, rule, tasks });
-        Ok(())
     }
 
     fn target(&self, rule: &Rule) -> Arc<dyn Target> {

@@ -1,6 +1,7 @@
 //! Rules that come, change and go while they run, and the logs that they no longer need.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aloft_delivery::{Content, Reason};
@@ -8,6 +9,7 @@ use aloft_store::{LogId, Position, Shard, Store};
 
 use super::faults::reasons;
 use super::kit::*;
+use crate::Rule;
 
 async fn kept(kit: &Kit) -> usize {
     kit.store
@@ -81,6 +83,52 @@ async fn a_removed_rule_leaves_nothing_behind() {
             .is_none()
     })
     .await;
+}
+
+/// Applies rules while a call hangs, and the store fails as soon as the former rule has ended.
+async fn fails_to_apply(kit: &Kit, rules: Vec<Rule>) {
+    let switch = |is_off| kit.store.is_off.store(is_off, Ordering::SeqCst);
+    let fails = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        switch(true);
+    };
+    let (applied, ()) = tokio::join!(kit.rules.apply(rules), fails);
+    switch(false);
+    assert!(applied.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_whose_change_failed_goes_on_until_it_is_changed() {
+    let kit = Kit::new(2).await;
+    kit.script.set("e1", [Step::Hang]);
+    kit.write(&[("a", "e1")]).await;
+    kit.until(async |kit| kit.script.begun() == ["e1"]).await;
+    let changed = || {
+        let mut changed = rule("receipt", 2);
+        changed.function = "other".parse().unwrap();
+        changed
+    };
+    fails_to_apply(&kit, vec![changed()]).await;
+    kit.write(&[("a", "e2")]).await;
+    kit.until_taken(2).await;
+    kit.rules.apply(vec![changed()]).await.unwrap();
+    kit.write(&[("a", "e3")]).await;
+    assert_eq!(kit.until_taken(3).await, ["e1", "e2", "e3"]);
+    let functions = kit.script.functions.lock().unwrap().clone();
+    assert_eq!(functions.last().unwrap().to_string(), "other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_whose_removal_failed_still_tells_how_many_events_it_had_not_read() {
+    let kit = Kit::new(2).await;
+    kit.script.set("e1", vec![Step::Hang; 2]);
+    kit.write(&[("a", "e1")]).await;
+    kit.until(async |kit| kit.script.begun() == ["e1"]).await;
+    fails_to_apply(&kit, vec![]).await;
+    kit.rules.apply(vec![]).await.unwrap();
+    let letters = kit.letters().await;
+    assert_eq!(reasons(&letters), [Reason::RuleRemoved]);
+    assert!(matches!(&letters[0].letter.content, Content::Range(range) if range.events == Some(1)));
 }
 
 /// A removed rule's number is never given again, so only its name can lead from its letters to the rule that came back.
