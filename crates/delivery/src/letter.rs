@@ -60,7 +60,7 @@ pub struct Range {
     pub log: LogId,
     /// The shard.
     pub shard: Shard,
-    /// The first position.
+    /// The first position; where the first records are gone, the one before them.
     pub from: Position,
     /// The last position.
     pub to: Position,

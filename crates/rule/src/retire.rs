@@ -122,18 +122,24 @@ impl Rules {
         former: Option<&Rule>,
     ) -> Result<Option<Range>, Error> {
         let store = &self.inner().parts.store;
-        let (mut last, mut wanted) = (after, 0_u64);
+        let (mut first, mut last, mut wanted) = (None, after, 0_u64);
         loop {
             match store.read_log(log, shard, last, PAGE, PAGE_BYTES).await {
                 Ok(records) => {
-                    let Some(record) = records.last() else { break };
+                    let (Some(next), Some(record)) = (records.first(), records.last()) else {
+                        break;
+                    };
+                    first.get_or_insert(next.position);
                     last = record.position;
                     if let Some(former) = former {
                         let is_wanted = |record: &&Record| former.wants(record);
                         wanted += records.iter().filter(is_wanted).count() as u64;
                     }
                 }
-                Err(aloft_store::Error::Trimmed { through, .. }) => last = through,
+                Err(aloft_store::Error::Trimmed { through, .. }) => {
+                    first.get_or_insert(last);
+                    last = through;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -142,7 +148,7 @@ impl Rules {
         Ok(is_something.then_some(Range {
             log,
             shard,
-            from: after,
+            from: first.unwrap_or(after),
             to: last,
             events,
         }))
