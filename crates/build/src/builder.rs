@@ -1,24 +1,20 @@
 //! Builds what functions need, once for each content.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, FunctionName, Policy, Tasks};
+use aloft_base::{Chance, Clock, Policy, Tasks};
 use aloft_function::{Code, Interpreter};
 use aloft_observe::{Build, Feed, Notice};
-use aloft_store::Store;
 use aloft_store::blobs::{BlobId, Blobs};
-use aloft_store::layout::Namespace;
 use aloft_store_folder::place;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::artifact::{Content, hash_of, open_to_all, unpack};
-use crate::deployed::Deployed;
 use crate::metrics::Metrics;
 use crate::{Error, python, requirements};
 
@@ -50,8 +46,6 @@ pub struct Parts {
     pub cache: PathBuf,
     /// Where artifacts lie.
     pub blobs: Arc<dyn Blobs>,
-    /// Where it is written down which of them run.
-    pub store: Arc<dyn Store>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -68,7 +62,6 @@ pub struct Builder {
     artifacts: PathBuf,
     requirements: PathBuf,
     blobs: Arc<dyn Blobs>,
-    deployed: Deployed,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     tasks: Tasks,
@@ -83,7 +76,6 @@ impl Builder {
             artifacts: parts.data.join("artifacts"),
             requirements: parts.cache.join("requirements"),
             blobs: parts.blobs,
-            deployed: Deployed::new(parts.store, parts.chance.clone()),
             clock: parts.clock,
             chance: parts.chance,
             tasks: parts.tasks,
@@ -123,20 +115,6 @@ impl Builder {
             hash: version,
             artifact,
         })
-    }
-
-    /// Writes down that these are the artifacts that functions run now, so that they are kept. With `is_all` no other function
-    /// runs any. Commits once, and nothing if all is as it was.
-    ///
-    /// # Errors
-    /// The store's, and [`Error::Contended`].
-    pub async fn deploy(
-        &self,
-        namespace: &Namespace,
-        artifacts: &BTreeMap<FunctionName, BlobId>,
-        is_all: bool,
-    ) -> Result<(), Error> {
-        self.deployed.set(namespace, artifacts, is_all).await
     }
 
     /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them.

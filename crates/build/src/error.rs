@@ -43,11 +43,6 @@ pub enum Error {
     /// The artifact could not be stored, or read from the store.
     #[error(transparent)]
     Store(#[from] aloft_store::Error),
-    /// Others kept changing what runs.
-    #[error(
-        "what runs was changed by others {0} times in a row: is another process working on the same data?"
-    )]
-    Contended(u32),
     /// A line of a list of requirements is not supported.
     #[error("{list}, line {number}: `{line}` is not supported: {why}", list = list.display())]
     Line {
@@ -86,7 +81,7 @@ impl Error {
         match self {
             Self::Io { .. } => ErrorKind::Internal,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::Changed { .. } | Self::Contended(_) => ErrorKind::Conflict,
+            Self::Changed { .. } => ErrorKind::Conflict,
             Self::Store(error) => error.kind(),
             Self::Link { .. } | Self::Line { .. } | Self::Requirements { .. } => ErrorKind::Invalid,
             Self::TooSlow { .. } => ErrorKind::TimedOut,

@@ -1,8 +1,7 @@
 //! From source to artifact: what a function's folder becomes before anything of it runs.
 //!
-//! - An *artifact* is the content of a source folder, packed into a blob that is named by it. Which artifact each function
-//!   runs is a row, written in one commit with the blob's reference ([`Builder::deploy`]); what no function runs is collected. Each node
-//!   unpacks an artifact once, into a folder that is never written to again, so that an instance keeps the code that it was
+//! - An *artifact* is the content of a source folder, packed into a blob that is named by it. What is deployed
+//!   (`aloft_function::Deployed`) is kept, and the rest is collected. Each node unpacks an artifact once, into a folder that is never written to again, so that an instance keeps the code that it was
 //!   started with, whatever the developer edits meanwhile.
 //! - *Requirements* are installed once for each interpreter and list, under the hash of both, by the interpreter's own pip,
 //!   else by uv, else by pip's own wheel, which is fetched from the package index and checked against a pinned hash.
@@ -22,7 +21,6 @@
 
 mod artifact;
 mod builder;
-mod deployed;
 mod error;
 mod metrics;
 mod pip;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{Clock, ManualClock, Region, SeededChance, Stop, Tasks, Tenant, Timestamp};
-use aloft_function::Interpreter;
+use aloft_function::{Deployed, Interpreter};
 use aloft_observe::Feed;
 use aloft_store::blobs::{BlobId, Blobs, Collector, GRACE, is_referred};
 use aloft_store::layout::Namespace;
@@ -24,6 +24,7 @@ struct Kit {
     store: Arc<Memory>,
     blobs: Folder,
     builder: Builder,
+    deployed: Deployed,
 }
 
 impl Kit {
@@ -40,9 +41,8 @@ impl Kit {
             data: folder.path().to_owned(),
             cache: folder.path().join("cache"),
             blobs: Arc::new(blobs.clone()),
-            store: store.clone(),
             clock: clock.clone(),
-            chance,
+            chance: chance.clone(),
             feed: Feed::start(&tasks),
             tasks,
         };
@@ -50,6 +50,7 @@ impl Kit {
         let kit = Self {
             folder,
             clock,
+            deployed: Deployed::new(store.clone(), chance),
             store,
             blobs,
             builder,
@@ -87,7 +88,7 @@ impl Kit {
             .iter()
             .map(|(name, artifact)| (name.parse().unwrap(), *artifact))
             .collect();
-        let deployed = self.builder.deploy(&namespace(), &functions, is_all).await;
+        let deployed = self.deployed.set(&namespace(), &functions, is_all).await;
         deployed.unwrap();
     }
 

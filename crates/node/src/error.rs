@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// It cannot be written down what runs.
     #[error("what was built cannot be deployed: {0}")]
-    Deploy(#[source] aloft_build::Error),
+    Deploy(#[from] aloft_function::DeployError),
     /// The host allows no sandbox, and there are functions.
     #[error("the project's functions cannot be run in a sandbox on this host: {obstacle}")]
     NoSandbox {
@@ -96,7 +96,8 @@ impl Error {
             Self::Table(error) => error.kind(),
             Self::Rule(error) => error.kind(),
             Self::Delivery(error) => error.kind(),
-            Self::Build { source, .. } | Self::Deploy(source) => source.kind(),
+            Self::Build { source, .. } => source.kind(),
+            Self::Deploy(error) => error.kind(),
         }
     }
 

@@ -11,7 +11,7 @@ use aloft_aws::{Aws, Trust};
 use aloft_base::{Chance, Clock, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
 use aloft_build::Builder;
 use aloft_controller::Controller;
-use aloft_function::Catalogue;
+use aloft_function::{Catalogue, Deployed};
 use aloft_gateway::Gateway;
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
@@ -126,7 +126,6 @@ impl Node {
             data: config.data.clone(),
             cache: config.cache.clone(),
             blobs: blobs.clone(),
-            store: store.clone(),
             clock: time.clock.clone(),
             chance: time.chance.clone(),
             tasks: tasks.clone(),
@@ -138,6 +137,7 @@ impl Node {
             clock: time.clock.clone(),
             feed: feed.clone(),
             builder: builder.clone(),
+            deployed: Deployed::new(store.clone(), time.chance.clone()),
             catalogue,
             controller: controller.clone(),
             gateway: gateway.clone(),

@@ -11,7 +11,7 @@ use aloft_call::{Access, Grants};
 use aloft_controller::Controller;
 use aloft_definition::{Definition, Function, Runtime};
 use aloft_delivery::Policy;
-use aloft_function::{Catalogue, Queue, Version};
+use aloft_function::{Catalogue, Deployed, Queue, Version};
 use aloft_gateway::{App, Gateway};
 use aloft_instance::process::Pythons;
 use aloft_observe::{Feed, Notice, Reload};
@@ -31,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) feed: Feed,
     pub(crate) builder: Builder,
+    pub(crate) deployed: Deployed,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) controller: Controller,
     pub(crate) gateway: Arc<Gateway>,
@@ -207,10 +208,10 @@ impl Project {
                 .ensure(&parts.namespace, name, &schema(table))
                 .await?;
         }
-        let deployed = parts
-            .builder
-            .deploy(&parts.namespace, &artifacts, failed.is_none());
-        deployed.await.map_err(Error::Deploy)?;
+        parts
+            .deployed
+            .set(&parts.namespace, &artifacts, failed.is_none())
+            .await?;
         // Functions before rules: what a rule finds in its log is delivered at once, and a function that is not there yet
         // would cost the event one of its retries.
         parts.catalogue.replace(versions);

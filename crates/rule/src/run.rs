@@ -245,7 +245,7 @@ impl Rules {
     async fn start(&self, running: &mut Running, id: RuleId, rule: Rule) -> Result<(), Error> {
         let former = running.rules.get(&rule.name);
         if let Some(one) = former {
-            if one.id == id && one.rule.is_same(&rule) && one.tasks.running() > 0 {
+            if one.id == id && one.rule.is_same(&rule) && !one.tasks.stop().is_asked() {
                 return Ok(());
             }
             one.tasks.drain(self.drain_bound()).await;

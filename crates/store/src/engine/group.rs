@@ -176,7 +176,7 @@ impl<'a, G: Ground> Group<'a, G> {
                 claims += usize::from(task.claimed.is_some());
             }
         }
-        if !self.engine.work().has_room(claims) {
+        if claims > 0 && !self.engine.work().has_room(claims) {
             return Err(Error::TooManyClaims(MAX_CLAIMS));
         }
         Ok(())

@@ -1,18 +1,16 @@
-//! Which artifact each function runs: rows under the platform's id 3, by tenant, region and function, each with the name of a
-//! blob. A row and its blob's reference are written in one commit, so that whatever is deployed is kept, and whatever is
+//! Which artifact each function runs, durably: rows under the platform's id 3, by tenant, region and function, each with the
+//! name of a blob. A row and its blob's reference are written in one commit, so that whatever is deployed is kept, and whatever is
 //! not deployed any more is collected.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aloft_base::{Chance, FunctionName};
+use aloft_base::{Chance, ErrorKind, FunctionName};
 use aloft_codec::{KeyWriter, Reader, Unknown, Writer};
 use aloft_store::blobs::{BlobId, refer, release};
 use aloft_store::layout::{Id, Namespace};
 use aloft_store::{Batch, BatchId, Direction, Entry, Expect, Key, Store};
 use bytes::Bytes;
-
-use crate::Error;
 
 const DEPLOYED: Id = Id::platform(3);
 const FORMAT: u8 = 1;
@@ -23,9 +21,32 @@ const TOGETHER: usize = 1_000;
 /// How often it is decided again because somebody else changed the rows.
 const TRIES: u32 = 8;
 
-/// The rows.
+/// Why what is deployed could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The store's own error.
+    #[error(transparent)]
+    Store(#[from] aloft_store::Error),
+    /// Others kept changing it.
+    #[error(
+        "what runs was changed by others {TRIES} times in a row: is another process working on the same data?"
+    )]
+    Contended,
+}
+
+impl DeployError {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(error) => error.kind(),
+            Self::Contended => ErrorKind::Conflict,
+        }
+    }
+}
+
+/// The artifacts that are deployed. Cheap to clone; clones are the same.
 #[derive(Clone)]
-pub(crate) struct Deployed {
+pub struct Deployed {
     store: Arc<dyn Store>,
     chance: Arc<dyn Chance>,
 }
@@ -45,17 +66,22 @@ struct Change {
 }
 
 impl Deployed {
-    pub(crate) fn new(store: Arc<dyn Store>, chance: Arc<dyn Chance>) -> Self {
+    /// Those of a store.
+    pub fn new(store: Arc<dyn Store>, chance: Arc<dyn Chance>) -> Self {
         Self { store, chance }
     }
 
-    /// See [`crate::Builder::deploy`].
-    pub(crate) async fn set(
+    /// Writes down that these are the artifacts that functions run now, so that they are kept. With `is_all` no other function
+    /// runs any. Commits once for each 1,000 functions that changed, and nothing if all is as it was.
+    ///
+    /// # Errors
+    /// The store's, and [`DeployError::Contended`].
+    pub async fn set(
         &self,
         namespace: &Namespace,
         artifacts: &BTreeMap<FunctionName, BlobId>,
         is_all: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(), DeployError> {
         for _ in 0..TRIES {
             let changes = self.changes(namespace, artifacts, is_all).await?;
             let mut is_done = true;
@@ -71,7 +97,7 @@ impl Deployed {
                 return Ok(());
             }
         }
-        Err(Error::Contended(TRIES))
+        Err(DeployError::Contended)
     }
 
     async fn changes(
@@ -79,7 +105,7 @@ impl Deployed {
         namespace: &Namespace,
         artifacts: &BTreeMap<FunctionName, BlobId>,
         is_all: bool,
-    ) -> Result<Vec<Change>, Error> {
+    ) -> Result<Vec<Change>, aloft_store::Error> {
         let mut rows = self.rows(namespace).await?;
         let mut changes = Vec::new();
         for (function, artifact) in artifacts {
@@ -100,7 +126,7 @@ impl Deployed {
         Ok(changes)
     }
 
-    async fn rows(&self, namespace: &Namespace) -> Result<BTreeMap<Key, Row>, Error> {
+    async fn rows(&self, namespace: &Namespace) -> Result<BTreeMap<Key, Row>, aloft_store::Error> {
         let snapshot = self.store.snapshot().await?;
         let mut range = DEPLOYED.prefix(&prefix(namespace).finish());
         let mut rows = BTreeMap::new();
@@ -120,7 +146,7 @@ impl Deployed {
 
 impl Change {
     /// The key of the row is also the holder of the reference.
-    fn add_to(&self, batch: Batch) -> Result<Batch, Error> {
+    fn add_to(&self, batch: Batch) -> Result<Batch, aloft_store::Error> {
         let holder = self.key.as_ref();
         let expect = self.former.as_ref().map_or(Expect::Absent, |row| row.expect);
         let mut batch = batch.expect(self.key.clone(), expect);
@@ -138,7 +164,7 @@ impl Change {
 }
 
 impl Row {
-    fn decode(entry: &Entry) -> Result<Self, Error> {
+    fn decode(entry: &Entry) -> Result<Self, aloft_store::Error> {
         let what = format!("the artifact of \"{}\"", entry.key.as_ref().escape_ascii());
         let read = || {
             let (mut artifact, mut unknown) = (None, Unknown::default());
