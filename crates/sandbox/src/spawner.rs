@@ -199,9 +199,10 @@ impl Drop for Spawner {
 
 /// The next report; `None` when PID 1 has gone. Safe to cancel.
 pub(crate) async fn receive(control: &AsyncFd<OwnedFd>) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
-    let mut buffer = [0_u8; 16_384];
     loop {
         let mut ready = control.readable().await?;
+        // Not kept while it waits: every call of a function waits here for its instance's end.
+        let mut buffer = [0_u8; 16_384];
         match wire::receive(control.get_ref(), &mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
             // The other end was closed with something unread: it has gone all the same.

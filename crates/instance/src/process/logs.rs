@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_base::{Clock, FunctionName, InvocationId, Stop};
 use aloft_observe::{Feed, Line, Notice, Stream};
+use bytes::BufMut;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
@@ -42,6 +43,9 @@ pub(crate) struct Logs {
 struct State {
     invocation: Option<InvocationId>,
     partial: [Vec<u8>; 2],
+    /// Where chunks are read into. Each call looks into both pipes, mostly for nothing: a buffer of its own would have to be
+    /// filled with zeros each time.
+    chunk: Vec<u8>,
 }
 
 impl Logs {
@@ -128,21 +132,26 @@ impl Logs {
         let Some((stream, pipe)) = self.streams.get(index) else {
             return Taken::End;
         };
-        let mut chunk = [0; CHUNK];
-        match pipe.try_read(&mut chunk) {
+        let mut chunk = std::mem::take(&mut state.chunk);
+        chunk.clear();
+        chunk.reserve(CHUNK);
+        let read = pipe.try_read_buf(&mut (&mut chunk).limit(CHUNK));
+        let taken = match read {
             Ok(0) => {
                 self.tell_partial(state, index, *stream);
                 Taken::End
             }
-            Ok(count) => {
-                self.cut(state, index, *stream, chunk.get(..count).unwrap_or_default());
+            Ok(_) => {
+                self.cut(state, index, *stream, &chunk);
                 Taken::Some
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::Interrupted => {
                 Taken::Nothing
             }
             Err(_) => Taken::End,
-        }
+        };
+        state.chunk = chunk;
+        taken
     }
 
     fn cut(&self, state: &mut State, index: usize, stream: Stream, mut bytes: &[u8]) {
