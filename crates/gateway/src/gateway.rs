@@ -135,7 +135,7 @@ impl Gateway {
         let peer = head
             .extensions
             .get::<Peer>()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
         let call = Call {
             id,
             caller: Caller {

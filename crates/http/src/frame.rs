@@ -15,7 +15,6 @@ const MOST_TRAILER_BYTES: usize = 8 << 10;
 pub(crate) struct Frames {
     phase: Phase,
     limits: Limits,
-    heads: u64,
 }
 
 #[derive(Debug)]
@@ -40,18 +39,12 @@ impl Frames {
         Self {
             phase: Phase::Head(Head::default()),
             limits,
-            heads: 0,
         }
     }
 
     /// Whether a body has begun and is not complete.
     pub(crate) fn is_in_body(&self) -> bool {
         !matches!(self.phase, Phase::Head(_))
-    }
-
-    /// How many heads have come whole.
-    pub(crate) fn heads(&self) -> u64 {
-        self.heads
     }
 
     /// Follows further bytes: those that were not ready last time, and what came since.
@@ -95,7 +88,6 @@ impl Frames {
             }
         };
         if let Some(next) = next {
-            self.heads += u64::from(matches!(self.phase, Phase::Head(_)));
             self.phase = next;
         }
         Ok(taken)

@@ -9,7 +9,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -31,8 +31,6 @@ const PIECE: usize = 4 << 10;
 /// kernel would answer its bytes with a reset, and the client would lose the answer that lies in its buffer.
 const DRAIN_BYTES: usize = 32 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
-/// Answers of more bytes than these are not kept back.
-const MOST_KEPT: usize = 4 << 10;
 /// Bound of a refusal's body; handlers write a sentence.
 const REFUSAL_BYTES: usize = 64 << 10;
 
@@ -41,12 +39,8 @@ const REFUSAL_BYTES: usize = 64 << 10;
 pub(crate) struct Link {
     /// A request is being answered: from its head's arrival until its answer's body is handed over.
     pub(crate) is_answering: AtomicBool,
-    /// How many requests have been given to the handler.
-    pub(crate) begun: AtomicU64,
     /// What the body of the request under way takes up.
     pub(crate) held: Held,
-    /// The answer under way may be kept back until the next one; see [`crate::Deferrable`].
-    pub(crate) may_wait: AtomicBool,
     /// Why the body under way was cut, for whoever reads it.
     pub(crate) cut: OnceLock<Refusal>,
     /// The connection's task, if its reading side waits for the answer to be out. hyper does not ask by itself again.
@@ -87,8 +81,6 @@ pub(crate) struct Guard {
     /// Bytes held back; the first `ready` of them may go on to hyper.
     held: Vec<u8>,
     ready: usize,
-    /// Answers that wait for the next one.
-    kept: Vec<u8>,
     refusal: Option<Refusal>,
     /// Whether hyper was told of an end for the sake of a refused head, so that the answer to it is still owed.
     owes_answer: bool,
@@ -112,7 +104,6 @@ impl Guard {
             frames: Frames::new(limits),
             held: Vec::new(),
             ready: 0,
-            kept: Vec::new(),
             refusal: None,
             owes_answer: false,
             is_over: false,
@@ -127,12 +118,6 @@ impl Guard {
     /// Ends the connection after hyper is done with it.
     pub(crate) async fn finish(mut self, handler: &dyn Handler) {
         let refusal = self.refusal.take();
-        if !self.kept.is_empty() {
-            let kept = std::mem::take(&mut self.kept);
-            let is_written =
-                tokio::time::timeout(self.limits.write_stall, self.stream.write_all(&kept)).await;
-            self.is_over |= !matches!(is_written, Ok(Ok(())));
-        }
         if let (true, Some(refusal)) = (self.owes_answer, &refusal) {
             let bytes = encode(handler.refuse(refusal)).await;
             let is_written =
@@ -275,32 +260,6 @@ impl Guard {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether what hyper writes now may wait: the next request has come already, so that another answer will follow.
-    fn may_keep(&self) -> bool {
-        self.link.may_wait.load(Ordering::Relaxed)
-            && self.kept.len() <= MOST_KEPT
-            && self.frames.heads() > self.link.begun.load(Ordering::Relaxed)
-    }
-
-    /// Writes what was kept together with what follows. Says how much was written of the latter.
-    fn poll_write_kept(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut all = Vec::with_capacity(1 + bufs.len());
-            all.push(io::IoSlice::new(&self.kept));
-            all.extend(bufs.iter().map(|buf| io::IoSlice::new(buf)));
-            let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all))?;
-            let of_kept = count.min(self.kept.len());
-            self.kept.drain(..of_kept);
-            // Nothing written would mean to hyper that the stream has ended.
-            if self.kept.is_empty() && (count > of_kept || count == 0) {
-                return Poll::Ready(Ok(count - of_kept));
-            }
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-        }
-    }
-
     fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
@@ -364,15 +323,7 @@ impl AsyncWrite for Guard {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.may_keep() {
-            bufs.iter().for_each(|buf| this.kept.extend_from_slice(buf));
-            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
-        }
-        let written = if this.kept.is_empty() {
-            Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)
-        } else {
-            this.poll_write_kept(cx, bufs)
-        };
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         this.poll_written(cx, written)
     }
 

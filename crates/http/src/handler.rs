@@ -2,10 +2,12 @@
 //! reads better and can be handed from floor to floor as one object.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use crate::guard::Link;
 use crate::{Body, Refusal, full};
 
 /// A request as handlers see it.
@@ -13,9 +15,26 @@ pub type Request = http::Request<Body>;
 /// An answer as handlers give it.
 pub type Response = http::Response<Body>;
 
-/// Where a request came from. The server puts one into the request's extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+/// Where a request came from, and what its body takes up. The server puts one into the request's extensions.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The other end of its connection.
+    pub address: SocketAddr,
+    link: Arc<Link>,
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr, link: &Arc<Link>) -> Self {
+        let link = link.clone();
+        Self { address, link }
+    }
+
+    /// Gives back the body's room before the answer, for a handler that has passed the body on and then waits for something
+    /// else.
+    pub fn release(&self) {
+        self.link.held.clear();
+    }
+}
 
 /// Answers requests. It never fails: what goes wrong is an answer too, in the words of the handler's own protocol.
 #[async_trait]

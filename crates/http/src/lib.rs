@@ -40,4 +40,3 @@ pub use limits::Limits;
 pub use refusal::Refusal;
 pub use room::Room;
 pub use serve::{serve, serve_driven};
-pub use transit::Deferrable;

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 
 use crate::guard::{Guard, Link};
 use crate::room::Held;
-use crate::transit::{Bounds, Deferrable, Leaving, incoming};
+use crate::transit::{Bounds, Leaving, incoming};
 use crate::turn::Turn;
 use crate::{Drive, Handler, Limits, Peer, Refusal, Response, Room};
 
@@ -189,7 +189,6 @@ async fn connection(
         service_fn(move |request| {
             let shared = shared.clone();
             shared.link.is_answering.store(true, Ordering::Relaxed);
-            shared.link.begun.fetch_add(1, Ordering::Relaxed);
             async move { Ok::<_, Infallible>(answer(&shared, request).await) }
         })
     };
@@ -240,13 +239,13 @@ async fn answer(shared: &Shared, request: http::Request<Incoming>) -> http::Resp
             room: Some((shared.room.clone(), shared.limits.held_bytes)),
         };
         let mut request = request.map(|body| incoming(body, bounds, Some(link)));
-        request.extensions_mut().insert(Peer(shared.peer));
+        request
+            .extensions_mut()
+            .insert(Peer::new(shared.peer, &shared.link));
         // Given back also when the request is dropped on the way.
         let _held = GiveBack(&shared.link.held);
         handle(&*shared.handler, request).await
     };
-    let may_wait = response.extensions_mut().remove::<Deferrable>().is_some();
-    shared.link.may_wait.store(may_wait, Ordering::Relaxed);
     let is_cut = matches!(
         response.status(),
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT

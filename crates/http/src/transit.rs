@@ -127,11 +127,6 @@ impl http_body::Body for Arriving {
     }
 }
 
-/// In an answer's extensions: the client has no use for it yet when it has already sent its next request, so the two
-/// answers may leave together.
-#[derive(Debug, Clone, Copy)]
-pub struct Deferrable;
-
 /// An answer's body.
 pub(crate) struct Leaving {
     pub(crate) body: Body,

@@ -226,29 +226,3 @@ async fn the_client_says_why_there_is_no_answer() {
     assert!(matches!(refused, ClientError::Connect { .. }), "{refused}");
     assert_eq!(refused.kind(), aloft_base::ErrorKind::Unavailable);
 }
-
-#[tokio::test]
-async fn an_answer_that_may_wait_leaves_with_the_next_one_if_that_is_asked_for() {
-    let server = start(Limits::default()).await;
-    let later = b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n";
-    let last = b"GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let mut stream = server.connect().await;
-    // Alone it comes at once, whole.
-    stream.write_all(later).await.unwrap();
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(b"later") {
-        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0);
-    }
-    stream.write_all(&[&later[..], last].concat()).await.unwrap();
-    server.started().await;
-    // Written before the second request began, it would be here: loopback has no delay of its own.
-    let early = stream.try_read(&mut [0; 1]);
-    assert_eq!(early.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    server.toy.go.notify_one();
-    let both = read_to_end(&mut stream).await;
-    assert_eq!(both.matches("HTTP/1.1 200 OK").count(), 2, "{both}");
-    assert!(
-        both.find("later").unwrap() < both.find("waited").unwrap(),
-        "{both}"
-    );
-}

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::{Body, Deferrable, Handler, Limits, Refusal, Request, Response, Room, collect, full, serve};
+use crate::{Body, Handler, Limits, Refusal, Request, Response, Room, collect, full, serve};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,11 +47,6 @@ impl Handler for Toy {
         self.calls.fetch_add(1, Ordering::SeqCst);
         match request.uri().path() {
             "/panic" => panic!("the handler panics"),
-            "/later" => {
-                let mut response = Response::new(full("later"));
-                response.extensions_mut().insert(Deferrable);
-                response
-            }
             "/ignore" => Response::new(full("ignored")),
             "/large" => Response::new(full(vec![b'x'; 64 << 20])),
             "/wait" => {

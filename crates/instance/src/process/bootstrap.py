@@ -2,7 +2,8 @@
 
 It speaks the Lambda Runtime API (2018-06-01) over one kept connection with plain sockets. `awslambdaric` works too, but
 brings a native module that must be compiled or matched to the interpreter, and imports three times as much before the
-handler's first line. The answer to an invocation and the request for the next one leave in a single write.
+handler's first line. An answer asks for the next invocation (`?next`, which is ours), so that each invocation is one write
+and one read.
 
 The interpreter runs with -S, because the site module costs up to 30 ms of a cold start and its folders are not here;
 what it would define for scripts (exit, quit) is defined below.
@@ -18,6 +19,18 @@ import time
 API = b"/2018-06-01/runtime/"
 
 
+def field(head, name):
+    """The value of a header, whose name comes with what is around it: `\\r\\nname: `. All bytes; empty if it is not there.
+
+    Looking for five headers is a third of the work of taking all apart.
+    """
+    begin = head.find(name)
+    if begin < 0:
+        return b""
+    begin += len(name)
+    return head[begin : head.find(b"\r\n", begin)]
+
+
 class RuntimeApi:
     """One kept HTTP/1.1 connection to the Runtime API.
 
@@ -28,9 +41,7 @@ class RuntimeApi:
         host, port = address.rsplit(":", 1)
         self.place = (host, int(port))
         self.host = address.encode()
-        self.acknowledgement = None
         self.connect()
-        self.get_next = b"GET " + API + b"invocation/next HTTP/1.1\r\nHost: " + self.host + b"\r\n\r\n"
 
     def connect(self):
         self.connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
@@ -38,23 +49,25 @@ class RuntimeApi:
         self.connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         self.buffer = b""
 
-    def post(self, path, body, headers=b"", then=b""):
+    def get(self, path):
+        self.connection.sendall(b"GET %b%b HTTP/1.1\r\nHost: %b\r\n\r\n" % (API, path, self.host))
+
+    def post(self, path, body, headers=b""):
         self.connection.sendall(
-            b"POST %b%b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b%b"
-            % (API, path, self.host, headers, len(body), body, then)
+            b"POST %b%b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
+            % (API, path, self.host, headers, len(body), body)
         )
 
     def read(self):
-        """The next answer: its status, its headers (bytes), and its body."""
+        """The next answer: its status, its head up to the last line's end, and its body."""
         buffer = self.buffer
         end = buffer.find(b"\r\n\r\n")
         while end < 0:
             buffer += self.receive(1 << 16)
             end = buffer.find(b"\r\n\r\n")
-        status, *lines = buffer[:end].split(b"\r\n")
-        headers = dict([line.split(b": ", 1) for line in lines])
         begin = end + 4
-        end = begin + int(headers.get(b"content-length", 0))
+        head = buffer[: end + 2]
+        end = begin + int(field(head, b"\r\ncontent-length: ") or 0)
         if len(buffer) < end:
             parts, missing = [buffer], end - len(buffer)
             while missing > 0:
@@ -63,27 +76,7 @@ class RuntimeApi:
                 missing -= len(part)
             buffer = b"".join(parts)
         self.buffer = buffer[end:]
-        return int(status[9:12]), headers, buffer[begin:end]
-
-    def read_acknowledgement(self):
-        """Reads what follows an answer: its status, headers and body, or None for what came last time and was fine.
-
-        Acknowledgements are the same to the byte until the second in their date changes, and mostly come together with
-        the next invocation; comparing them is cheaper than reading them.
-        """
-        if not self.buffer:
-            self.buffer = self.receive(1 << 16)
-        known, buffer = self.acknowledgement, self.buffer
-        if known and buffer.startswith(known):
-            self.buffer = buffer[len(known):]
-            return None
-        status, headers, body = self.read()
-        if status == 202 and headers.get(b"connection") != b"close":
-            # Only what was in the buffer already is known to the byte.
-            length = len(buffer) - len(self.buffer)
-            self.acknowledgement = buffer[:length] if length > 0 and buffer.endswith(self.buffer) else None
-            return None
-        return status, headers, body
+        return int(head[9:12]), head, buffer[begin:end]
 
     def receive(self, most):
         part = self.connection.recv(most)
@@ -98,10 +91,10 @@ class LambdaContext:
     client_context = None
     identity = None
 
-    def __init__(self, request_id, headers):
+    def __init__(self, request_id, head):
         self.aws_request_id = request_id
-        self.invoked_function_arn = headers[b"lambda-runtime-invoked-function-arn"].decode("latin-1")
-        self._deadline_ms = int(headers[b"lambda-runtime-deadline-ms"])
+        self.invoked_function_arn = field(head, b"\r\nlambda-runtime-invoked-function-arn: ").decode("latin-1")
+        self._deadline_ms = int(field(head, b"\r\nlambda-runtime-deadline-ms: "))
 
     @classmethod
     def describe(cls, environment):
@@ -272,17 +265,26 @@ def main():
         sys.exit(1)
     LambdaContext.describe(os.environ)
     set_trace_id = environment_setter("_X_AMZN_TRACE_ID")
-    request = api.get_next
-    api.connection.sendall(request)
+    request_id = None
+    api.get(b"invocation/next")
     while True:
-        status, headers, body = api.read()
+        status, head, body = api.read()
+        if b"\r\nconnection: close\r\n" in head:
+            api.connection.close()
+            api.connect()
         if status != 200:
-            raise ConnectionError("the Runtime API answered %d to invocation/next: %s" % (status, body[:500]))
-        path = headers[b"lambda-runtime-aws-request-id"]
+            if request_id is None:
+                raise ConnectionError("the Runtime API answered %d to invocation/next: %s" % (status, body[:500]))
+            # The platform refused the answer (too large, say) and has told the caller; the next invocation goes on.
+            sys.stderr.write("[ERROR] the platform refused the answer: %s\n" % body.decode("utf-8", "replace"))
+            request_id = None
+            api.get(b"invocation/next")
+            continue
+        path = field(head, b"\r\nlambda-runtime-aws-request-id: ")
         request_id = path.decode()
-        set_trace_id(headers.get(b"lambda-runtime-trace-id", b""))
+        set_trace_id(field(head, b"\r\nlambda-runtime-trace-id: "))
         try:
-            result = handler(json.loads(body), LambdaContext(request_id, headers))
+            result = handler(json.loads(body), LambdaContext(request_id, head))
             if isinstance(result, (bytes, bytearray)):
                 kind, answer = b"response", bytes(result)
             else:
@@ -302,19 +304,7 @@ def main():
         except Exception:
             # The handler closed or replaced it, and has lost only its own words.
             pass
-        api.post(b"invocation/%b/%b" % (path, kind), answer, then=request)
-        unusual = api.read_acknowledgement()
-        if unusual is None:
-            continue
-        status, headers, body = unusual
-        if headers.get(b"connection") == b"close":
-            # The request for the next invocation, sent behind the answer, was not read any more.
-            api.connection.close()
-            api.connect()
-            api.connection.sendall(request)
-        if status >= 400:
-            # The platform refused the answer (too large, say) and has told the caller; the next invocation goes on.
-            sys.stderr.write("[ERROR] the platform refused the answer: %s\n" % body.decode("utf-8", "replace"))
+        api.post(b"invocation/%b/%b?next" % (path, kind), answer)
 
 
 if __name__ == "__main__":

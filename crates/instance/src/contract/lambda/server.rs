@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use aloft_http::{Body, BodyError, Deferrable, Handler, Request, Response, full};
+use aloft_http::{Body, BodyError, Handler, Peer, Request, Response, full};
 use async_trait::async_trait;
+use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
@@ -15,6 +17,9 @@ use super::reported;
 /// Lambda's limit for an answer: 6 MiB and 100 bytes.
 pub(crate) const ANSWER_LIMIT: usize = (6 << 20) + 100;
 const PREFIX: &str = "/2018-06-01/";
+/// The query of an answer, or of an error, whose sender asks for the next invocation with it: `POST …/{id}/response?next`. It
+/// is the one thing here that Lambda does not have, and saves the platform's own bootstraps a request for each invocation.
+const NEXT: &str = "next";
 /// How a runtime says that it sends its answer piece by piece.
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 
@@ -34,38 +39,48 @@ impl RuntimeApi {
         }
     }
 
+    /// Answers a request; one with `?next` that ends an invocation gets the next invocation for its answer.
     async fn route(&self, request: Request) -> Response {
         let (head, body) = request.into_parts();
+        if let Some(response) = self.step(&head, body).await {
+            return response;
+        }
+        if head.uri.query() != Some(NEXT) {
+            return json_response(StatusCode::ACCEPTED, r#"{"status":"OK"}"#);
+        }
+        if let Some(peer) = head.extensions.get::<Peer>() {
+            // What was answered has gone to the caller, and the next invocation may be long in coming.
+            peer.release();
+        }
+        self.next().await
+    }
+
+    /// What is to be answered; nothing when the runtime has told something and that is accepted.
+    async fn step(&self, head: &Parts, body: Body) -> Option<Response> {
         let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
-            return error(
-                StatusCode::NOT_FOUND,
-                "NotFound",
-                "the Runtime API is under /2018-06-01/",
-            );
+            let message = "the Runtime API is under /2018-06-01/";
+            return Some(error(StatusCode::NOT_FOUND, "NotFound", message));
         };
         let parts: Vec<&str> = path.split('/').collect();
         match (&head.method, parts.as_slice()) {
-            (&Method::GET, ["runtime", "invocation", "next"]) => self.next().await,
-            (&Method::POST, ["runtime", "invocation", id, "response"]) => {
-                self.response(id, &head, body).await
-            }
+            (&Method::GET, ["runtime", "invocation", "next"]) => Some(self.next().await),
+            (&Method::POST, ["runtime", "invocation", id, "response"]) => self.response(id, head, body).await,
             (&Method::POST, ["runtime", "invocation", id, "error"]) => {
-                let reply = match reported::read(&head, body).await {
+                let reply = match reported::read(head, body).await {
                     (error, true) => Reply::Error(error),
                     (error, false) => Reply::Broken(error),
                 };
                 accepted(self.exchange.answer(id, reply))
             }
             (&Method::POST, ["runtime", "init", "error"]) => {
-                let (error, _) = reported::read(&head, body).await;
+                let (error, _) = reported::read(head, body).await;
                 accepted(self.exchange.fail_init(error))
             }
-            (&Method::GET, ["ping"]) => Response::new(full("pong")),
-            _ => error(
-                StatusCode::NOT_FOUND,
-                "NotFound",
-                "the Runtime API has no such path or method",
-            ),
+            (&Method::GET, ["ping"]) => Some(Response::new(full("pong"))),
+            _ => {
+                let message = "the Runtime API has no such path or method";
+                Some(error(StatusCode::NOT_FOUND, "NotFound", message))
+            }
         }
     }
 
@@ -101,7 +116,7 @@ impl RuntimeApi {
     }
 
     /// Whatever is wrong with an answer ends the call, and the caller and the runtime are told the same.
-    async fn response(&self, id: &str, head: &http::request::Parts, body: Body) -> Response {
+    async fn response(&self, id: &str, head: &Parts, body: Body) -> Option<Response> {
         let answer = answer::read(body, ANSWER_LIMIT).await;
         if let Some(mode) = head.headers.get(RESPONSE_MODE).filter(|mode| !mode.is_empty()) {
             let message = match mode.as_bytes() {
@@ -116,14 +131,7 @@ impl RuntimeApi {
             return self.fail(id, reply, refusal);
         }
         match answer {
-            Ok(bytes) => {
-                let mut response = accepted(self.exchange.answer(id, Reply::Answer(bytes)));
-                if response.status() == StatusCode::ACCEPTED {
-                    // A runtime that has asked for the next invocation already has no use for the acknowledgement before.
-                    response.extensions_mut().insert(Deferrable);
-                }
-                response
-            }
+            Ok(bytes) => accepted(self.exchange.answer(id, Reply::Answer(bytes))),
             // The runtime lives on.
             Err(Unread::TooLarge { size }) => self.fail(id, Reply::TooLarge { size }, || {
                 error(
@@ -146,11 +154,8 @@ impl RuntimeApi {
     }
 
     /// Ends the call with what is wrong with its answer, and refuses that to the runtime.
-    fn fail(&self, id: &str, reply: Reply, refusal: impl FnOnce() -> Response) -> Response {
-        match self.exchange.answer(id, reply) {
-            Err(refused) => refuse(&refused),
-            Ok(()) => refusal(),
-        }
+    fn fail(&self, id: &str, reply: Reply, refusal: impl FnOnce() -> Response) -> Option<Response> {
+        accepted(self.exchange.answer(id, reply)).or_else(|| Some(refusal()))
     }
 }
 
@@ -161,11 +166,8 @@ impl Handler for RuntimeApi {
     }
 }
 
-fn accepted(result: Result<(), Refused>) -> Response {
-    match result {
-        Ok(()) => json_response(StatusCode::ACCEPTED, r#"{"status":"OK"}"#.to_owned()),
-        Err(refused) => refuse(&refused),
-    }
+fn accepted(result: Result<(), Refused>) -> Option<Response> {
+    result.err().map(|refused| refuse(&refused))
 }
 
 fn refuse(refused: &Refused) -> Response {
@@ -188,7 +190,7 @@ fn error(status: StatusCode, kind: &str, message: &str) -> Response {
     )
 }
 
-fn json_response(status: StatusCode, body: String) -> Response {
+fn json_response(status: StatusCode, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     response

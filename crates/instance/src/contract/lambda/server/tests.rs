@@ -374,3 +374,68 @@ async fn an_answer_that_is_too_large_is_heard_out_refused_and_told_with_its_size
     }
     tasks.drain(Duration::from_secs(5)).await;
 }
+
+#[tokio::test]
+async fn an_answer_that_asks_for_the_next_invocation_is_answered_with_it() {
+    let (exchange, api) = api();
+    for what in ["response", "error"] {
+        let _next = exchange.next().unwrap();
+        let replied = exchange.give(job()).unwrap();
+        let wrong = ask(
+            &api,
+            "POST",
+            "/2018-06-01/runtime/invocation/x/response?next",
+            full("1"),
+        );
+        let (status, _, body) = wrong.await;
+        assert_eq!((status, &*kind(&body)), (400, "InvalidRequestID"));
+        let path = format!("/2018-06-01/runtime/invocation/{}/{what}?next", id());
+        let mut asked = std::pin::pin!(ask(&api, "POST", &path, full("{}")));
+        assert!(futures_util::poll!(&mut asked).is_pending(), "there is none yet");
+        match (what, replied.await.unwrap()) {
+            ("response", Reply::Answer(body)) => assert_eq!(body, "{}"),
+            ("error", Reply::Error(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        let _replied = exchange.give(job()).unwrap();
+        let (status, headers, body) = asked.await;
+        assert_eq!((status, &*body), (200, &b"{}"[..]));
+        assert_eq!(headers["lambda-runtime-aws-request-id"], id().to_string());
+        exchange
+            .answer(&id().to_string(), Reply::Answer(Bytes::new()))
+            .unwrap();
+    }
+}
+
+/// An idle instance must not go on taking up the room of the answer that it gave last.
+#[tokio::test]
+async fn what_waits_for_the_next_invocation_holds_no_room() {
+    let (exchange, api) = api();
+    let tasks = Tasks::new(Stop::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (limits, room) = (Limits::default(), Room::new(4 << 10));
+    aloft_http::serve(listener, limits, &room, Arc::new(api), &tasks);
+    let post = |path: &str| {
+        let body = "x".repeat(3 << 10);
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let _next = exchange.next().unwrap();
+    let replied = exchange.give(job()).unwrap();
+    let mut waiting = TcpStream::connect(address).await.unwrap();
+    let asking = post(&format!("{}?next", response_path(id())));
+    waiting.write_all(asking.as_bytes()).await.unwrap();
+    assert!(matches!(replied.await, Ok(Reply::Answer(_))));
+    // The room is given back in the step in which the reply is passed on.
+    tokio::task::yield_now().await;
+    let mut other = TcpStream::connect(address).await.unwrap();
+    other
+        .write_all(post(&response_path("x")).as_bytes())
+        .await
+        .unwrap();
+    let mut answer = [0; 1 << 10];
+    let length = other.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.contains("InvalidRequestID"), "{answer}");
+}
