@@ -35,6 +35,7 @@ mod fault;
 mod front;
 mod history;
 mod instance;
+mod lease;
 mod lie;
 mod machine;
 mod node;

@@ -18,6 +18,7 @@ use crate::machine::Gate;
 use crate::scenario::orders::Orders;
 use crate::scenario::{jobs, ledger};
 use crate::shared::Shared;
+use crate::store::NodeStore;
 
 /// Requests that wait at a node's front; what comes beyond is refused.
 const FRONT: usize = 64;
@@ -28,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) store: Arc<dyn Store>,
+    /// The same, as what may have an owner.
+    pub(crate) own: Arc<NodeStore>,
     pub(crate) clock: Arc<NodeClock>,
     pub(crate) chance: Arc<SeededChance>,
 }
@@ -46,6 +49,9 @@ pub(crate) async fn live(parts: Parts, node: usize, stop: Stop) {
                 orders.stop().await;
             }
             tasks.drain(Duration::from_secs(5)).await;
+            if parts.shared.scenario.has_lease {
+                parts.own.give_back().await;
+            }
             parts.gate.pass().await;
             parts.gate.leave();
         }
@@ -63,6 +69,15 @@ pub(crate) async fn live(parts: Parts, node: usize, stop: Stop) {
 
 async fn start(parts: &Parts, tasks: &Tasks) -> Result<Option<Orders>> {
     let scenario = parts.shared.scenario;
+    if scenario.has_lease {
+        parts.own.own().await?;
+        let (own, stop) = (parts.own.clone(), tasks.stop().clone());
+        tasks.start(
+            "lease",
+            Policy::Alone,
+            endless(async move { own.keep(&stop).await }),
+        );
+    }
     let orders = if scenario.has_orders {
         Some(Orders::start(parts, tasks).await?)
     } else {

@@ -12,6 +12,7 @@ use crate::clock::WorldClock;
 use crate::fault::{Fault, Faults};
 use crate::front::{Answers, Request};
 use crate::history::{History, Seen};
+use crate::lease::Held;
 use crate::lie::Lie;
 use crate::machine::Gate;
 use crate::scenario::Scenario;
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) memory: Arc<Memory>,
     /// The engine is poisoned and is to be opened anew.
     pub(crate) is_full: bool,
+    /// Who owns it, where it has one owner at a time.
+    pub(crate) lease: Option<Held>,
     /// The wakes of the nodes that live, by node.
     pub(crate) wakes: Vec<Wake>,
     topics: BTreeSet<Topic>,
@@ -72,6 +75,7 @@ impl Shared {
             faults,
             memory: Arc::new(Memory::new(clock.clone())),
             is_full: false,
+            lease: None,
             wakes: vec![Wake::new(); scenario.nodes],
             topics: BTreeSet::new(),
             fronts: vec![None; scenario.nodes],

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Timestamp};
@@ -14,26 +14,32 @@ use aloft_store::{
     Version, Wake,
 };
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::clock::NodeClock;
 use crate::fault::Fault;
+use crate::lease;
 use crate::lie::{self, Lie};
 use crate::machine::Gate;
 use crate::shared::Shared;
 
-type Act<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+pub(crate) type Act<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// See the file's head.
 pub(crate) struct NodeStore {
-    wire: Arc<Wire>,
+    pub(crate) wire: Arc<Wire>,
     wake: Wake,
+    /// Under which epoch the node owns the store, where that is asked of it.
+    own: OnceLock<Epoch>,
+    /// Told once another has taken it over.
+    lost: Notify,
     /// What reads gave before, for a store that lies.
     former: Mutex<BTreeMap<Key, Option<Entry>>>,
 }
 
 /// One node's way to the store.
-struct Wire {
-    shared: Arc<Shared>,
+pub(crate) struct Wire {
+    pub(crate) shared: Arc<Shared>,
     gate: Arc<Gate>,
     clock: Arc<NodeClock>,
     node: usize,
@@ -55,6 +61,8 @@ impl NodeStore {
         Self {
             wire,
             wake,
+            own: OnceLock::new(),
+            lost: Notify::new(),
             former: Mutex::default(),
         }
     }
@@ -62,7 +70,7 @@ impl NodeStore {
 
 impl Wire {
     /// One operation. `is_write` says whether it may change something.
-    async fn effect<T: Send>(
+    pub(crate) async fn effect<T: Send>(
         &self,
         (kind, is_write): (&'static str, bool),
         act: impl FnOnce(Arc<Memory>) -> Act<T> + Send,
@@ -176,6 +184,22 @@ fn entry(entry: &Option<Entry>) -> String {
 }
 
 impl NodeStore {
+    /// From now on every commit is fenced by this epoch.
+    pub(crate) fn owns(&self, epoch: Epoch) {
+        // A life takes the store once, when it begins.
+        let _ = self.own.set(epoch);
+    }
+
+    /// The epoch that [`owns`](Self::owns) was told.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.own.get().copied()
+    }
+
+    /// Another has taken the store over: the node is to end.
+    pub(crate) fn superseded(&self) {
+        self.lost.notify_one();
+    }
+
     /// What the engine makes of a commit: once, twice, or not what was asked, if it lies.
     async fn made(shared: &Shared, memory: &Memory, batch: Batch) -> Result<Outcome, Error> {
         let is_change = lie::is_change(&batch);
@@ -270,7 +294,10 @@ impl Store for NodeStore {
         }
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Outcome, Error> {
+    async fn commit(&self, mut batch: Batch) -> Result<Outcome, Error> {
+        if let Some(epoch) = self.epoch() {
+            batch = batch.fence(lease::ALL, epoch);
+        }
         let (shared, topics) = (self.wire.shared.clone(), topics(&batch));
         let what = format!("{} operations, ", batch.operations().len());
         let is_fenced = has_fence(&batch);
@@ -286,9 +313,15 @@ impl Store for NodeStore {
                 Ok(outcome)
             })
         };
-        self.wire
+        let outcome = self
+            .wire
             .effect(("commit", true), act, |outcome| format!("{what}{outcome:?}"))
-            .await
+            .await?;
+        if outcome == Outcome::Fenced(lease::ALL) {
+            self.superseded();
+            return Err(lease::superseded());
+        }
+        Ok(outcome)
     }
 
     async fn read_log(
@@ -383,8 +416,13 @@ impl Store for NodeStore {
         &self.wake
     }
 
-    /// The engine of one node ends it when it breaks. One that two nodes share is a database, which is started again by itself.
+    /// The engine of one node ends it when it breaks. One that two nodes share is a database, which is started again by itself; it ends
+    /// the node that is not its owner any more.
     async fn broken(&self) -> Error {
+        if self.wire.shared.scenario.has_lease {
+            self.lost.notified().await;
+            return lease::superseded();
+        }
         if self.wire.shared.scenario.nodes > 1 {
             std::future::pending::<()>().await;
         }

@@ -174,11 +174,13 @@ impl World {
             *known = wake.clone();
         }
         let clock = machine.clock.clone();
-        let store = NodeStore::new(shared.clone(), gate.clone(), clock.clone(), (number, wake));
+        let own = NodeStore::new(shared.clone(), gate.clone(), clock.clone(), (number, wake));
+        let own = Arc::new(own);
         let parts = Parts {
             shared: shared.clone(),
             gate,
-            store: Arc::new(store),
+            store: own.clone(),
+            own,
             clock,
             chance: node::chance(shared),
         };

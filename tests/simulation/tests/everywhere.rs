@@ -41,11 +41,16 @@ fn orders_on_two_nodes() {
 }
 
 #[test]
+fn the_node_that_owns_the_store() {
+    sweep(2, 100);
+}
+
+#[test]
 fn jobs() {
-    sweep(2, 50);
+    sweep(3, 50);
 }
 
 #[test]
 fn two_owners() {
-    sweep(3, 20);
+    sweep(4, 20);
 }

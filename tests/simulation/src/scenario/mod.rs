@@ -22,6 +22,8 @@ pub struct Scenario {
     pub clients: usize,
     /// Over how many rows.
     pub keys: u64,
+    /// Whether a node must own the store before it does anything, so that one of two waits.
+    pub has_lease: bool,
     /// Whether tables, rules and functions run.
     pub has_orders: bool,
     /// Whether workers do jobs.
@@ -51,6 +53,7 @@ const BASE: Scenario = Scenario {
     nodes: 1,
     clients: 3,
     keys: 5,
+    has_lease: false,
     has_orders: true,
     has_jobs: false,
     has_ledger: false,
@@ -71,6 +74,14 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "orders on two nodes",
         nodes: 2,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "orders on the one of two nodes that owns the store",
+        nodes: 2,
+        has_lease: true,
+        trouble_ms: 60_000,
         but: TWO_NODES,
         ..BASE
     },
@@ -143,6 +154,17 @@ pub const SWEEPS: &[Scenario] = &[
     Scenario {
         name: "every effect of orders on two nodes",
         nodes: 2,
+        clients: 2,
+        keys: 2,
+        think_ms: 60,
+        trouble_ms: 300,
+        only: &[Fault::Raise],
+        ..BASE
+    },
+    Scenario {
+        name: "every effect of the node that owns the store",
+        nodes: 2,
+        has_lease: true,
         clients: 2,
         keys: 2,
         think_ms: 60,
