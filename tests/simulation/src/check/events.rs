@@ -67,7 +67,7 @@ fn wants(function: &str, event: &Event) -> bool {
 }
 
 pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], chains: &Chains) {
-    let taken = order(verdict, seen, chains);
+    let taken = order(verdict, scenario, seen, chains);
     for event in chains.events() {
         for function in [RECEIPT, AUDIT] {
             if !wants(function, event) {
@@ -95,7 +95,12 @@ pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], c
 }
 
 /// Goes through the calls as they happened; answers what was taken, by function and event.
-fn order(verdict: &mut Verdict, seen: &[Seen], chains: &Chains) -> BTreeSet<(String, u128)> {
+fn order(
+    verdict: &mut Verdict,
+    scenario: &Scenario,
+    seen: &[Seen],
+    chains: &Chains,
+) -> BTreeSet<(String, u128)> {
     let mut taken: BTreeSet<(String, u128)> = BTreeSet::new();
     let mut calls: BTreeMap<u64, (String, u128)> = BTreeMap::new();
     for seen in seen {
@@ -112,9 +117,13 @@ fn order(verdict: &mut Verdict, seen: &[Seen], chains: &Chains) -> BTreeSet<(Str
                     let place = (function.clone(), former.sequence);
                     wants(function, former) && !taken.contains(&place) && !chains.was_dead.contains(&place)
                 });
-                verdict.check(Check::Order, waits.is_none(), || {
-                    format!("{function} was called with {event:?} before it took {waits:?}")
-                });
+                match scenario.is_unordered {
+                    false => verdict.check(Check::Order, waits.is_none(), || {
+                        format!("{function} was called with {event:?} before it took {waits:?}")
+                    }),
+                    true if waits.is_some() => verdict.check(Check::Unordered, true, String::new),
+                    true => {}
+                }
                 calls.insert(*call, (function.clone(), event.sequence));
             }
             Seen::Ended(call, true) => taken.extend(calls.remove(call)),

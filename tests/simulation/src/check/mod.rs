@@ -45,6 +45,8 @@ checks! {
     Delivered "delivered or dead-lettered",
     /// Of one key, no event is given to a function before it took all former ones, or they are dead.
     Order "order per key",
+    /// Where no order is asked for, events do not wait for former ones of their key: there is one that did not.
+    Unordered "no order, no waiting",
     /// No event lies between two others that no rule ever delivered.
     Skip "cursors never skip",
     /// An event that ends the node every time ends in the dead letter, as crashed; no other event does.

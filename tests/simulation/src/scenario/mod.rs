@@ -26,6 +26,8 @@ pub struct Scenario {
     pub has_lease: bool,
     /// Whether tables, rules and functions run.
     pub has_orders: bool,
+    /// Whether rules deliver without regard to order.
+    pub is_unordered: bool,
     /// Whether workers do jobs.
     pub has_jobs: bool,
     /// Whether owners write a ledger.
@@ -55,6 +57,7 @@ const BASE: Scenario = Scenario {
     keys: 5,
     has_lease: false,
     has_orders: true,
+    is_unordered: false,
     has_jobs: false,
     has_ledger: false,
     has_redrive: false,
@@ -93,6 +96,13 @@ pub const SCENARIOS: &[Scenario] = &[
         think_ms: 40,
         trouble_ms: 8_000,
         but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "orders delivered in no order",
+        keys: 2,
+        is_unordered: true,
+        think_ms: 150,
         ..BASE
     },
     Scenario {

@@ -77,7 +77,12 @@ fn version(function: &str) -> Result<Version> {
     })
 }
 
-fn rule(name: &str, table: &Table, retries: u32, pattern: &serde_json::Value) -> Result<Rule> {
+fn rule(
+    name: &str,
+    table: &Table,
+    order: Order,
+    (retries, pattern): (u32, &serde_json::Value),
+) -> Result<Rule> {
     Ok(Rule {
         name: name.to_owned(),
         source: Arc::new(TableSource::new(table)),
@@ -85,7 +90,7 @@ fn rule(name: &str, table: &Table, retries: u32, pattern: &serde_json::Value) ->
         function: name.parse()?,
         policy: Policy::new(retries, Duration::from_secs(24 * 3_600)),
         concurrency: 16,
-        order: Order::Key,
+        order,
     })
 }
 
@@ -133,7 +138,15 @@ impl Orders {
         catalogue.replace([version(RECEIPT)?, version(AUDIT)?]);
         let some = json!({"type": ["aloft.table.modify", "aloft.table.remove"]});
         let all = json!({"source": ["/tables/orders"]});
-        let both = vec![rule(RECEIPT, &table, 6, &all)?, rule(AUDIT, &table, 1, &some)?];
+        let order = if parts.shared.scenario.is_unordered {
+            Order::None
+        } else {
+            Order::Key
+        };
+        let both = vec![
+            rule(RECEIPT, &table, order, (6, &all))?,
+            rule(AUDIT, &table, order, (1, &some))?,
+        ];
         rules.apply(both).await?;
         Ok(Self {
             table,
