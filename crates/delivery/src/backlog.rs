@@ -91,10 +91,10 @@ impl Backlogs {
                 waiting.events += head.next.saturating_sub(head.first);
                 waiting.oldest = waiting.oldest.into_iter().chain(head.born).min();
             }
-            match page.entries.last() {
-                Some(last) if page.more => range = range.after(&last.key),
-                _ => break,
-            }
+            let Some(last) = page.entries.last().filter(|_| page.more) else {
+                break;
+            };
+            range = range.after(&last.key);
         }
         Ok(waiting)
     }
@@ -410,6 +410,30 @@ mod tests {
         // Who comes too late finds nothing to take out.
         advance(&store, 4).await;
         assert_eq!(is_there().await, (false, false));
+    }
+
+    #[tokio::test]
+    async fn a_survey_looks_at_so_many_keys_and_no_more() {
+        let store = store();
+        let parked = |key| Parked {
+            parcel: Parcel::new("e", KeyHash(key), NOW, Bytes::new()),
+            due: NOW,
+        };
+        let keys: Vec<Parked> = (0..11_001).map(parked).collect();
+        for (id, keys) in (1..).zip(keys.chunks(2_000)) {
+            let snapshot = store.snapshot().await.unwrap();
+            let batch = Batch::new(BatchId(id));
+            let (batch, overflow) = Backlogs::new(RULE)
+                .park(batch, &*snapshot, keys, &chance())
+                .await
+                .unwrap();
+            assert!(overflow.is_empty());
+            assert!(store.commit(batch).await.unwrap().is_committed());
+        }
+        let snapshot = store.snapshot().await.unwrap();
+        let waiting = Backlogs::new(RULE).waiting(&*snapshot).await.unwrap();
+        assert_eq!(waiting.events, Backlogs::SURVEYED as u64);
+        assert_eq!(waiting.oldest, Some(NOW));
     }
 
     /// The head is rewritten with each parcel that joins or leaves.
