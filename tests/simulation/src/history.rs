@@ -91,6 +91,19 @@ pub struct Dead {
     pub reason: &'static str,
     /// The event, unless the letter stands for a range.
     pub event: Option<Event>,
+    /// The range.
+    pub range: Option<Range>,
+}
+
+/// Events that were given up together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The first event's place.
+    pub from: u128,
+    /// The last one's.
+    pub to: u128,
+    /// How many they were, if anybody knows.
+    pub events: Option<u64>,
 }
 
 /// What a client is told.

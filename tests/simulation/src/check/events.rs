@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Check, Verdict};
-use crate::history::{Ask, Event, Seen, Told};
+use crate::history::{Ask, Event, Range, Seen, Told};
 use crate::scenario::Scenario;
 use crate::scenario::orders::{AUDIT, RECEIPT};
 
@@ -15,6 +15,8 @@ pub(super) struct Chains {
     dead: BTreeMap<(String, u128), &'static str>,
     /// Of what was dead at some time. It may have been delivered anew since, behind what came after it.
     was_dead: BTreeSet<(String, u128)>,
+    /// What was given up in ranges, by function.
+    ranges: BTreeMap<String, Vec<Range>>,
     /// Of what clients asked to be forgotten.
     dropped: BTreeSet<(String, u128)>,
 }
@@ -31,7 +33,12 @@ impl Chains {
                 Seen::Told(_, Told::Letters(letters)) => {
                     // The last list is the one of the end.
                     chains.dead.clear();
+                    chains.ranges.clear();
                     for letter in letters {
+                        if let Some(range) = letter.range {
+                            let of_rule = chains.ranges.entry(letter.rule.clone());
+                            of_rule.or_default().push(range);
+                        }
                         if let Some(event) = &letter.event {
                             chains.add(event);
                             let place = (letter.rule.clone(), event.sequence);
@@ -53,6 +60,12 @@ impl Chains {
     fn add(&mut self, event: &Event) {
         let chain = self.by_key.entry(event.key.clone()).or_default();
         chain.insert(event.sequence, event.clone());
+    }
+
+    /// Whether the event was given up in a range.
+    fn is_in_range(&self, function: &str, sequence: u128) -> bool {
+        let mut ranges = self.ranges.get(function).into_iter().flatten();
+        ranges.any(|range| (range.from..=range.to).contains(&sequence))
     }
 
     /// All events.
@@ -77,7 +90,10 @@ pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], c
             let reason = chains.dead.get(&place).copied();
             verdict.check(
                 Check::Delivered,
-                taken.contains(&place) || reason.is_some() || chains.dropped.contains(&place),
+                taken.contains(&place)
+                    || reason.is_some()
+                    || chains.dropped.contains(&place)
+                    || chains.is_in_range(function, event.sequence),
                 || format!("{function} never took {event:?}, and it is in no dead letter"),
             );
             if scenario.deadly_every > 0 {
@@ -86,6 +102,11 @@ pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], c
                     format!("{event:?} (deadly: {is_deadly}) ended as {reason:?} for {function}")
                 });
             }
+        }
+    }
+    for (function, ranges) in &chains.ranges {
+        for range in ranges {
+            expired(verdict, chains, &taken, (function, *range));
         }
     }
     for chain in chains.by_key.values() {
@@ -115,7 +136,10 @@ fn order(
                 let former = chain.flat_map(|chain| chain.range(..event.sequence));
                 let waits = former.map(|(_, former)| former).find(|former| {
                     let place = (function.clone(), former.sequence);
-                    wants(function, former) && !taken.contains(&place) && !chains.was_dead.contains(&place)
+                    wants(function, former)
+                        && !taken.contains(&place)
+                        && !chains.was_dead.contains(&place)
+                        && !chains.is_in_range(function, former.sequence)
                 });
                 match scenario.is_unordered {
                     false => verdict.check(Check::Order, waits.is_none(), || {
@@ -131,6 +155,29 @@ fn order(
         }
     }
     taken
+}
+
+/// A range counts what came to no other end. What lies between and was delivered, or died by itself, it need not.
+fn expired(
+    verdict: &mut Verdict,
+    chains: &Chains,
+    taken: &BTreeSet<(String, u128)>,
+    (function, range): (&str, Range),
+) {
+    let events = chains.events().filter(|event| wants(function, event));
+    let within = events.filter(|event| (range.from..=range.to).contains(&event.sequence));
+    let (mut all, mut lost) = (0u64, 0u64);
+    for event in within {
+        let place = (function.to_owned(), event.sequence);
+        all += 1;
+        lost += u64::from(!taken.contains(&place) && !chains.was_dead.contains(&place));
+    }
+    let holds = range
+        .events
+        .is_some_and(|counted| lost <= counted && counted <= all);
+    verdict.check(Check::Expired, holds, || {
+        format!("{range:?} of {function} has {all} events, and {lost} of them came to no other end")
+    });
 }
 
 /// Each event begins where the one before ended.

@@ -47,6 +47,8 @@ checks! {
     Order "order per key",
     /// Where no order is asked for, events do not wait for former ones of their key: there is one that did not.
     Unordered "no order, no waiting",
+    /// What a rule gave up as too old in ranges is counted there: all that came to no other end, and nothing that is not in the range.
+    Expired "what expired is counted",
     /// No event lies between two others that no rule ever delivered.
     Skip "cursors never skip",
     /// An event that ends the node every time ends in the dead letter, as crashed; no other event does.

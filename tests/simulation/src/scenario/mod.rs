@@ -5,6 +5,8 @@ pub(crate) mod jobs;
 pub(crate) mod ledger;
 pub(crate) mod orders;
 
+use std::time::Duration;
+
 use aloft_base::Chance;
 
 use crate::fault::Fault;
@@ -28,6 +30,8 @@ pub struct Scenario {
     pub has_orders: bool,
     /// Whether rules deliver without regard to order.
     pub is_unordered: bool,
+    /// How old an event may be that one of the two rules still delivers; the other delivers all, and so tells the checker of them.
+    pub audit_age: Duration,
     /// Whether workers do jobs.
     pub has_jobs: bool,
     /// Whether owners write a ledger.
@@ -58,6 +62,7 @@ const BASE: Scenario = Scenario {
     has_lease: false,
     has_orders: true,
     is_unordered: false,
+    audit_age: orders::DAY,
     has_jobs: false,
     has_ledger: false,
     has_redrive: false,
@@ -102,6 +107,13 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "orders delivered in no order",
         keys: 2,
         is_unordered: true,
+        think_ms: 150,
+        ..BASE
+    },
+    Scenario {
+        name: "events that grow too old",
+        keys: 3,
+        audit_age: Duration::from_secs(2),
         think_ms: 150,
         ..BASE
     },

@@ -14,13 +14,14 @@ use aloft_function::{Catalogue, Code, Interpreter, Queue, Version};
 use aloft_item::{Item, Number, Value};
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::{Order, Rule, Rules, TableLogs, TableSource};
+use aloft_store::Position;
 use aloft_store::layout::Namespace;
 use aloft_table::{KeyAttribute, KeyKind, Placeholders, Schema, Table, Tables, Update, Written};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::front::unknown;
-use crate::history::{Ask, Dead, Told};
+use crate::history::{Ask, Dead, Range, Told};
 use crate::instance::{Stage, event_of, image};
 use crate::node::Parts;
 
@@ -30,6 +31,8 @@ pub(crate) const RECEIPT: &str = "receipt";
 pub(crate) const AUDIT: &str = "audit";
 /// How many instances a function may have.
 pub(crate) const CONCURRENCY: usize = 3;
+/// How long events may be under way: longer than any of them is.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long a node that stops waits.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -81,14 +84,15 @@ fn rule(
     name: &str,
     table: &Table,
     order: Order,
-    (retries, pattern): (u32, &serde_json::Value),
+    policy: Policy,
+    pattern: &serde_json::Value,
 ) -> Result<Rule> {
     Ok(Rule {
         name: name.to_owned(),
         source: Arc::new(TableSource::new(table)),
         pattern: Pattern::compile(pattern)?,
         function: name.parse()?,
-        policy: Policy::new(retries, Duration::from_secs(24 * 3_600)),
+        policy,
         concurrency: 16,
         order,
     })
@@ -138,14 +142,15 @@ impl Orders {
         catalogue.replace([version(RECEIPT)?, version(AUDIT)?]);
         let some = json!({"type": ["aloft.table.modify", "aloft.table.remove"]});
         let all = json!({"source": ["/tables/orders"]});
+        let audit_age = parts.shared.scenario.audit_age;
         let order = if parts.shared.scenario.is_unordered {
             Order::None
         } else {
             Order::Key
         };
         let both = vec![
-            rule(RECEIPT, &table, order, (6, &all))?,
-            rule(AUDIT, &table, order, (1, &some))?,
+            rule(RECEIPT, &table, order, Policy::new(6, DAY), &all)?,
+            rule(AUDIT, &table, order, Policy::new(1, audit_age), &some)?,
         ];
         rules.apply(both).await?;
         Ok(Self {
@@ -225,19 +230,28 @@ impl Orders {
         loop {
             let (page, more) = self.rules.letters().list(before, 100).await?;
             for listed in &page {
-                let event = match &listed.letter.content {
+                let (mut event, mut range) = (None, None);
+                match &listed.letter.content {
                     Content::One(_) => {
-                        let event = self.rules.event(&listed.letter).await;
-                        let event = event.context("a letter without its event")?;
-                        event.change.as_ref().map(event_of)
+                        let found = self.rules.event(&listed.letter).await;
+                        let found = found.context("a letter without its event")?;
+                        event = found.change.as_ref().map(event_of);
                     }
-                    Content::Raw(_) | Content::Range(_) => None,
-                };
+                    Content::Range(given_up) => {
+                        range = Some(Range {
+                            from: place(given_up.from),
+                            to: place(given_up.to),
+                            events: given_up.events,
+                        });
+                    }
+                    Content::Raw(_) => {}
+                }
                 dead.push(Dead {
                     letter: listed.id.to_string(),
                     rule: listed.letter.name.clone(),
                     reason: listed.letter.reason.word(),
                     event,
+                    range,
                 });
             }
             before = page.last().map(|listed| listed.id);
@@ -246,6 +260,12 @@ impl Orders {
             }
         }
     }
+}
+
+/// A position as the sequence number of the change that lies there.
+fn place(position: Position) -> u128 {
+    let (major, minor) = position.parts();
+    (u128::from(major) << 64) | u128::from(minor)
 }
 
 fn key_item(key: &str) -> Item {
