@@ -2,7 +2,8 @@
 //! without a store or a target.
 //!
 //! Each record read becomes a slot, in log order. Records of one key are handed out one after the other, those of
-//! different keys at once. When a key's record is parked, its later ones are parked behind it without being tried. The cursor may
+//! different keys at once. When a key's record is parked, its later ones are parked behind it without being tried. When one is given
+//! up, they wait until that is durable: after a crash it would come again, behind them. The cursor may
 //! move over the *settled prefix*: the slots from the front whose fate is known. Slots behind a slow one wait in the window,
 //! which is bounded, so a reader that is held up stops reading instead of growing.
 //!
@@ -103,12 +104,21 @@ enum State {
 struct Line {
     /// Slots that wait for their turn, by number.
     waiting: VecDeque<u64>,
-    /// Whether one is ready or running.
+    /// Whether one is ready or running, or was given up and is not yet forgotten.
     is_busy: bool,
     /// Whether one was parked: then all that follow are.
     is_parked: bool,
     /// How many slots of the key the window holds.
     slots: usize,
+}
+
+impl Line {
+    /// The one whose turn it is.
+    fn next(&mut self) -> Option<u64> {
+        let next = self.waiting.pop_front();
+        self.is_busy = next.is_some();
+        next
+    }
 }
 
 /// See the file's head.
@@ -242,14 +252,14 @@ impl Window {
 
     /// Notes what became of a record that [`next`](Self::next) gave. `park` makes the parcels of what follows a parked one.
     pub(crate) fn settle(&mut self, number: u64, fate: Fate, park: impl Fn(&Pending) -> Parked) {
-        let is_parked = matches!(fate, Fate::Parked(_));
+        let (is_parked, is_dead) = (matches!(fate, Fate::Parked(_)), matches!(fate, Fate::Dead(_)));
         let Some(slot) = self.slot(number) else { return };
         slot.state = State::Settled(fate);
         let (key, mut freed) = (slot.key, std::mem::take(&mut slot.held));
         let Some(line) = key.and_then(|key| self.lines.get_mut(&key)) else {
             return;
         };
-        line.is_busy = false;
+        line.is_busy = is_dead;
         if is_parked {
             line.is_parked = true;
             for number in std::mem::take(&mut line.waiting) {
@@ -261,9 +271,8 @@ impl Window {
                     freed += std::mem::take(&mut slot.held);
                 }
             }
-        } else if let Some(next) = line.waiting.pop_front() {
-            line.is_busy = true;
-            self.ready.push_back(next);
+        } else if !is_dead {
+            self.ready.extend(line.next());
         }
         self.held = self.held.saturating_sub(freed);
     }
@@ -312,6 +321,9 @@ impl Window {
                 && let Some(line) = self.lines.get_mut(&key)
             {
                 line.slots = line.slots.saturating_sub(1);
+                if matches!(slot.state, State::Settled(Fate::Dead(_))) {
+                    self.ready.extend(line.next());
+                }
                 if line.slots == 0 {
                     self.lines.remove(&key);
                 }

@@ -1,8 +1,9 @@
 //! The window alone: its order, its bounds, and that nothing is lost whatever ends when.
 
 use super::*;
-use aloft_delivery::Parcel;
+use aloft_delivery::{Parcel, Reason, RuleId};
 use aloft_store::BatchId;
+use aloft_store::layout::Id;
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -39,6 +40,18 @@ fn park(pending: &Pending) -> Parked {
 
 fn parked(pending: &Pending) -> Fate {
     Fate::Parked(Box::new(park(pending)))
+}
+
+fn dead(pending: &Pending) -> Fate {
+    let parcel = park(pending).parcel;
+    let (rule, now) = (RuleId(Id::from_u64(3)), pending.record.at);
+    Fate::Dead(Box::new(Letter::one(
+        rule,
+        "rule",
+        Reason::Exhausted,
+        now,
+        parcel,
+    )))
 }
 
 #[test]
@@ -80,6 +93,27 @@ fn what_follows_a_parked_record_is_parked_until_the_key_is_forgotten() {
     window.forget(3);
     window.push(pending(4, 1), false, park);
     assert!(window.has_ready(), "the store knows of the backlog from here on");
+}
+
+#[test]
+fn what_follows_a_record_that_was_given_up_waits_until_that_is_durable() {
+    let mut window = Window::default();
+    for (n, key) in [(1, 1), (2, 1), (3, 2), (4, 1)] {
+        window.push(pending(n, key), false, park);
+    }
+    let (one, first) = window.next().unwrap();
+    let (three, _) = window.next().unwrap();
+    window.settle(one, dead(&first), park);
+    window.settle(three, Fate::Delivered, park);
+    window.push(pending(5, 1), false, park);
+    assert!(!window.has_ready(), "a crash would bring the first one again");
+    assert_eq!(window.prefix().unwrap().dead.len(), 1);
+    window.forget(1);
+    let (two, _) = window.next().unwrap();
+    assert_eq!(two, 1);
+    assert!(!window.has_ready(), "the others wait for their turn");
+    window.settle(two, Fate::Delivered, park);
+    assert_eq!(window.next().unwrap().0, 3);
 }
 
 #[test]
