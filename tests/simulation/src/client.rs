@@ -52,6 +52,12 @@ pub(crate) async fn read_all(shared: &Arc<Shared>, clock: &NodeClock) {
         }));
         asks.push(Ask::Letters);
     }
+    if scenario.has_files {
+        asks.extend((0..scenario.keys).map(|key| Ask::Fetch {
+            name: format!("k{key}"),
+        }));
+        asks.push(Ask::Files);
+    }
     if scenario.has_jobs {
         asks.push(Ask::Jobs);
     }

@@ -69,6 +69,25 @@ pub enum Ask {
     Jobs,
     /// What the partition's owners wrote, in the order in which they did.
     Ledger,
+    /// Stores a content under a name.
+    Store {
+        /// The name.
+        name: String,
+        /// The content's number.
+        content: u64,
+    },
+    /// Forgets what a name stands for.
+    Forget {
+        /// The name.
+        name: String,
+    },
+    /// Fetches what a name stands for.
+    Fetch {
+        /// The name.
+        name: String,
+    },
+    /// Counts blobs.
+    Files,
 }
 
 /// A line of the ledger: who wrote it, as which owner.
@@ -106,6 +125,15 @@ pub struct Range {
     pub events: Option<u64>,
 }
 
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File {
+    /// The content's number, as the row has it.
+    pub content: u64,
+    /// Whether the blob was there and had that content.
+    pub is_whole: bool,
+}
+
 /// What a client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -125,6 +153,15 @@ pub enum Told {
     Jobs(Vec<u64>),
     /// The ledger.
     Ledger(Vec<Line>),
+    /// It was stored, forgotten or fetched.
+    Filed,
+    /// How many blobs there are, and how many of them rows name.
+    Files {
+        /// All.
+        blobs: u64,
+        /// Those that are named.
+        named: u64,
+    },
     /// It did not work, or nobody knows whether it did: an error, or no answer in time.
     Unknown(String),
 }
@@ -163,6 +200,10 @@ pub enum Seen {
     Wrote(Line, bool),
     /// A worker was told that this job is done by it.
     Finished(u64),
+    /// A node fetched what this name stands for; its client may have gone away meanwhile.
+    Fetched(String, File),
+    /// A collector removed so many blobs.
+    Collected(u64),
     /// Faults have stopped.
     Calm,
     /// Everything has come to rest, or not within the bound.

@@ -28,6 +28,7 @@
 //! Disks are not simulated (the embedded engine has a crash test of its own), nor the network below a request. An effect's own
 //! code runs without a break: engines' threads are theirs to test.
 
+mod blobs;
 mod check;
 mod client;
 mod clock;
@@ -48,7 +49,7 @@ mod world;
 
 pub use check::{Check, Verdict};
 pub use fault::{Fault, Faults};
-pub use history::{Ask, Dead, Event, History, Image, Line, Range, Seen, Told};
+pub use history::{Ask, Dead, Event, File, History, Image, Line, Range, Seen, Told};
 pub use lie::Lie;
 pub use run::{Options, Report, Totals, any_seed, run};
 pub use scenario::{SCENARIOS, SWEEPS, Scenario};

@@ -28,6 +28,8 @@ pub enum Lie {
     ForgetBatch,
     /// The next due time is always now.
     BusyPoll,
+    /// A blob is acknowledged and is not there.
+    LoseBlob,
 }
 
 impl Lie {
@@ -44,6 +46,7 @@ impl Lie {
         Self::StaleRead,
         Self::ForgetBatch,
         Self::BusyPoll,
+        Self::LoseBlob,
     ];
 
     /// In how many of a hundred chances it is told: rarely, as a defect would.
@@ -51,7 +54,7 @@ impl Lie {
         match self {
             Self::BusyPoll | Self::IgnoreFence => 100,
             Self::SkipRecord | Self::Reorder | Self::LoseTask | Self::KeepTask | Self::ForgetBatch => 30,
-            Self::Acknowledge | Self::DropRecord | Self::DropRow | Self::StaleRead => 10,
+            Self::Acknowledge | Self::DropRecord | Self::DropRow | Self::StaleRead | Self::LoseBlob => 10,
         }
     }
 }

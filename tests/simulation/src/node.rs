@@ -11,12 +11,13 @@ use aloft_store::Store;
 use anyhow::Result;
 use tokio::sync::mpsc;
 
+use crate::blobs::NodeBlobs;
 use crate::clock::NodeClock;
 use crate::front::{Request, unknown};
 use crate::history::{Ask, Told};
 use crate::machine::Gate;
 use crate::scenario::orders::Orders;
-use crate::scenario::{jobs, ledger};
+use crate::scenario::{files, jobs, ledger};
 use crate::shared::Shared;
 use crate::store::NodeStore;
 
@@ -31,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     /// The same, as what may have an owner.
     pub(crate) own: Arc<NodeStore>,
+    pub(crate) blobs: Arc<NodeBlobs>,
     pub(crate) clock: Arc<NodeClock>,
     pub(crate) chance: Arc<SeededChance>,
 }
@@ -84,6 +86,10 @@ async fn start(parts: &Parts, tasks: &Tasks) -> Result<Option<Orders>> {
         None
     };
     let stop = tasks.stop().clone();
+    if scenario.has_files {
+        let collect = files::collect(parts.clone(), stop.clone());
+        tasks.start("collector", Policy::Alone, endless(collect));
+    }
     if scenario.has_jobs {
         let work = jobs::work(parts.clone(), stop.clone());
         tasks.start("worker", Policy::Alone, endless(work));
@@ -135,9 +141,17 @@ async fn answer(parts: &Parts, orders: Option<&Orders>, op: u64, ask: &Ask) -> T
         (Ask::Ledger, _) => ledger::read(&parts.store)
             .await
             .map_or_else(|error| unknown(&error.to_string()), Told::Ledger),
+        (Ask::Store { name, content }, _) => told(files::store(parts, name, *content).await),
+        (Ask::Forget { name }, _) => told(files::forget(parts, name).await),
+        (Ask::Fetch { name }, _) => told(files::fetch(parts, name).await),
+        (Ask::Files, _) => told(files::count(parts).await),
         (_, Some(orders)) => orders.answer(op, ask).await,
         (_, None) => unknown("this node has no tables"),
     }
+}
+
+fn told(answered: Result<Told>) -> Told {
+    answered.unwrap_or_else(|error| unknown(&format!("{error:#}")))
 }
 
 /// A node's own chance: another one in each life.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_base::{Chance, SeededChance};
+use aloft_store::blobs::MemoryBlobs;
 use aloft_store::{Memory, Topic, Wake};
 use tokio::sync::mpsc;
 
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) history: History,
     pub(crate) faults: Faults,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) blobs: MemoryBlobs,
     /// The engine is poisoned and is to be opened anew.
     pub(crate) is_full: bool,
     /// Who owns it, where it has one owner at a time.
@@ -74,6 +76,7 @@ impl Shared {
             history: History::default(),
             faults,
             memory: Arc::new(Memory::new(clock.clone())),
+            blobs: MemoryBlobs::new(clock.clone(), Arc::new(SeededChance::new(seed))),
             is_full: false,
             lease: None,
             wakes: vec![Wake::new(); scenario.nodes],

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aloft_base::{Chance, Policy, Stop, Tasks};
 use anyhow::Result;
 
+use crate::blobs::NodeBlobs;
 use crate::client;
 use crate::fault::Fault;
 use crate::history::Seen;
@@ -16,14 +17,12 @@ use crate::node::{self, Parts};
 use crate::shared::Shared;
 use crate::store::NodeStore;
 
-/// When nothing happened for so long, everything rests: longer than a dead node's claims hold (17 minutes).
-const REST_MS: u64 = 20 * 60_000;
 /// Everything must rest within this time after faults stopped: longer than any backoff, any claim and all retries together.
 const CALM_MS: u64 = 12 * 3_600_000;
 /// For how long the idle platform is watched: twenty polls.
 const WATCH_MS: u64 = 10 * 60_000;
-/// The longest turn while things go wrong, and while nothing does.
-const TURN_MS: u64 = 20;
+/// The longest turn while something happens, and while nothing does.
+pub(crate) const TURN_MS: u64 = 20;
 const CALM_TURN_MS: u64 = 5_000;
 /// How long the last readings may take.
 const READ_MS: u64 = 3_600_000;
@@ -74,7 +73,7 @@ impl World {
         let trouble = self.shared.scenario.trouble_ms;
         let until = trouble + self.shared.chance.below(trouble.max(1));
         while self.now_ms < until {
-            let turn = self.shared.chance.below(TURN_MS) + 1;
+            let turn = self.shared.chance.below(self.shared.scenario.turn_ms) + 1;
             self.misfortune();
             self.turn(turn)?;
         }
@@ -179,6 +178,10 @@ impl World {
         let parts = Parts {
             shared: shared.clone(),
             gate,
+            blobs: Arc::new(NodeBlobs {
+                wire: own.wire.clone(),
+                inner: shared.state().blobs.clone(),
+            }),
             store: own.clone(),
             own,
             clock,
@@ -272,7 +275,7 @@ impl World {
         let began = self.now_ms;
         loop {
             let last = self.shared.state().last_ms.max(began);
-            if self.now_ms >= last + REST_MS {
+            if self.now_ms >= last + self.shared.scenario.rest_ms {
                 return Ok(true);
             }
             if self.now_ms >= began + CALM_MS {
@@ -284,7 +287,11 @@ impl World {
                 let mut state = self.shared.state();
                 state.busy_effects = state.effects;
             }
-            self.turn(if is_quiet { CALM_TURN_MS } else { TURN_MS })?;
+            self.turn(if is_quiet {
+                CALM_TURN_MS
+            } else {
+                self.shared.scenario.turn_ms
+            })?;
         }
     }
 
@@ -329,7 +336,7 @@ impl World {
         });
         let until = self.now_ms + READ_MS;
         while tasks.running() > 0 && self.now_ms < until {
-            self.turn(TURN_MS)?;
+            self.turn(self.shared.scenario.turn_ms)?;
         }
         Ok(())
     }

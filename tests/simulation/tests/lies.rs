@@ -104,3 +104,8 @@ fn a_batch_that_is_made_twice() {
 fn a_node_that_never_idles() {
     is_found(Lie::BusyPoll, "orders on one node", &[Check::Idle]);
 }
+
+#[test]
+fn a_blob_that_is_acknowledged_and_not_there() {
+    is_found(Lie::LoseBlob, "files and their collectors", &[Check::Named]);
+}

@@ -11,6 +11,8 @@ use crate::scenario::orders::CONCURRENCY;
 /// What a poll may cost on the store, by what runs: two readers, two runners of retries and the trimmer; a worker.
 const ORDERS_POLL: u64 = 16;
 const JOBS_POLL: u64 = 2;
+/// A round of a collector every 20 polls.
+const FILES_POLL: u64 = 2;
 /// How often a lease is renewed between two polls.
 const LEASE_POLL: u64 = 10;
 
@@ -37,9 +39,10 @@ pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen]) {
             } => {
                 let orders = if scenario.has_orders { ORDERS_POLL } else { 0 };
                 let jobs = if scenario.has_jobs { JOBS_POLL } else { 0 };
+                let files = if scenario.has_files { FILES_POLL } else { 0 };
                 let lease = if scenario.has_lease { LEASE_POLL } else { 0 };
                 // One more for what began before the watch did.
-                let bound = (orders + jobs + lease) * (polls + 1);
+                let bound = (orders + jobs + files + lease) * (polls + 1);
                 verdict.check(Check::Idle, *writes == 0, || {
                     format!("an idle node wrote {writes} times")
                 });

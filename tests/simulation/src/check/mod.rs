@@ -2,6 +2,7 @@
 //! it judges. Each check counts what it had to check; one that had nothing proves nothing.
 
 mod events;
+mod files;
 mod jobs;
 mod ledger;
 mod letters;
@@ -67,6 +68,10 @@ checks! {
     Fence "fences hold",
     /// An owner's acknowledged entries are in the ledger.
     Ledger "owners' entries are there",
+    /// What a row names is there, and is what was stored.
+    Named "named blobs are there",
+    /// At rest there are no blobs but those that are named, and collectors removed the others.
+    Collected "other blobs are collected",
     /// Once faults stop, everything comes to rest, and every question is answered.
     Live "rest after trouble",
     /// At rest there is nothing but the poll.
@@ -109,6 +114,9 @@ pub(crate) fn check(scenario: &Scenario, seen: &[Seen]) -> Verdict {
     }
     if scenario.has_jobs {
         jobs::check(&mut verdict, seen);
+    }
+    if scenario.has_files {
+        files::check(&mut verdict, seen);
     }
     if scenario.has_ledger {
         ledger::check(&mut verdict, seen);

@@ -56,7 +56,11 @@ fn key_of(ask: &Ask) -> Option<&str> {
         | Ask::Retry { .. }
         | Ask::Drop { .. }
         | Ask::Jobs
-        | Ask::Ledger => None,
+        | Ask::Ledger
+        | Ask::Store { .. }
+        | Ask::Forget { .. }
+        | Ask::Fetch { .. }
+        | Ask::Files => None,
     }
 }
 

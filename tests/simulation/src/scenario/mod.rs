@@ -1,6 +1,7 @@
 //! Scenarios: how many nodes there are, what runs on them, and what clients ask. To add one, add it to [`SCENARIOS`]; if it does
 //! something new, give it a file here for its part of a node, an [`Ask`], and a check that sees only what is told.
 
+pub(crate) mod files;
 pub(crate) mod jobs;
 pub(crate) mod ledger;
 pub(crate) mod orders;
@@ -11,6 +12,7 @@ use aloft_base::Chance;
 
 use crate::fault::Fault;
 use crate::history::Ask;
+use crate::world::TURN_MS;
 
 /// What runs and what is asked.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct Scenario {
     pub is_unordered: bool,
     /// How old an event may be that one of the two rules still delivers; the other delivers all, and so tells the checker of them.
     pub audit_age: Duration,
+    /// Whether files are stored.
+    pub has_files: bool,
     /// Whether workers do jobs.
     pub has_jobs: bool,
     /// Whether owners write a ledger.
@@ -44,6 +48,10 @@ pub struct Scenario {
     pub trouble_ms: u64,
     /// How long a client thinks between two requests, at most.
     pub think_ms: u64,
+    /// The longest turn of a node while something happens.
+    pub turn_ms: u64,
+    /// When nothing happened for so long, everything rests.
+    pub rest_ms: u64,
     /// Faults that never strike here.
     pub but: &'static [Fault],
     /// The only faults that strike here, if there are any.
@@ -54,6 +62,8 @@ pub struct Scenario {
 const ONE_NODE: &[Fault] = &[Fault::Reopen, Fault::Kill];
 const TWO_NODES: &[Fault] = &[Fault::Kill];
 
+const HOUR_MS: u64 = 3_600_000;
+
 const BASE: Scenario = Scenario {
     name: "",
     nodes: 1,
@@ -63,12 +73,16 @@ const BASE: Scenario = Scenario {
     has_orders: true,
     is_unordered: false,
     audit_age: orders::DAY,
+    has_files: false,
     has_jobs: false,
     has_ledger: false,
     has_redrive: false,
     deadly_every: 0,
     trouble_ms: 20_000,
     think_ms: 400,
+    turn_ms: TURN_MS,
+    // Longer than a dead node's claims hold (17 minutes).
+    rest_ms: 20 * 60_000,
     but: ONE_NODE,
     only: &[],
 };
@@ -137,6 +151,20 @@ pub const SCENARIOS: &[Scenario] = &[
         nodes: 2,
         has_orders: false,
         has_jobs: true,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "files and their collectors",
+        nodes: 2,
+        keys: 4,
+        has_orders: false,
+        has_files: true,
+        trouble_ms: 8 * HOUR_MS,
+        think_ms: HOUR_MS / 4,
+        turn_ms: 5_000,
+        // Longer than a grace to see that nothing names a blob, and another one to remove it.
+        rest_ms: 3 * HOUR_MS,
         but: TWO_NODES,
         ..BASE
     },
@@ -243,6 +271,16 @@ impl Scenario {
             return Ask::Enqueue { job: number };
         }
         let key = format!("k{}", chance.below(self.keys));
+        if self.has_files {
+            return match chance.below(10) {
+                0..5 => Ask::Store {
+                    name: key,
+                    content: chance.below(files::CONTENTS),
+                },
+                5..7 => Ask::Forget { name: key },
+                _ => Ask::Fetch { name: key },
+            };
+        }
         match chance.below(100) {
             0..35 => Ask::Put { key },
             35..60 => Ask::Add { key },

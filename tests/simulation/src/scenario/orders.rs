@@ -204,7 +204,13 @@ impl Orders {
                     .await
                     .map_err(Into::into),
             )?,
-            Ask::Enqueue { .. } | Ask::Jobs | Ask::Ledger => unknown("this node does not do that"),
+            Ask::Enqueue { .. }
+            | Ask::Jobs
+            | Ask::Ledger
+            | Ask::Store { .. }
+            | Ask::Forget { .. }
+            | Ask::Fetch { .. }
+            | Ask::Files => unknown("this node does not do that"),
         })
     }
 
