@@ -132,15 +132,9 @@ async fn serve(
 
 async fn answer(parts: &Parts, orders: Option<&Orders>, op: u64, ask: &Ask) -> Told {
     match (ask, orders) {
-        (Ask::Enqueue { job }, _) => jobs::enqueue(parts, *job)
-            .await
-            .unwrap_or_else(|error| unknown(&error.to_string())),
-        (Ask::Jobs, _) => jobs::done(&parts.store)
-            .await
-            .map_or_else(|error| unknown(&error.to_string()), Told::Jobs),
-        (Ask::Ledger, _) => ledger::read(&parts.store)
-            .await
-            .map_or_else(|error| unknown(&error.to_string()), Told::Ledger),
+        (Ask::Enqueue { job }, _) => told(jobs::enqueue(parts, *job).await.map_err(Into::into)),
+        (Ask::Jobs, _) => told(jobs::done(&parts.store).await.map(Told::Jobs)),
+        (Ask::Ledger, _) => told(ledger::read(&parts.store).await.map(Told::Ledger)),
         (Ask::Store { name, content }, _) => told(files::store(parts, name, *content).await),
         (Ask::Forget { name }, _) => told(files::forget(parts, name).await),
         (Ask::Fetch { name }, _) => told(files::fetch(parts, name).await),
@@ -150,7 +144,8 @@ async fn answer(parts: &Parts, orders: Option<&Orders>, op: u64, ask: &Ask) -> T
     }
 }
 
-fn told(answered: Result<Told>) -> Told {
+/// What a client is told, also when it did not work.
+pub(crate) fn told(answered: Result<Told>) -> Told {
     answered.unwrap_or_else(|error| unknown(&format!("{error:#}")))
 }
 

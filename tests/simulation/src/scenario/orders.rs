@@ -23,7 +23,7 @@ use serde_json::json;
 use crate::front::unknown;
 use crate::history::{Ask, Dead, Range, Told};
 use crate::instance::{Stage, event_of, image};
-use crate::node::Parts;
+use crate::node::{Parts, told};
 
 /// Every change goes to this function.
 pub(crate) const RECEIPT: &str = "receipt";
@@ -171,8 +171,7 @@ impl Orders {
 
     /// Answers a client.
     pub(crate) async fn answer(&self, op: u64, ask: &Ask) -> Told {
-        let answered = self.answered(op, ask).await;
-        answered.unwrap_or_else(|error| unknown(&format!("{error:#}")))
+        told(self.answered(op, ask).await)
     }
 
     async fn answered(&self, op: u64, ask: &Ask) -> Result<Told> {
