@@ -34,12 +34,17 @@ impl Rules {
             let page = layout::list(&*parts.store, &parts.namespace, KIND, after.as_deref(), PAGE).await?;
             let (names, more) = page;
             for (name, id) in &names {
+                if running.rules.contains_key(name) {
+                    continue;
+                }
+                // Also of one that is retiring: somebody may have begun to add it again, and failed behind its cursors.
+                self.give_up(RuleId(*id), name, None, None).await?;
                 let is_retiring = running
                     .retiring
                     .get(name)
                     .is_some_and(|tasks| tasks.running() > 0);
-                if !running.rules.contains_key(name) && !is_retiring {
-                    self.retire(running, name, RuleId(*id)).await?;
+                if !is_retiring {
+                    self.retire(running, name, RuleId(*id));
                 }
             }
             match names.into_iter().next_back() {
@@ -49,8 +54,7 @@ impl Rules {
         }
     }
 
-    async fn retire(&self, running: &mut Running, name: &str, id: RuleId) -> Result<(), Error> {
-        self.give_up(id, name, None, None).await?;
+    fn retire(&self, running: &mut Running, name: &str, id: RuleId) {
         let tasks = Tasks::new(self.inner().tasks.stop().child());
         let route = Route {
             rule: id,
@@ -70,7 +74,6 @@ impl Rules {
             Ok::<(), Error>(())
         });
         running.retiring.insert(name.to_owned(), tasks);
-        Ok(())
     }
 
     /// Removes the rule's cursors, but for those into `but`, so that they pin no log any more. What they had not read becomes a

@@ -139,6 +139,26 @@ async fn a_rule_whose_removal_failed_still_tells_how_many_events_it_had_not_read
     assert_eq!((range.from, range.to, range.events), (first, first, Some(1)));
 }
 
+/// Its cursor was made before another rule of the same change could not be had.
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_could_not_be_added_again_sees_nothing_that_is_written_before_it_is() {
+    let kit = Kit::new(100).await;
+    kit.script.set("a1", vec![Step::Raise; 100]);
+    kit.write(&[("a", "a1")]).await;
+    kit.until(async |kit| kit.script.begun().len() > 3).await;
+    kit.rules.apply(vec![]).await.unwrap();
+    let nameless = rule(&"n".repeat(10_000), 2);
+    let refused = kit.rules.apply(vec![rule("receipt", 2), nameless]).await;
+    assert!(refused.is_err() && kit.position("receipt").await.is_some());
+    kit.rules.apply(vec![]).await.unwrap();
+    assert_eq!(kit.position("receipt").await, None, "its cursor pins the log");
+    kit.write(&[("b", "b1")]).await;
+    kit.rules.apply(vec![rule("receipt", 2)]).await.unwrap();
+    kit.write(&[("b", "b2")]).await;
+    assert_eq!(kit.until_taken(1).await, ["b2"]);
+    assert!(!kit.script.begun().contains(&"b1".to_owned()));
+}
+
 /// A removed rule's number is never given again, so only its name can lead from its letters to the rule that came back.
 #[tokio::test(start_paused = true)]
 async fn a_letter_of_a_removed_rule_is_delivered_by_the_one_that_has_its_name_now() {
