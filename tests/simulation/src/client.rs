@@ -19,11 +19,25 @@ pub(crate) async fn ask_on(shared: &Arc<Shared>, clock: &NodeClock, client: usiz
             redrive(shared, clock).await;
         } else {
             let ask = shared.scenario.draw(&shared.chance, shared.number());
+            if let Ask::Apply(wanted) = &ask {
+                shared.state().wanted = *wanted;
+            }
             front::ask(shared, clock, ask).await;
         }
         // Mostly a little while, sometimes at once, so that rows are busy and idle in turns.
         let bound = if shared.chance.below(3) == 0 { 5 } else { think };
         tokio::time::sleep(shared.millis(bound)).await;
+    }
+    // A change of rules that did not work is made again by whoever edits next: here, the last one who can.
+    if client == 0 && shared.scenario.changes_every > 0 {
+        let last = Ask::Apply(shared.state().wanted);
+        until_told(shared, clock, last).await;
+    }
+}
+
+async fn until_told(shared: &Arc<Shared>, clock: &NodeClock, ask: Ask) {
+    while let Told::Unknown(_) = front::ask(shared, clock, ask.clone()).await {
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -65,8 +79,6 @@ pub(crate) async fn read_all(shared: &Arc<Shared>, clock: &NodeClock) {
         asks.push(Ask::Ledger);
     }
     for ask in asks {
-        while let Told::Unknown(_) = front::ask(shared, clock, ask.clone()).await {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        until_told(shared, clock, ask).await;
     }
 }

@@ -23,6 +23,15 @@ pub struct Event {
     pub new: Option<Image>,
 }
 
+/// Which rules there are to be, as a project's file says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// How often the rule that is always there tries again.
+    pub retries: u32,
+    /// Whether the other one is there.
+    pub has_audit: bool,
+}
+
 /// What a client asks of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
@@ -88,6 +97,8 @@ pub enum Ask {
     },
     /// Counts blobs.
     Files,
+    /// Makes the rules what the project's file says, which now says this.
+    Apply(Wanted),
 }
 
 /// A line of the ledger: who wrote it, as which owner.
@@ -155,6 +166,8 @@ pub enum Told {
     Ledger(Vec<Line>),
     /// It was stored, forgotten or fetched.
     Filed,
+    /// The rules are what the file said at some moment since this was asked.
+    Applied,
     /// How many blobs there are, and how many of them rows name.
     Files {
         /// All.

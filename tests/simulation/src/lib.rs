@@ -49,7 +49,7 @@ mod world;
 
 pub use check::{Check, Verdict};
 pub use fault::{Fault, Faults};
-pub use history::{Ask, Dead, Event, File, History, Image, Line, Range, Seen, Told};
+pub use history::{Ask, Dead, Event, File, History, Image, Line, Range, Seen, Told, Wanted};
 pub use lie::Lie;
 pub use run::{Options, Report, Totals, any_seed, run};
 pub use scenario::{SCENARIOS, SWEEPS, Scenario};

@@ -30,6 +30,8 @@ pub enum Lie {
     BusyPoll,
     /// A blob is acknowledged and is not there.
     LoseBlob,
+    /// A commit is said to lie before all others.
+    OldPosition,
 }
 
 impl Lie {
@@ -47,13 +49,19 @@ impl Lie {
         Self::ForgetBatch,
         Self::BusyPoll,
         Self::LoseBlob,
+        Self::OldPosition,
     ];
 
     /// In how many of a hundred chances it is told: rarely, as a defect would.
     pub(crate) fn percent(self) -> u64 {
         match self {
             Self::BusyPoll | Self::IgnoreFence => 100,
-            Self::SkipRecord | Self::Reorder | Self::LoseTask | Self::KeepTask | Self::ForgetBatch => 30,
+            Self::SkipRecord
+            | Self::Reorder
+            | Self::LoseTask
+            | Self::KeepTask
+            | Self::ForgetBatch
+            | Self::OldPosition => 30,
             Self::Acknowledge | Self::DropRecord | Self::DropRow | Self::StaleRead | Self::LoseBlob => 10,
         }
     }

@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use crate::clock::WorldClock;
 use crate::fault::{Fault, Faults};
 use crate::front::{Answers, Request};
-use crate::history::{History, Seen};
+use crate::history::{History, Seen, Wanted};
 use crate::lease::Held;
 use crate::lie::Lie;
 use crate::machine::Gate;
 use crate::scenario::Scenario;
+use crate::scenario::orders::RETRIES;
 use crate::trace::Trace;
 
 /// See the file's head.
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) memory: Arc<Memory>,
     pub(crate) blobs: MemoryBlobs,
+    /// The project's file, which lies on no node.
+    pub(crate) wanted: Wanted,
     /// The engine is poisoned and is to be opened anew.
     pub(crate) is_full: bool,
     /// Who owns it, where it has one owner at a time.
@@ -77,6 +80,10 @@ impl Shared {
             faults,
             memory: Arc::new(Memory::new(clock.clone())),
             blobs: MemoryBlobs::new(clock.clone(), Arc::new(SeededChance::new(seed))),
+            wanted: Wanted {
+                retries: RETRIES,
+                has_audit: true,
+            },
             is_full: false,
             lease: None,
             wakes: vec![Wake::new(); scenario.nodes],

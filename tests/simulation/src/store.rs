@@ -233,7 +233,12 @@ impl NodeStore {
             }
             _ => batch,
         };
-        let first = memory.commit(batch.clone()).await?;
+        let mut first = memory.commit(batch.clone()).await?;
+        if let Outcome::Committed(committed) = &mut first
+            && shared.lies(Lie::OldPosition)
+        {
+            committed.position = Position::START;
+        }
         if !shared.strikes(Fault::Repeat) && shared.lie != Some(Lie::ForgetBatch) {
             return Ok(first);
         }

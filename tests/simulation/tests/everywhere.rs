@@ -46,11 +46,16 @@ fn the_node_that_owns_the_store() {
 }
 
 #[test]
+fn rules_that_come_and_go() {
+    sweep(3, 100);
+}
+
+#[test]
 fn jobs() {
-    sweep(3, 50);
+    sweep(4, 50);
 }
 
 #[test]
 fn two_owners() {
-    sweep(4, 20);
+    sweep(5, 20);
 }

@@ -109,3 +109,9 @@ fn a_node_that_never_idles() {
 fn a_blob_that_is_acknowledged_and_not_there() {
     is_found(Lie::LoseBlob, "files and their collectors", &[Check::Named]);
 }
+
+/// A rule that is added anew begins to read where it was told that the log ends.
+#[test]
+fn a_commit_that_is_said_to_be_old() {
+    is_found(Lie::OldPosition, "rules that come and go", &[Check::Removed]);
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::times::Times;
 use super::{Check, Verdict};
 use crate::history::{Ask, Event, Range, Seen, Told};
 use crate::scenario::Scenario;
@@ -15,8 +16,8 @@ pub(super) struct Chains {
     dead: BTreeMap<(String, u128), &'static str>,
     /// Of what was dead at some time. It may have been delivered anew since, behind what came after it.
     was_dead: BTreeSet<(String, u128)>,
-    /// What was given up in ranges, by function.
-    ranges: BTreeMap<String, Vec<Range>>,
+    /// What was given up in ranges, by function, with the reason.
+    ranges: BTreeMap<String, Vec<(Range, &'static str)>>,
     /// Of what clients asked to be forgotten.
     dropped: BTreeSet<(String, u128)>,
 }
@@ -37,7 +38,7 @@ impl Chains {
                     for letter in letters {
                         if let Some(range) = letter.range {
                             let of_rule = chains.ranges.entry(letter.rule.clone());
-                            of_rule.or_default().push(range);
+                            of_rule.or_default().push((range, letter.reason));
                         }
                         if let Some(event) = &letter.event {
                             chains.add(event);
@@ -65,7 +66,7 @@ impl Chains {
     /// Whether the event was given up in a range.
     fn is_in_range(&self, function: &str, sequence: u128) -> bool {
         let mut ranges = self.ranges.get(function).into_iter().flatten();
-        ranges.any(|range| (range.from..=range.to).contains(&sequence))
+        ranges.any(|(range, _)| (range.from..=range.to).contains(&sequence))
     }
 
     /// All events.
@@ -79,11 +80,32 @@ fn wants(function: &str, event: &Event) -> bool {
     function == RECEIPT || event.old.is_some()
 }
 
+/// What rules owe: where one of them comes and goes, only what it certainly saw.
+struct Owed<'a> {
+    scenario: &'a Scenario,
+    times: Times,
+}
+
+impl Owed<'_> {
+    fn is_owed(&self, function: &str, event: &Event) -> bool {
+        let is_certain = || event.new.is_some_and(|row| self.times.there.contains(&row.op));
+        wants(function, event) && (!self.comes_and_goes(function) || is_certain())
+    }
+
+    fn comes_and_goes(&self, function: &str) -> bool {
+        self.scenario.changes_every > 0 && function == AUDIT
+    }
+}
+
 pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], chains: &Chains) {
-    let taken = order(verdict, scenario, seen, chains);
+    let owed = Owed {
+        scenario,
+        times: Times::of(seen),
+    };
+    let taken = order(verdict, &owed, seen, chains);
     for event in chains.events() {
         for function in [RECEIPT, AUDIT] {
-            if !wants(function, event) {
+            if !owed.is_owed(function, event) {
                 continue;
             }
             let place = (function.to_owned(), event.sequence);
@@ -116,12 +138,7 @@ pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen], c
 }
 
 /// Goes through the calls as they happened; answers what was taken, by function and event.
-fn order(
-    verdict: &mut Verdict,
-    scenario: &Scenario,
-    seen: &[Seen],
-    chains: &Chains,
-) -> BTreeSet<(String, u128)> {
+fn order(verdict: &mut Verdict, owed: &Owed<'_>, seen: &[Seen], chains: &Chains) -> BTreeSet<(String, u128)> {
     let mut taken: BTreeSet<(String, u128)> = BTreeSet::new();
     let mut calls: BTreeMap<u64, (String, u128)> = BTreeMap::new();
     for seen in seen {
@@ -136,17 +153,24 @@ fn order(
                 let former = chain.flat_map(|chain| chain.range(..event.sequence));
                 let waits = former.map(|(_, former)| former).find(|former| {
                     let place = (function.clone(), former.sequence);
-                    wants(function, former)
+                    owed.is_owed(function, former)
                         && !taken.contains(&place)
                         && !chains.was_dead.contains(&place)
                         && !chains.is_in_range(function, former.sequence)
                 });
-                match scenario.is_unordered {
+                match owed.scenario.is_unordered {
                     false => verdict.check(Check::Order, waits.is_none(), || {
                         format!("{function} was called with {event:?} before it took {waits:?}")
                     }),
                     true if waits.is_some() => verdict.check(Check::Unordered, true, String::new),
                     true => {}
+                }
+                if owed.comes_and_goes(function)
+                    && let Some(row) = event.new
+                {
+                    verdict.check(Check::Removed, !owed.times.gone.contains(&row.op), || {
+                        format!("{function} was called with {event:?}, written while its rule was gone")
+                    });
                 }
                 calls.insert(*call, (function.clone(), event.sequence));
             }
@@ -157,12 +181,14 @@ fn order(
     taken
 }
 
+const RULE_REMOVED: &str = "rule_removed";
+
 /// A range counts what came to no other end. What lies between and was delivered, or died by itself, it need not.
 fn expired(
     verdict: &mut Verdict,
     chains: &Chains,
     taken: &BTreeSet<(String, u128)>,
-    (function, range): (&str, Range),
+    (function, (range, reason)): (&str, (Range, &str)),
 ) {
     let events = chains.events().filter(|event| wants(function, event));
     let within = events.filter(|event| (range.from..=range.to).contains(&event.sequence));
@@ -172,9 +198,11 @@ fn expired(
         all += 1;
         lost += u64::from(!taken.contains(&place) && !chains.was_dead.contains(&place));
     }
-    let holds = range
-        .events
-        .is_some_and(|counted| lost <= counted && counted <= all);
+    let holds = match range.events {
+        Some(counted) => lost <= counted && counted <= all,
+        // Of a rule that was removed while no node ran, nobody knows what it wanted.
+        None => reason == RULE_REMOVED,
+    };
     verdict.check(Check::Expired, holds, || {
         format!("{range:?} of {function} has {all} events, and {lost} of them came to no other end")
     });

@@ -8,6 +8,7 @@ mod ledger;
 mod letters;
 mod live;
 mod rows;
+mod times;
 
 use std::collections::BTreeMap;
 
@@ -56,6 +57,8 @@ checks! {
     Deadly "deadly events end as dead letters",
     /// A letter that a client was told is delivered anew is gone, and its event was taken after that, or is dead again.
     Redriven "retried letters are delivered anew",
+    /// A rule that was removed is given nothing that was written afterwards, until it is there again.
+    Removed "removed rules see nothing new",
     /// An answer that a function took a call is true.
     Invoked "calls are answered truly",
     /// One call at a time on an instance, at most as many instances as the function may have.

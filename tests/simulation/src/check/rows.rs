@@ -60,7 +60,8 @@ fn key_of(ask: &Ask) -> Option<&str> {
         | Ask::Store { .. }
         | Ask::Forget { .. }
         | Ask::Fetch { .. }
-        | Ask::Files => None,
+        | Ask::Files
+        | Ask::Apply(_) => None,
     }
 }
 

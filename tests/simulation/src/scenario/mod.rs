@@ -11,7 +11,7 @@ use std::time::Duration;
 use aloft_base::Chance;
 
 use crate::fault::Fault;
-use crate::history::Ask;
+use crate::history::{Ask, Wanted};
 use crate::world::TURN_MS;
 
 /// What runs and what is asked.
@@ -32,6 +32,8 @@ pub struct Scenario {
     pub has_orders: bool,
     /// Whether rules deliver without regard to order.
     pub is_unordered: bool,
+    /// Every so-manieth request changes the rules, on average: one of the two is replaced, the other removed or added; 0 for none.
+    pub changes_every: u64,
     /// How old an event may be that one of the two rules still delivers; the other delivers all, and so tells the checker of them.
     pub audit_age: Duration,
     /// Whether files are stored.
@@ -72,6 +74,7 @@ const BASE: Scenario = Scenario {
     has_lease: false,
     has_orders: true,
     is_unordered: false,
+    changes_every: 0,
     audit_age: orders::DAY,
     has_files: false,
     has_jobs: false,
@@ -128,6 +131,13 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "events that grow too old",
         keys: 3,
         audit_age: Duration::from_secs(2),
+        think_ms: 150,
+        ..BASE
+    },
+    Scenario {
+        name: "rules that come and go",
+        keys: 3,
+        changes_every: 15,
         think_ms: 150,
         ..BASE
     },
@@ -223,6 +233,16 @@ pub const SWEEPS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "every effect of rules that come and go",
+        clients: 2,
+        keys: 2,
+        changes_every: 3,
+        think_ms: 60,
+        trouble_ms: 300,
+        only: &[Fault::Raise],
+        ..BASE
+    },
+    Scenario {
         name: "every effect of jobs on one node",
         clients: 2,
         think_ms: 60,
@@ -280,6 +300,12 @@ impl Scenario {
                 5..7 => Ask::Forget { name: key },
                 _ => Ask::Fetch { name: key },
             };
+        }
+        if self.changes_every > 0 && chance.below(self.changes_every) == 0 {
+            return Ask::Apply(Wanted {
+                retries: orders::RETRIES - u32::from(chance.below(2) == 0),
+                has_audit: chance.below(2) == 0,
+            });
         }
         match chance.below(100) {
             0..35 => Ask::Put { key },

@@ -19,16 +19,20 @@ use aloft_store::layout::Namespace;
 use aloft_table::{KeyAttribute, KeyKind, Placeholders, Schema, Table, Tables, Update, Written};
 use anyhow::{Context as _, Result};
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use crate::front::unknown;
 use crate::history::{Ask, Dead, Range, Told};
 use crate::instance::{Stage, event_of, image};
 use crate::node::{Parts, told};
+use crate::shared::Shared;
 
 /// Every change goes to this function.
 pub(crate) const RECEIPT: &str = "receipt";
 /// Changes of rows that were there go to this one, too, and it is retried once only.
 pub(crate) const AUDIT: &str = "audit";
+/// How often [`RECEIPT`] is tried again, at most.
+pub(crate) const RETRIES: u32 = 6;
 /// How many instances a function may have.
 pub(crate) const CONCURRENCY: usize = 3;
 /// How long events may be under way: longer than any of them is.
@@ -44,6 +48,9 @@ pub(crate) struct Orders {
     controller: Controller,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    shared: Arc<Shared>,
+    /// One change of rules at a time, each of what the file says then.
+    applying: Arc<Mutex<()>>,
 }
 
 fn namespace() -> Namespace {
@@ -140,26 +147,37 @@ impl Orders {
         let schema = Schema { hash, range: None };
         let table = tables.ensure(&namespace(), &"orders".parse()?, &schema).await?;
         catalogue.replace([version(RECEIPT)?, version(AUDIT)?]);
-        let some = json!({"type": ["aloft.table.modify", "aloft.table.remove"]});
-        let all = json!({"source": ["/tables/orders"]});
-        let audit_age = parts.shared.scenario.audit_age;
-        let order = if parts.shared.scenario.is_unordered {
-            Order::None
-        } else {
-            Order::Key
-        };
-        let both = vec![
-            rule(RECEIPT, &table, order, Policy::new(6, DAY), &all)?,
-            rule(AUDIT, &table, order, Policy::new(1, audit_age), &some)?,
-        ];
-        rules.apply(both).await?;
-        Ok(Self {
+        let orders = Self {
             table,
             rules,
             controller,
             clock,
             chance,
-        })
+            shared: parts.shared.clone(),
+            applying: Arc::default(),
+        };
+        orders.apply().await?;
+        Ok(orders)
+    }
+
+    /// Makes the rules what the project's file says.
+    async fn apply(&self) -> Result<()> {
+        let _alone = self.applying.lock().await;
+        let (scenario, wanted) = (self.shared.scenario, self.shared.state().wanted);
+        let order = if scenario.is_unordered {
+            Order::None
+        } else {
+            Order::Key
+        };
+        let all = json!({"source": ["/tables/orders"]});
+        let receipt = Policy::new(wanted.retries, DAY);
+        let mut rules = vec![rule(RECEIPT, &self.table, order, receipt, &all)?];
+        if wanted.has_audit {
+            let some = json!({"type": ["aloft.table.modify", "aloft.table.remove"]});
+            let audit = Policy::new(1, scenario.audit_age);
+            rules.push(rule(AUDIT, &self.table, order, audit, &some)?);
+        }
+        Ok(self.rules.apply(rules).await?)
     }
 
     /// Stops it, in the order in which a node does.
@@ -194,6 +212,7 @@ impl Orders {
                 Told::Row(row.as_ref().and_then(image))
             }
             Ask::Invoke => self.invoke().await?,
+            Ask::Apply(_) => self.apply().await.map(|()| Told::Applied)?,
             Ask::Letters => Told::Letters(self.letters().await?),
             Ask::Retry { letter } => settled(self.rules.retry(letter.parse()?).await)?,
             Ask::Drop { letter } => settled(
