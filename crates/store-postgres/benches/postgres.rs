@@ -10,7 +10,7 @@
 //! - the gate of a commit as an advisory lock, against `FOR SHARE` on a row, in commits and in bytes of WAL.
 //!
 //! `small` (the default, also under `cargo test --benches`) takes seconds and shows that it works; `full` is what figures are made
-//! of: some 3 minutes. `--hold` holds the snapshot for so long, without slices: the release set's 600.
+//! of: some 3 minutes. `--hold` holds one snapshot for so long, on one of two servers that work by turns: the release set's 600.
 
 #![allow(
     clippy::unwrap_used,
@@ -63,7 +63,7 @@ async fn main() {
     puts(&server, &sizes).await;
     match hold {
         None => work_in_slices(&server, &sizes).await,
-        Some(seconds) => work_for(&server, Duration::from_secs(seconds)).await,
+        Some(seconds) => work_for(&server, sizes.slice, Duration::from_secs(seconds)).await,
     }
     gates(&server, &sizes).await;
 }
@@ -315,19 +315,31 @@ async fn work_in_slices(server: &Server, sizes: &Sizes) {
     Arc::into_inner(store).unwrap().close().await.unwrap();
 }
 
-async fn work_for(server: &Server, time: Duration) {
-    let store = open(server, "work").await;
+/// A server whose snapshot is held all the time and one of which nobody holds any, by turns: what is held for long cannot be taken up
+/// again as it was, and a phase of minutes after another one would compare the machine's hours.
+async fn work_for(server: &Server, slice: Duration, time: Duration) {
+    let other = Server::start(Durability::Synced).unwrap();
+    let (holding, free) = (open(server, "work").await, open(&other, "work").await);
+    for store in [&holding, &free] {
+        work_slice(store, slice).await;
+    }
     let foreign = connect(server).await;
-    work_slice(&store, Duration::from_secs(2)).await;
-    let free = work_slice(&store, time).await;
-    sizes_of(server, "work").await;
     hold(&foreign).await;
-    let held = work_slice(&store, time).await;
-    sizes_of(server, "work").await;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let began = Instant::now();
+    while began.elapsed() < time {
+        with.push(work_slice(&holding, slice).await);
+        without.push(work_slice(&free, slice).await);
+    }
+    let end = with.len().saturating_sub(60);
+    report("work with a foreign snapshot, against without", &with, &without);
+    report("the last minute of each", &with[end..], &without[end..]);
+    for (server, store) in [(server, holding), (&other, free)] {
+        sizes_of(server, "work").await;
+        println!("  the ring turned {} times", store.counters().turns);
+        Arc::into_inner(store).unwrap().close().await.unwrap();
+    }
     foreign.batch_execute("COMMIT").await.unwrap();
-    report("work with a foreign snapshot, against without", &[held], &[free]);
-    println!("  the ring turned {} times", store.counters().turns);
-    Arc::into_inner(store).unwrap().close().await.unwrap();
 }
 
 async fn sizes_of(server: &Server, schema: &str) {
