@@ -316,7 +316,7 @@ async fn work_in_slices(server: &Server, sizes: &Sizes) {
 }
 
 /// A server whose snapshot is held all the time and one of which nobody holds any, by turns: what is held for long cannot be taken up
-/// again as it was, and a phase of minutes after another one would compare the machine's hours.
+/// again as it was, and of two phases of minutes nobody could tell the snapshot's share from the machine's.
 async fn work_for(server: &Server, slice: Duration, time: Duration) {
     let other = Server::start(Durability::Synced).unwrap();
     let (holding, free) = (open(server, "work").await, open(&other, "work").await);
@@ -331,7 +331,8 @@ async fn work_for(server: &Server, slice: Duration, time: Duration) {
         with.push(work_slice(&holding, slice).await);
         without.push(work_slice(&free, slice).await);
     }
-    let end = with.len().saturating_sub(60);
+    let minute = usize::try_from(60_000 / slice.as_millis().max(1)).unwrap();
+    let end = with.len().saturating_sub(minute);
     report("work with a foreign snapshot, against without", &with, &without);
     report("the last minute of each", &with[end..], &without[end..]);
     for (server, store) in [(server, holding), (&other, free)] {
