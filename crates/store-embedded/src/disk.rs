@@ -154,9 +154,8 @@ impl View for DiskView {
 }
 
 fn wrap(what: impl Into<String>) -> impl FnOnce(fjall::Error) -> Error {
-    let what = what.into();
     |error| Error::Io {
-        what,
+        what: what.into(),
         reason: match error {
             fjall::Error::Io(error) => error.to_string(),
             // Of what failed in its background fjall keeps the cause to itself.
