@@ -101,6 +101,21 @@ impl Error {
         }
     }
 
+    /// Whether the store could not be reached: the same may work later without anybody's doing.
+    pub(crate) fn is_absent_store(&self) -> bool {
+        let of_store = match self {
+            Self::Store(_) | Self::Table(_) | Self::Rule(_) | Self::Delivery(_) | Self::Deploy(_) => true,
+            Self::Definition(_)
+            | Self::Open { .. }
+            | Self::Bind { .. }
+            | Self::Io { .. }
+            | Self::Build { .. }
+            | Self::NoSandbox { .. }
+            | Self::Runtime { .. } => false,
+        };
+        of_store && self.kind() == ErrorKind::Unavailable
+    }
+
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }

@@ -135,6 +135,7 @@ impl Node {
         let parts = Parts {
             namespace: namespace.clone(),
             clock: time.clock.clone(),
+            chance: time.chance.clone(),
             feed: feed.clone(),
             builder: builder.clone(),
             deployed: Deployed::new(store.clone(), time.chance.clone()),

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aloft_base::{Clock, FunctionName};
+use aloft_base::{Chance, Clock, ErrorKind, FunctionName};
 use aloft_build::{Builder, Source};
 use aloft_call::{Access, Grants};
 use aloft_controller::Controller;
 use aloft_definition::{Definition, Function, Runtime};
-use aloft_delivery::Policy;
+use aloft_delivery::{Policy, STORE_BACKOFF};
 use aloft_function::{Catalogue, Deployed, Queue, Version};
 use aloft_gateway::{App, Gateway};
 use aloft_instance::process::Pythons;
@@ -29,6 +29,7 @@ use crate::{Config, Error};
 pub(crate) struct Parts {
     pub(crate) namespace: Namespace,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) chance: Arc<dyn Chance>,
     pub(crate) feed: Feed,
     pub(crate) builder: Builder,
     pub(crate) deployed: Deployed,
@@ -55,8 +56,18 @@ pub(crate) struct Project {
     changed: Mutex<Vec<String>>,
     /// Whether something has changed that does not run yet; set in the same moment in which the change is seen.
     is_stale: AtomicBool,
+    owed: Mutex<Owed>,
     /// Held while the project is turned; one at a time.
     turning: tokio::sync::Mutex<()>,
+}
+
+/// What the store's absence kept from being done.
+#[derive(Default)]
+struct Owed {
+    /// The changes of reloads.
+    changed: BTreeSet<String>,
+    /// Whether rules could not follow a table that was made anew.
+    rules: bool,
 }
 
 /// What became of a definition's functions.
@@ -65,6 +76,12 @@ struct Built {
     versions: Vec<Arc<Version>>,
     artifacts: BTreeMap<FunctionName, BlobId>,
     failed: Option<Error>,
+}
+
+impl Owed {
+    fn is_nothing(&self) -> bool {
+        self.changed.is_empty() && !self.rules
+    }
 }
 
 impl Project {
@@ -80,6 +97,7 @@ impl Project {
             last: Mutex::default(),
             changed: Mutex::default(),
             is_stale: AtomicBool::new(false),
+            owed: Mutex::default(),
             turning: tokio::sync::Mutex::new(()),
         })
     }
@@ -99,7 +117,7 @@ impl Project {
         let _turning = self.turning.lock().await;
         loop {
             let changed = {
-                let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+                let changed = self.changed();
                 if changed.is_empty() {
                     self.is_stale.store(false, Ordering::SeqCst);
                     return;
@@ -108,13 +126,17 @@ impl Project {
             };
             // A client that goes away cancels this: only what was turned to the end is forgotten.
             let began = self.parts.clock.instant();
-            let error = self.turn().await.err().map(|error| error.to_string());
+            let error = self.turn().await.err();
+            if error.as_ref().is_some_and(Error::is_absent_store) {
+                self.owed().changed.extend(changed.iter().cloned());
+            } else {
+                // It was turned as a whole, or somebody has to mend something first.
+                self.owed().changed.clear();
+            }
+            let error = error.map(|error| error.to_string());
             let took = self.parts.clock.instant().duration_since(began);
             self.parts.reloads.ended(error.is_none(), took);
-            self.changed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .drain(..changed.len());
+            self.changed().drain(..changed.len());
             let at = self.parts.clock.now();
             self.parts.feed.publish(Notice::Reload(Reload {
                 at,
@@ -126,15 +148,33 @@ impl Project {
         }
     }
 
-    /// Freshens whenever the kernel says that there is something to look at, and when a table was made anew.
+    /// Freshens whenever the kernel says that there is something to look at, and when a table was made anew. What fails because
+    /// the store is away is done again until it is back.
     pub(crate) async fn follow(&self) {
         let mut created = self.parts.tables.created();
+        let mut failed = 0;
         loop {
-            // Both are safe to cancel: neither forgets what it was told.
+            failed = if self.owed().is_nothing() { 0 } else { failed + 1 };
+            let delay = STORE_BACKOFF.delay(failed, &*self.parts.chance);
+            // All are safe to cancel: none forgets what it was told.
             tokio::select! {
                 () = self.watch.stirred() => self.freshen().await,
                 Ok(()) = created.changed() => self.reattach().await,
+                () = tokio::time::sleep(delay), if failed > 0 => self.settle().await,
             }
+        }
+    }
+
+    /// Does what is owed.
+    async fn settle(&self) {
+        let owed = std::mem::take(&mut *self.owed());
+        if owed.rules {
+            self.reattach().await;
+        }
+        if !owed.changed.is_empty() {
+            self.changed().extend(owed.changed);
+            self.is_stale.store(true, Ordering::SeqCst);
+            self.freshen().await;
         }
     }
 
@@ -144,12 +184,15 @@ impl Project {
         let Some(definition) = self.last().clone() else {
             return;
         };
-        // While a table is missing its rules wait for it; the others run.
-        let Ok(rules) = self.rules(&definition).await else {
-            return;
+        let applied = match self.rules(&definition).await {
+            Ok(rules) => self.parts.rules.apply(rules).await.map_err(Error::from),
+            // While a table is missing its rules wait for it; the others run.
+            Err(error) if error.kind() == ErrorKind::Missing => return,
+            Err(error) => Err(error),
         };
-        if let Err(error) = self.parts.rules.apply(rules).await {
-            tracing::warn!(%error, "rules could not follow a table that was made anew; the next reload tries again");
+        if let Err(error) = applied {
+            self.owed().rules = error.is_absent_store();
+            tracing::warn!(%error, "rules could not follow a table that was made anew");
         }
     }
 
@@ -169,7 +212,7 @@ impl Project {
     }
 
     fn look(&self) -> bool {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self.changed();
         changed.extend(self.watch.changed());
         if !changed.is_empty() {
             self.is_stale.store(true, Ordering::SeqCst);
@@ -256,6 +299,14 @@ impl Project {
             built.versions.extend(left);
         }
         built
+    }
+
+    fn changed(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owed(&self) -> std::sync::MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Option<Definition>> {

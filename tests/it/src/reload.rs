@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::harness::{Platform, Project, aloft, get, wait_for};
+use crate::harness::{Engine, Platform, Project, Store, aloft, get, server, wait_for};
 
 const DEFINITION: &str = r#"
 [project]
@@ -228,4 +228,39 @@ fn a_source_folder_may_go_and_come_back() {
     project.write("services/hello/functions/words.py", WORDS);
     project.write("services/hello/functions/hello.py", &hello("two"));
     assert_eq!(get(&platform.url("/hello")).is(200).text(), "two");
+}
+
+/// About the database, so always over it. It lets nobody in for longer than the store's patience; once it does, the edit runs without
+/// another one.
+#[test]
+fn a_reload_that_the_database_missed_is_done_when_it_is_back() {
+    let with_table = format!("{DEFINITION}[tables.words]\nhash = \"word:S\"\n");
+    let project = Project::over(
+        Engine::Postgres,
+        &[
+            ("aloft.toml", &with_table),
+            ("functions/hello.py", &hello("one")),
+            ("functions/words.py", WORDS),
+        ],
+    );
+    let platform = project.start();
+    let Store::Database(name, _) = project.store() else {
+        panic!("the project is over a database")
+    };
+    let lets_in = |allowed: bool| {
+        let closed = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}");
+        server().execute("postgres", &closed).unwrap();
+    };
+    lets_in(false);
+    let ended = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    server().execute("postgres", &ended).unwrap();
+    let more = with_table.replace("\"GET /hello\" =", "\"GET /later\" = \"hello\"\n\"GET /hello\" =");
+    project.write("aloft.toml", &more);
+    let is_reload = |event: &serde_json::Value, ok: bool| {
+        event["event"] == "reload" && event["ok"] == ok && event["changed"].to_string().contains("aloft.toml")
+    };
+    platform.event("a reload that fails", |event| is_reload(event, false));
+    lets_in(true);
+    platform.event("the same reload, done", |event| is_reload(event, true));
+    assert_eq!(get(&platform.url("/later")).is(200).text(), "one");
 }
