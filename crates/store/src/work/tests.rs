@@ -88,6 +88,10 @@ fn a_failed_read_loses_nothing() {
     assert!(work.begin_fill(LANE, now).is_some());
     work.end_enqueue(LANE, place(1), None, now);
     work.cancel_fill(LANE);
+    assert!(
+        work.lanes[&LANE].filling.is_none(),
+        "nothing is kept for a read that is over"
+    );
     assert_eq!(work.begin_fill(LANE, now), Some(Place::FIRST), "it is read again");
     work.fill(LANE, &[place(1)], true);
     assert_eq!(picked(&mut work, now), [1]);
@@ -391,6 +395,7 @@ fn a_long_lane_keeps_a_window_and_all_that_lapsed() {
     enqueued(&mut work, LANE, place(count), None, now);
     let lane = &work.lanes[&LANE];
     assert_eq!(lane.window.len(), WINDOW + 1);
+    assert_eq!(lane.window.keys().next(), Some(&place(1)));
     assert_eq!(lane.window.get(&place(count + 9)), Some(&1));
     assert_eq!(lane.scanned, place(WINDOW as u64));
     // What comes beyond what is known is not kept: it will be read.
