@@ -193,6 +193,7 @@ fn a_claim_that_is_given_back_is_not_charged_and_comes_at_once() {
     let token = enqueued(&mut work, LANE, place(1), Some(Duration::from_secs(1)), now).unwrap();
     assert!(work.release(&token, now));
     assert!(!work.release(&token, now), "it is given back");
+    assert!(work.has_room(MAX_CLAIMS), "and takes no room any more");
     let again = work.pick(LANE, 1, Duration::from_secs(1), now).remove(0);
     assert_eq!(again.lapses, 0);
     assert!(!work.release(&token, now), "the new claim is another's");
