@@ -4,7 +4,7 @@
 //! differently: no times, no owners, two modes. So one content has one archive and one name, and any tar unpacks it.
 
 use std::fs;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,10 +18,10 @@ use tokio::runtime::Handle;
 use crate::Error;
 
 /// Lambda's bound of an unpacked function.
-const BYTES: u64 = 250 << 20;
-const FILES: usize = 20_000;
+pub(crate) const BYTES: u64 = 250 << 20;
+pub(crate) const FILES: usize = 20_000;
 /// How deep folders may lie in each other.
-const DEPTH: usize = 32;
+pub(crate) const DEPTH: usize = 32;
 
 /// One file of a source folder.
 struct File {
@@ -73,12 +73,7 @@ impl Content {
 
 /// Unpacks a blob into a new folder. Blocks.
 pub(crate) fn unpack(blob: Box<dyn Blob>, to: &Path, runtime: &Handle) -> Result<(), Error> {
-    let mut archive = Archive::new(Opened {
-        runtime,
-        blob,
-        at: 0,
-        chunk: Bytes::new(),
-    });
+    let mut archive = Archive::new(Opened::new(blob, runtime));
     archive.set_preserve_mtime(false);
     archive
         .unpack(to)
@@ -107,7 +102,7 @@ fn packing(folder: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 /// What went wrong with a stream: the store's own error if it comes from there.
-fn of_stream(otherwise: impl FnOnce(io::Error) -> Error) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn of_stream(otherwise: impl FnOnce(io::Error) -> Error) -> impl FnOnce(io::Error) -> Error {
     move |error| match of_store(&error) {
         Some(of_store) => Error::Store(of_store.clone()),
         None => otherwise(error),
@@ -115,7 +110,7 @@ fn of_stream(otherwise: impl FnOnce(io::Error) -> Error) -> impl FnOnce(io::Erro
 }
 
 /// The store's error within another; `tar` wraps what it is given.
-fn of_store(error: &io::Error) -> Option<&aloft_store::Error> {
+pub(crate) fn of_store(error: &io::Error) -> Option<&aloft_store::Error> {
     let mut at: &(dyn std::error::Error + 'static) = error.get_ref()?;
     loop {
         if let Some(of_store) = at.downcast_ref() {
@@ -159,12 +154,24 @@ impl Write for Uploading<'_> {
     }
 }
 
-/// A blob as a stream for a thread that may block.
-struct Opened<'a> {
+/// A blob as a file for a thread that may block.
+pub(crate) struct Opened<'a> {
     runtime: &'a Handle,
     blob: Box<dyn Blob>,
+    /// Where what follows the chunk begins.
     at: u64,
     chunk: Bytes,
+}
+
+impl<'a> Opened<'a> {
+    pub(crate) fn new(blob: Box<dyn Blob>, runtime: &'a Handle) -> Self {
+        Self {
+            runtime,
+            blob,
+            at: 0,
+            chunk: Bytes::new(),
+        }
+    }
 }
 
 impl Read for Opened<'_> {
@@ -177,6 +184,26 @@ impl Read for Opened<'_> {
         let length = self.chunk.as_ref().read(to)?;
         self.chunk.advance(length);
         Ok(length)
+    }
+}
+
+impl Seek for Opened<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let now = self.at - self.chunk.len() as u64;
+        let to = match to {
+            SeekFrom::Start(to) => Some(to),
+            SeekFrom::Current(by) => now.checked_add_signed(by),
+            SeekFrom::End(by) => self.blob.stored().bytes.checked_add_signed(by),
+        };
+        let to = to.ok_or(io::ErrorKind::InvalidInput)?;
+        match to.checked_sub(now).and_then(|ahead| usize::try_from(ahead).ok()) {
+            Some(ahead) if ahead <= self.chunk.len() => self.chunk.advance(ahead),
+            _ => {
+                self.chunk.clear();
+                self.at = to;
+            }
+        }
+        Ok(to)
     }
 }
 

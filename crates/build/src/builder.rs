@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,15 @@ use std::time::Duration;
 use aloft_base::{Chance, Clock, Policy, Tasks};
 use aloft_function::{Code, Interpreter};
 use aloft_observe::{Build, Feed, Notice};
-use aloft_store::blobs::{BlobId, Blobs};
+use aloft_store::blobs::{BlobId, Blobs, CHUNK_BYTES, Naming};
 use aloft_store_folder::place;
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::artifact::{Content, hash_of, open_to_all, unpack};
+use crate::artifact::{Content, Opened, hash_of, open_to_all, unpack};
 use crate::metrics::Metrics;
-use crate::{Error, python, requirements};
+use crate::{Error, Looked, python, requirements, zip};
 
 /// What is to be built.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +38,17 @@ pub struct Built {
     pub hash: String,
     /// The artifact. It is safe for [`aloft_store::blobs::GRACE`] without being deployed.
     pub artifact: BlobId,
+}
+
+/// A zip that was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zip {
+    /// The blob with the zip itself, named by the SHA-256 of its bytes: Lambda's `CodeSha256`.
+    pub artifact: BlobId,
+    /// Bytes of the zip: Lambda's `CodeSize`.
+    pub bytes: u64,
+    /// What lies in it.
+    pub looked: Looked,
 }
 
 /// What builds stand on.
@@ -115,6 +128,57 @@ impl Builder {
             hash: version,
             artifact,
         })
+    }
+
+    /// Takes in a zip with a function's code: looks through all of it, and stores it as it is. It is safe for
+    /// [`aloft_store::blobs::GRACE`] without being deployed.
+    ///
+    /// # Errors
+    /// [`Error::Zip`] says why it is refused; then nothing is stored.
+    pub async fn take_in(&self, zip: Bytes) -> Result<Zip, Error> {
+        let read = zip.clone();
+        let looked = self
+            .blocking(move || zip::look_through(Cursor::new(read)))
+            .await?;
+        let mut upload = self.blobs.begin().await?;
+        let mut left = zip;
+        while !left.is_empty() {
+            let some = left.split_to(left.len().min(CHUNK_BYTES));
+            upload.write(some).await?;
+        }
+        let stored = upload.finish(Naming::Content).await?;
+        Ok(Zip {
+            artifact: stored.id,
+            bytes: stored.bytes,
+            looked,
+        })
+    }
+
+    /// The folder with a stored zip's content, unpacked if this node has not done so yet. It is never written to again.
+    ///
+    /// # Errors
+    /// The store's, and those of the data folder.
+    pub async fn unpacked(&self, zip: BlobId) -> Result<PathBuf, Error> {
+        let task = self
+            .artifacts
+            .join(hash_of(&[b"zip", zip.to_string().as_bytes()]));
+        if task.is_dir() {
+            return Ok(task);
+        }
+        let new = self.beside(&task);
+        let blob = self.blobs.open(zip).await?;
+        let (folder, runtime) = (new.clone(), Handle::current());
+        self.blocking(move || {
+            let unpacked = zip::unpack(Opened::new(blob, &runtime), &folder);
+            if unpacked.is_err() {
+                // What is left is removed by a sweep.
+                let _ = fs::remove_dir_all(&folder);
+            }
+            unpacked
+        })
+        .await?;
+        self.finish(&new, &task).await?;
+        Ok(task)
     }
 
     /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them.

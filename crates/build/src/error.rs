@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use aloft_base::ErrorKind;
 use aloft_store_folder::PlaceError;
 
+use crate::ZipError;
+
 /// Why something could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -40,6 +42,9 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A zip is refused.
+    #[error(transparent)]
+    Zip(#[from] ZipError),
     /// The artifact could not be stored, or read from the store.
     #[error(transparent)]
     Store(#[from] aloft_store::Error),
@@ -80,10 +85,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } => ErrorKind::Internal,
-            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::TooLarge { .. } | Self::Zip(ZipError::TooLarge(_)) => ErrorKind::TooLarge,
             Self::Changed { .. } => ErrorKind::Conflict,
             Self::Store(error) => error.kind(),
-            Self::Link { .. } | Self::Line { .. } | Self::Requirements { .. } => ErrorKind::Invalid,
+            Self::Link { .. } | Self::Line { .. } | Self::Requirements { .. } | Self::Zip(_) => {
+                ErrorKind::Invalid
+            }
             Self::TooSlow { .. } => ErrorKind::TimedOut,
         }
     }

@@ -9,13 +9,15 @@
 //!   sandbox here. A list that asks for more is refused, and pip runs where it can start no program, since a wheel may
 //!   itself require what would have to be built.
 //! - Both are compiled ahead, since a sandbox sees them read-only and a cold start should not compile.
+//! - A *zip* is taken in as it is handed in, after all of it was looked through, and its blob's name is the hash that Lambda calls
+//!   `CodeSha256`. Each node unpacks it once, by the same rules.
 //!
 //! Whatever is made is made beside its place and moved there when it is whole; a build that is cut off leaves nothing that
 //! a later one could take for finished. Two processes may build the same thing at once.
 //!
-//! The archives are written and read by the crate `tar`, cargo's own.
+//! The archives are written and read by the crate `tar`, cargo's own; zips are read by the crate `zip`.
 //!
-//! Limits: a source folder has at most 250 MB and 20,000 files, Lambda's bound and ours; an installation 10 minutes.
+//! Limits: a source folder and a zip have at most 250 MiB and 20,000 files, Lambda's bound and ours; an installation 10 minutes.
 //!
 //! This crate never loads a function's code.
 
@@ -26,9 +28,11 @@ mod metrics;
 mod pip;
 mod python;
 mod requirements;
+mod zip;
 
 #[cfg(test)]
 mod tests;
 
-pub use builder::{Builder, Built, Parts, Source};
+pub use builder::{Builder, Built, Parts, Source, Zip};
 pub use error::Error;
+pub use zip::{Looked, ZipError};

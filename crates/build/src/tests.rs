@@ -1,18 +1,23 @@
 //! The way of an artifact: source, blob, row and reference, folder.
 
 use std::fs;
+use std::io::{Cursor, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Clock, ManualClock, Region, SeededChance, Stop, Tasks, Tenant, Timestamp};
+use ::zip::write::SimpleFileOptions;
+use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
+use aloft_base::{Chance as _, Clock, ManualClock, Region, SeededChance, Stop, Tasks, Tenant, Timestamp};
 use aloft_function::{Deployed, Interpreter};
 use aloft_observe::Feed;
-use aloft_store::blobs::{BlobId, Blobs, Collector, GRACE, is_referred};
+use aloft_store::blobs::{BlobId, Blobs, CHUNK_BYTES, Collector, GRACE, is_referred};
 use aloft_store::layout::Namespace;
 use aloft_store::{Memory, Store};
 use aloft_store_folder::Folder;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use crate::artifact::Content;
@@ -231,4 +236,59 @@ async fn a_reload_that_changes_nothing_commits_nothing_and_one_that_changes_all_
     kit.deploy(&[("one", second), ("two", second)], true).await;
     assert_eq!(kit.commits(), 2);
     assert!(!kit.is_kept(first).await);
+}
+
+/// Of several chunks of the store, which are read here and there.
+fn large_zip() -> Bytes {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let chance = SeededChance::new(7);
+    for name in ["z.bin", "app.py", "lib/a.bin"] {
+        let mut content = vec![0; 3 * CHUNK_BYTES / 2];
+        chance.fill(&mut content);
+        writer.start_file(name, stored).unwrap();
+        writer.write_all(&content).unwrap();
+    }
+    writer.finish().unwrap().into_inner().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zip_is_stored_as_it_is_and_unpacked_once() {
+    let kit = Kit::new();
+    let bytes = large_zip();
+    let zip = kit.builder.take_in(bytes.clone()).await.unwrap();
+    let hash = Sha256::digest(&bytes);
+    assert_eq!(zip.artifact, BlobId::Content(hash.into()), "Lambda's CodeSha256");
+    assert_eq!(zip.bytes, bytes.len() as u64);
+    assert_eq!(zip.looked.entries, 4);
+    let task = kit.builder.unpacked(zip.artifact).await.unwrap();
+    let mut archive = ZipArchive::new(Cursor::new(&bytes)).unwrap();
+    for name in ["z.bin", "app.py", "lib/a.bin"] {
+        let mut content = Vec::new();
+        archive.by_name(name).unwrap().read_to_end(&mut content).unwrap();
+        assert!(fs::read(task.join(name)).unwrap() == content, "{name}");
+    }
+    let mode = fs::metadata(task.join("app.py")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    // The second time nothing is read.
+    fs::remove_file(kit.file_of(zip.artifact)).unwrap();
+    assert_eq!(kit.builder.unpacked(zip.artifact).await.unwrap(), task);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zip_that_is_refused_or_damaged_leaves_nothing() {
+    let kit = Kit::new();
+    let refused = kit.builder.take_in(Bytes::from_static(b"no zip")).await;
+    assert!(matches!(refused, Err(Error::Zip(_))), "{refused:?}");
+    assert_eq!(kit.uploads(), 0);
+    let zip = kit.builder.take_in(large_zip()).await.unwrap();
+    let mut bytes = fs::read(kit.file_of(zip.artifact)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(kit.file_of(zip.artifact), bytes).unwrap();
+    let unpacked = kit.builder.unpacked(zip.artifact).await;
+    let is_damage = matches!(&unpacked, Err(Error::Store(aloft_store::Error::Corrupt { .. })));
+    assert!(is_damage, "{unpacked:?}");
+    let left = fs::read_dir(kit.folder.path().join("artifacts")).unwrap();
+    assert_eq!(left.count(), 0);
 }
