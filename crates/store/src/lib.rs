@@ -47,6 +47,7 @@
 
 mod batch;
 pub mod blobs;
+mod decide;
 pub mod engine;
 mod error;
 pub mod folder;
@@ -64,6 +65,7 @@ mod tests;
 use std::time::Duration;
 
 pub use batch::{Batch, Committed, Enqueue, Expect, Operation, Outcome};
+pub use decide::{ATTEMPTS, commit_decided};
 pub use error::Error;
 pub use memory::Memory;
 pub use store::{Snapshot, Store};

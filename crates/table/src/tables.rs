@@ -6,12 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use aloft_base::{Backoff, Chance, Clock, TableName, Timestamp};
+use aloft_base::{Chance, Clock, TableName, Timestamp};
 use aloft_codec::{Reader, Writer};
 use aloft_store::layout::{self, Binding, Id, Name, Namespace};
-use aloft_store::{Batch, BatchId, Expect, LogId, Outcome, Store};
+use aloft_store::{ATTEMPTS, Batch, BatchId, Expect, LogId, Outcome, Store, commit_decided};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -29,14 +28,6 @@ const FORMAT: u8 = 1;
 const KEPT_DESCRIPTIONS: usize = 10_000;
 /// Writers of this node take turns on a row by a lock out of so many. Two rows share one by chance at 1 in 1,024.
 const STRIPES: usize = 1_024;
-/// How often a write is decided anew when others were first. Writers of one node take turns, so only other nodes compete.
-pub(crate) const ATTEMPTS: u32 = 64;
-/// Between two attempts.
-pub(crate) const BACKOFF: Backoff = Backoff {
-    base: Duration::from_millis(1),
-    ceiling: Duration::from_millis(50),
-};
-
 /// The tables of a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Tables(pub(crate) Arc<Inner>);
@@ -214,19 +205,8 @@ impl Tables {
         Err(Error::Contended(ATTEMPTS))
     }
 
-    /// Commits; after a conflict it waits a little and says no.
     pub(crate) async fn committed(&self, batch: Batch, attempt: u32) -> Result<bool, Error> {
-        match self.0.store.commit(batch).await? {
-            Outcome::Committed(_) => Ok(true),
-            Outcome::Conflict(_) => {
-                tokio::time::sleep(BACKOFF.delay(attempt, self.0.chance.as_ref())).await;
-                Ok(false)
-            }
-            refused @ (Outcome::Fenced(_) | Outcome::Lost(_)) => Err(Error::corrupt(
-                "tables",
-                format!("a batch without fences and tokens got {refused:?}"),
-            )),
-        }
+        Ok(commit_decided(&*self.0.store, batch, attempt, &*self.0.chance).await?)
     }
 
     async fn binding(&self, namespace: &Namespace, table: &TableName) -> Result<Binding, Error> {

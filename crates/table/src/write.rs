@@ -5,14 +5,13 @@
 //! was not durable when it was read.
 
 use aloft_item::{Item, Value};
-use aloft_store::{Batch, BatchId, Expect, Key, MAX_RECORD_BYTES, Shard};
+use aloft_store::{ATTEMPTS, Batch, BatchId, Expect, Key, MAX_RECORD_BYTES, Shard};
 use bytes::Bytes;
 
 use crate::coding::write_row;
 use crate::expression::{Condition, Update};
 use crate::place::row;
 use crate::table::is_too_large;
-use crate::tables::ATTEMPTS;
 use crate::{Error, Table, record};
 
 /// A row before and after a write.
