@@ -121,11 +121,11 @@ pub(crate) static MAXIMUM_AGE: Bounded<Duration> = Bounded {
 };
 
 /// Lambda's bound on a function's environment.
-pub(crate) const MAX_ENVIRONMENT_BYTES: usize = 4 << 10;
+pub const MAX_ENVIRONMENT_BYTES: usize = 4 << 10;
 
 /// Names that the platform sets itself, or that would change how a runtime works: Lambda's list, the endpoint of the
 /// services, and the switch that makes Lambda's Python client fork workers.
-pub(crate) const RESERVED: [&str; 20] = [
+pub const RESERVED: [&str; 20] = [
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
     "AWS_DEFAULT_REGION",

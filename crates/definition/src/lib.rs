@@ -36,6 +36,7 @@ mod tests;
 mod types;
 
 pub use check::{FILE, MAX_FILE_BYTES};
+pub use keys::{MAX_ENVIRONMENT_BYTES, RESERVED};
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use route::{InvalidRoute, Method, RoutePattern, Segment};

@@ -1,0 +1,89 @@
+//! What can go wrong in the catalogue.
+
+use aloft_base::{ErrorKind, FunctionName};
+
+use crate::Qualifier;
+
+/// Why the catalogue did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value is out of its bounds.
+    #[error("{field} \"{value}\" is not valid: {reason}")]
+    Invalid {
+        /// The field, by Lambda's name.
+        field: &'static str,
+        /// What was given, at most 100 characters of it.
+        value: String,
+        /// The rule.
+        reason: String,
+    },
+    /// There is no such function, version or alias.
+    #[error("there is no function {function}{}", .qualifier.as_ref().map(|q| format!(":{q}")).unwrap_or_default())]
+    Missing {
+        /// The function.
+        function: FunctionName,
+        /// The version or alias, if it is that what is missing.
+        qualifier: Option<Qualifier>,
+    },
+    /// There is one of this name already.
+    #[error("{what} exists already: {name}")]
+    Exists {
+        /// The sort of thing: `Function` or `Alias`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// It is not as the caller believes: the revision or the code's hash is another.
+    #[error("{what} is not what was expected: somebody has changed the function meanwhile; read it again")]
+    Stale {
+        /// `RevisionId` or `CodeSha256`.
+        what: &'static str,
+    },
+    /// A version that is still pointed to.
+    #[error("version {version} cannot be deleted: the alias \"{alias}\" points to it")]
+    InUse {
+        /// The version.
+        version: u64,
+        /// One of the aliases.
+        alias: String,
+    },
+    /// A function has all the versions or aliases it may have.
+    #[error("{function} has {most} {what} already: delete some that are not used any more")]
+    TooMany {
+        /// The function.
+        function: FunctionName,
+        /// `versions` or `aliases`.
+        what: &'static str,
+        /// The bound.
+        most: usize,
+    },
+    /// Others kept changing the function.
+    #[error("the function was changed by others {0} times in a row: try again")]
+    Contended(u32),
+    /// The store's own error.
+    #[error(transparent)]
+    Store(#[from] aloft_store::Error),
+}
+
+impl Error {
+    pub(crate) fn invalid(field: &'static str, value: &str, reason: impl Into<String>) -> Self {
+        Self::Invalid {
+            field,
+            value: value.chars().take(100).collect(),
+            reason: reason.into(),
+        }
+    }
+
+    /// What sort of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Missing { .. } => ErrorKind::Missing,
+            Self::Exists { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::Contended(_) => {
+                ErrorKind::Conflict
+            }
+            Self::TooMany { .. } => ErrorKind::TooLarge,
+            Self::Store(error) => error.kind(),
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! The functions of a store: creating, changing, publishing, listing and deleting them.
+
+use std::sync::Arc;
+
+use aloft_base::{Chance, Clock, FunctionName, Timestamp};
+use aloft_codec::Unknown;
+use aloft_store::blobs::{BlobId, refer, release};
+use aloft_store::layout::{self, Binding, Id, Name, Namespace};
+use aloft_store::{ATTEMPTS, Batch, BatchId, Direction, Entry, Expect, Store, commit_decided};
+
+use crate::stored::{self, Head};
+use crate::{Configuration, Error, Qualifier};
+
+/// The kind of the layout's names.
+const KIND: &str = "function";
+/// Published versions of one function: as many as one commit can let go of.
+pub const MAX_VERSIONS: usize = 5_000;
+/// Aliases of one function.
+pub const MAX_ALIASES: usize = 1_000;
+/// Rows of one page.
+const PAGE: usize = 1_000;
+
+/// The code of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Artifact {
+    /// The blob. Of code that came as a zip it is the zip, and its name is Lambda's `CodeSha256`.
+    pub blob: BlobId,
+    /// Its bytes: Lambda's `CodeSize`.
+    pub bytes: u64,
+}
+
+/// A function as it is at one moment: `$LATEST`, or a version that was published and never changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    /// The version's number, from 1 on; 0 for `$LATEST`.
+    pub number: u64,
+    /// What its user set.
+    pub configuration: Configuration,
+    /// Its code.
+    pub artifact: Artifact,
+    /// When it was last changed; of a version, when what it holds was.
+    pub modified: Timestamp,
+    /// Drawn with every change: Lambda's `RevisionId`.
+    pub revision: u128,
+    pub(crate) unknown: Unknown,
+}
+
+impl Published {
+    /// What it is called in an ARN.
+    pub fn qualifier(&self) -> Qualifier {
+        match self.number {
+            0 => Qualifier::Latest,
+            number => Qualifier::Version(number),
+        }
+    }
+}
+
+/// What is to be changed in `$LATEST`; what is none stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// The new configuration.
+    pub configuration: Option<Configuration>,
+    /// The new code. Its blob must have been stored or renewed less than [`aloft_store::blobs::GRACE`] ago.
+    pub artifact: Option<Artifact>,
+    /// The revision that the caller has seen last.
+    pub revision: Option<u128>,
+}
+
+/// What a caller believes about what is published.
+#[derive(Debug, Clone, Default)]
+pub struct Publish {
+    /// The description of the version, instead of the function's.
+    pub description: Option<String>,
+    /// The revision that the caller has seen last.
+    pub revision: Option<u128>,
+    /// The code that the caller means.
+    pub blob: Option<BlobId>,
+}
+
+/// The functions of a store. Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub struct Functions {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+}
+
+/// A function's head as it was read.
+pub(crate) struct Found {
+    pub(crate) id: Id,
+    pub(crate) binding: Binding,
+    pub(crate) head: Head,
+    entry: Entry,
+}
+
+impl Functions {
+    /// Those of a store.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
+        Self { store, clock, chance }
+    }
+
+    /// Creates a function. Its code's blob must have been stored or renewed less than [`aloft_store::blobs::GRACE`] ago.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the name is taken, [`Error::Invalid`] when a value is out of its bounds.
+    pub async fn create(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        configuration: &Configuration,
+        artifact: Artifact,
+    ) -> Result<Published, Error> {
+        configuration.check()?;
+        self.again(async |attempt| {
+            let name = name(namespace, function);
+            let Some((id, batch)) = layout::bind(&*self.store, name, self.batch()).await? else {
+                return Err(Error::Exists {
+                    what: "Function",
+                    name: function.to_string(),
+                });
+            };
+            let latest = Published {
+                number: 0,
+                configuration: configuration.clone(),
+                artifact,
+                modified: self.clock.now(),
+                revision: self.chance.next_u128(),
+                unknown: Unknown::default(),
+            };
+            let head = Head {
+                latest,
+                next: 1,
+                versions: 0,
+                aliases: 0,
+                unknown: Unknown::default(),
+            };
+            let key = stored::head_key(id)?;
+            let batch = refer(batch, artifact.blob, key.as_ref())?.put(key, stored::write_head(&head));
+            Ok(self.committed(batch, attempt).await?.then_some(head.latest))
+        })
+        .await
+    }
+
+    /// `$LATEST`, or a published version. Aliases are resolved by [`alias`](Self::alias).
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub async fn get(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        version: u64,
+    ) -> Result<Published, Error> {
+        let found = self.find(namespace, function).await?;
+        if version == 0 {
+            return Ok(found.head.latest);
+        }
+        self.version(function, found.id, version).await
+    }
+
+    /// Changes `$LATEST`. A configuration is given whole: whoever changes a part of it names the revision that it was read with.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Stale`] when it is not at the revision, [`Error::Invalid`].
+    pub async fn update(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        update: &Update,
+    ) -> Result<Published, Error> {
+        if let Some(configuration) = &update.configuration {
+            configuration.check()?;
+        }
+        self.again(async |attempt| {
+            let mut found = self.find(namespace, function).await?;
+            let latest = &mut found.head.latest;
+            expect_revision(update.revision, latest)?;
+            let (former, holder) = (latest.artifact, found.entry.key.clone());
+            if let Some(configuration) = &update.configuration {
+                latest.configuration = configuration.clone();
+            }
+            latest.artifact = update.artifact.unwrap_or(former);
+            latest.modified = self.clock.now();
+            latest.revision = self.chance.next_u128();
+            let (latest, mut batch) = (latest.clone(), self.batch());
+            if latest.artifact.blob != former.blob {
+                batch = release(batch, former.blob, holder.as_ref())?;
+                batch = refer(batch, latest.artifact.blob, holder.as_ref())?;
+            }
+            let batch = found.write(batch);
+            Ok(self.committed(batch, attempt).await?.then_some(latest))
+        })
+        .await
+    }
+
+    /// Publishes `$LATEST` as a version. When the newest version has the same code and configuration already, it is that one, and nothing
+    /// changes, as on Lambda.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Stale`] when it is not what the caller believes, [`Error::TooMany`], [`Error::Invalid`].
+    pub async fn publish(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        publish: &Publish,
+    ) -> Result<Published, Error> {
+        self.again(async |attempt| {
+            let mut found = self.find(namespace, function).await?;
+            let latest = &found.head.latest;
+            expect_revision(publish.revision, latest)?;
+            if publish.blob.is_some_and(|blob| blob != latest.artifact.blob) {
+                return Err(Error::Stale { what: "CodeSha256" });
+            }
+            let mut version = Published {
+                number: found.head.next,
+                revision: self.chance.next_u128(),
+                ..latest.clone()
+            };
+            if let Some(newest) = self.newest(found.id).await?
+                && newest.artifact == version.artifact
+                && is_same(&newest.configuration, &version.configuration)
+            {
+                return Ok(Some(newest));
+            }
+            if let Some(description) = &publish.description {
+                version.configuration.description.clone_from(description);
+                version.configuration.check()?;
+            }
+            if found.head.versions >= MAX_VERSIONS as u64 {
+                return Err(Error::TooMany {
+                    function: function.clone(),
+                    what: "versions",
+                    most: MAX_VERSIONS,
+                });
+            }
+            found.head.next += 1;
+            found.head.versions += 1;
+            let key = stored::version_key(found.id, version.number)?;
+            let batch = refer(found.write(self.batch()), version.artifact.blob, key.as_ref())?;
+            let batch = batch.put(key, stored::write_version(&version));
+            Ok(self.committed(batch, attempt).await?.then_some(version))
+        })
+        .await
+    }
+
+    /// The names of the functions in order, after `after`: at most `limit`, and whether there are more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list(
+        &self,
+        namespace: &Namespace,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<(String, Published)>, bool), Error> {
+        let (names, more) = layout::list(&*self.store, namespace, KIND, after, limit).await?;
+        let mut functions = Vec::with_capacity(names.len());
+        for (name, id) in names {
+            // One that was deleted since then is left out.
+            if let Some((_, head)) = self.head(id).await? {
+                functions.push((name, head.latest));
+            }
+        }
+        Ok((functions, more))
+    }
+
+    /// The published versions in order, after `after`: at most `limit`, and whether there are more.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub async fn versions(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<Published>, bool), Error> {
+        let id = self.find(namespace, function).await?.id;
+        let range = stored::versions(id).after(&stored::version_key(id, after)?);
+        let snapshot = self.store.snapshot().await?;
+        let page = snapshot.scan(&range, Direction::Forward, limit).await?;
+        let versions = page.entries.iter().map(read_version);
+        Ok((versions.collect::<Result<_, _>>()?, page.more))
+    }
+
+    /// Deletes a function with all its versions and aliases.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub async fn delete(&self, namespace: &Namespace, function: &FunctionName) -> Result<(), Error> {
+        self.again(async |attempt| {
+            let found = self.find(namespace, function).await?;
+            let now = self.clock.now();
+            let mut batch = layout::unbind(name(namespace, function), found.binding, 0, now, self.batch())?;
+            for entry in self.rows(found.id).await? {
+                let version = read_version(&entry)?;
+                batch = release(batch, version.artifact.blob, entry.key.as_ref())?;
+            }
+            let (head, key) = (&found.head, &found.entry.key);
+            batch = release(batch, head.latest.artifact.blob, key.as_ref())?;
+            // Whoever has read the head before changes nothing any more: a reference of his would be left behind.
+            batch = batch
+                .expect(key.clone(), Expect::Version(found.entry.version))
+                .delete(key.clone());
+            Ok(self.committed(batch, attempt).await?.then_some(()))
+        })
+        .await
+    }
+
+    /// Deletes a published version.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and [`Error::InUse`] when an alias points to it.
+    pub async fn delete_version(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        number: u64,
+    ) -> Result<(), Error> {
+        self.again(async |attempt| {
+            let mut found = self.find(namespace, function).await?;
+            let version = self.version(function, found.id, number).await?;
+            let aliases = self.aliases_of(found.id, None, MAX_ALIASES).await?.0;
+            if let Some(alias) = aliases.into_iter().find(|alias| alias.points_to(number)) {
+                return Err(Error::InUse {
+                    version: number,
+                    alias: alias.name.to_string(),
+                });
+            }
+            found.head.versions = found.head.versions.saturating_sub(1);
+            let key = stored::version_key(found.id, number)?;
+            let batch = release(found.write(self.batch()), version.artifact.blob, key.as_ref())?;
+            let batch = batch.delete(key);
+            Ok(self.committed(batch, attempt).await?.then_some(()))
+        })
+        .await
+    }
+
+    pub(crate) fn batch(&self) -> Batch {
+        Batch::new(BatchId::draw(&*self.chance))
+    }
+
+    pub(crate) fn revision(&self) -> u128 {
+        self.chance.next_u128()
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Decides and commits until nobody else was first.
+    pub(crate) async fn again<T>(
+        &self,
+        decide: impl AsyncFn(u32) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        for attempt in 1..=ATTEMPTS {
+            if let Some(done) = decide(attempt).await? {
+                return Ok(done);
+            }
+        }
+        Err(Error::Contended(ATTEMPTS))
+    }
+
+    pub(crate) async fn committed(&self, batch: Batch, attempt: u32) -> Result<bool, Error> {
+        Ok(commit_decided(&*self.store, batch, attempt, &*self.chance).await?)
+    }
+
+    pub(crate) async fn find(&self, namespace: &Namespace, function: &FunctionName) -> Result<Found, Error> {
+        let missing = || Error::Missing {
+            function: function.clone(),
+            qualifier: None,
+        };
+        let binding = layout::resolve(&*self.store, name(namespace, function)).await?;
+        let binding = binding.ok_or_else(missing)?;
+        // Nothing under an id is reclaimed for a minute after its name was unbound.
+        let (entry, head) = self.head(binding.id).await?.ok_or_else(missing)?;
+        Ok(Found {
+            id: binding.id,
+            binding,
+            head,
+            entry,
+        })
+    }
+
+    async fn head(&self, id: Id) -> Result<Option<(Entry, Head)>, Error> {
+        let Some(entry) = self.store.get(&stored::head_key(id)?).await? else {
+            return Ok(None);
+        };
+        let head = stored::read_head(&entry.value).map_err(|error| corrupt(&entry, error))?;
+        let head = head.ok_or_else(|| corrupt(&entry, "it lacks fields"))?;
+        Ok(Some((entry, head)))
+    }
+
+    /// A version that was published.
+    pub(crate) async fn version(
+        &self,
+        function: &FunctionName,
+        id: Id,
+        number: u64,
+    ) -> Result<Published, Error> {
+        let entry = self.store.get(&stored::version_key(id, number)?).await?;
+        let entry = entry.ok_or_else(|| Error::Missing {
+            function: function.clone(),
+            qualifier: Some(Qualifier::Version(number)),
+        })?;
+        read_version(&entry)
+    }
+
+    async fn newest(&self, id: Id) -> Result<Option<Published>, Error> {
+        let snapshot = self.store.snapshot().await?;
+        let page = snapshot
+            .scan(&stored::versions(id), Direction::Backward, 1)
+            .await?;
+        page.entries.first().map(read_version).transpose()
+    }
+
+    /// The rows of all versions.
+    async fn rows(&self, id: Id) -> Result<Vec<Entry>, Error> {
+        let snapshot = self.store.snapshot().await?;
+        let (mut rows, mut range) = (Vec::<Entry>::new(), stored::versions(id));
+        loop {
+            let page = snapshot.scan(&range, Direction::Forward, PAGE).await?;
+            rows.extend(page.entries);
+            match rows.last() {
+                Some(last) if page.more => range = range.after(&last.key),
+                _ => return Ok(rows),
+            }
+        }
+    }
+}
+
+impl Found {
+    /// Adds the changed head to a batch, if it is still as it was read.
+    pub(crate) fn write(&self, batch: Batch) -> Batch {
+        batch
+            .expect(self.entry.key.clone(), Expect::Version(self.entry.version))
+            .put(self.entry.key.clone(), stored::write_head(&self.head))
+    }
+}
+
+pub(crate) fn corrupt(entry: &Entry, reason: impl ToString) -> Error {
+    let what = format!("a function's row \"{}\"", entry.key.as_ref().escape_ascii());
+    aloft_store::Error::corrupt(what, reason.to_string()).into()
+}
+
+fn read_version(entry: &Entry) -> Result<Published, Error> {
+    let version = stored::read_version(&entry.value).map_err(|error| corrupt(entry, error))?;
+    version.ok_or_else(|| corrupt(entry, "it lacks fields"))
+}
+
+/// Whether a version would hold the same; its description is the version's own.
+fn is_same(one: &Configuration, other: &Configuration) -> bool {
+    let plain = |configuration: &Configuration| Configuration {
+        description: String::new(),
+        ..configuration.clone()
+    };
+    plain(one) == plain(other)
+}
+
+fn expect_revision(expected: Option<u128>, latest: &Published) -> Result<(), Error> {
+    let is_it = expected.is_none_or(|expected| expected == latest.revision);
+    is_it.then_some(()).ok_or(Error::Stale { what: "RevisionId" })
+}
+
+fn name<'a>(namespace: &'a Namespace, function: &'a FunctionName) -> Name<'a> {
+    Name {
+        namespace,
+        kind: KIND,
+        name: function.as_str(),
+    }
+}

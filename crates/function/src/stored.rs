@@ -1,0 +1,228 @@
+//! How functions lie in the store: below the id that a function's name is bound to.
+//!
+//! | key after the id | value |
+//! |---|---|
+//! | 1 | the head: `$LATEST`, the next version's number, how many versions and aliases there are |
+//! | 2, number | a published version |
+//! | 3, name | an alias |
+//!
+//! Whoever changes anything of a function writes its head, and expects it to be as it was: so all changes of a function come one
+//! after another, also those that concern several rows. A row of a version or the head is also the holder of the reference that keeps
+//! its artifact.
+
+use aloft_base::Timestamp;
+use aloft_codec::{Error, KeyWriter, Reader, Unknown, Writer};
+use aloft_store::Key;
+use aloft_store::blobs::BlobId;
+use aloft_store::layout::Id;
+use bytes::Bytes;
+
+use crate::{Alias, Artifact, Configuration, Published};
+
+const FORMAT: u8 = 1;
+const HEAD: u8 = 1;
+const VERSIONS: u8 = 2;
+const ALIASES: u8 = 3;
+
+/// A function's first row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) latest: Published,
+    /// The number of the next version.
+    pub(crate) next: u64,
+    pub(crate) versions: u64,
+    pub(crate) aliases: u64,
+    pub(crate) unknown: Unknown,
+}
+
+pub(crate) fn head_key(id: Id) -> Result<Key, aloft_store::Error> {
+    id.key(&[HEAD])
+}
+
+pub(crate) fn version_key(id: Id, number: u64) -> Result<Key, aloft_store::Error> {
+    id.key(&KeyWriter::new().u8(VERSIONS).u64(number).finish())
+}
+
+pub(crate) fn versions(id: Id) -> aloft_store::KeyRange {
+    id.prefix(&[VERSIONS])
+}
+
+pub(crate) fn alias_key(id: Id, name: &str) -> Result<Key, aloft_store::Error> {
+    id.key(&KeyWriter::new().u8(ALIASES).text(name).finish())
+}
+
+pub(crate) fn aliases(id: Id) -> aloft_store::KeyRange {
+    id.prefix(&[ALIASES])
+}
+
+pub(crate) fn write_head(head: &Head) -> Bytes {
+    Writer::new(FORMAT)
+        .nested(1, |w| published(w, &head.latest))
+        .u64(2, head.next)
+        .u64(3, head.versions)
+        .u64(4, head.aliases)
+        .unknown(&head.unknown)
+        .finish()
+}
+
+pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
+    let (mut latest, mut next, mut versions, mut aliases) = (None, None, 0, 0);
+    let mut unknown = Unknown::default();
+    let mut fields = Reader::new(value, FORMAT)?;
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => latest = read_published(field.nested()?)?,
+            2 => next = Some(field.u64()?),
+            3 => versions = field.u64()?,
+            4 => aliases = field.u64()?,
+            _ => unknown.keep(&field),
+        }
+    }
+    Ok(latest.zip(next).map(|(latest, next)| Head {
+        latest,
+        next,
+        versions,
+        aliases,
+        unknown,
+    }))
+}
+
+pub(crate) fn write_version(version: &Published) -> Bytes {
+    published(Writer::new(FORMAT), version).finish()
+}
+
+pub(crate) fn read_version(value: &Bytes) -> Result<Option<Published>, Error> {
+    read_published(Reader::new(value, FORMAT)?)
+}
+
+/// The configuration's fields stand beside the version's own, from 10 on, so that unknown ones of either are kept.
+fn published(writer: Writer, version: &Published) -> Writer {
+    let Published {
+        number,
+        configuration,
+        artifact,
+        modified,
+        revision,
+        unknown,
+    } = version;
+    let Configuration {
+        runtime,
+        handler,
+        role,
+        description,
+        timeout,
+        memory,
+        storage,
+        environment,
+        layers,
+    } = configuration;
+    let writer = writer
+        .u64(1, *number)
+        .text(2, &artifact.blob.to_string())
+        .u64(3, artifact.bytes)
+        .u64(4, modified.as_millis())
+        .u128(5, *revision)
+        .text(10, runtime)
+        .text(11, handler)
+        .text(12, role)
+        .text(13, description)
+        .u64(14, (*timeout).into())
+        .u64(15, (*memory).into())
+        .u64(16, (*storage).into());
+    let writer = environment.iter().fold(writer, |writer, (name, value)| {
+        writer.nested(17, |w| w.text(1, name).text(2, value))
+    });
+    let writer = layers.iter().fold(writer, |writer, layer| writer.text(18, layer));
+    writer.unknown(unknown)
+}
+
+fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
+    let (mut number, mut blob, mut bytes, mut modified, mut revision) = (0, None::<BlobId>, 0, None, 0);
+    let (mut read, mut unknown) = (Configuration::new("", "", ""), Unknown::default());
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => number = field.u64()?,
+            2 => blob = field.text()?.parse().ok(),
+            3 => bytes = field.u64()?,
+            4 => modified = Some(Timestamp::from_millis(field.u64()?)),
+            5 => revision = field.u128()?,
+            10 => field.text()?.clone_into(&mut read.runtime),
+            11 => field.text()?.clone_into(&mut read.handler),
+            12 => field.text()?.clone_into(&mut read.role),
+            13 => field.text()?.clone_into(&mut read.description),
+            14 => read.timeout = field.u32()?,
+            15 => read.memory = field.u32()?,
+            16 => read.storage = field.u32()?,
+            17 => {
+                let (name, value) = read_pair(field.nested()?)?;
+                read.environment.insert(name, value);
+            }
+            18 => read.layers.push(field.text()?.to_owned()),
+            _ => unknown.keep(&field),
+        }
+    }
+    Ok(blob.zip(modified).map(|(blob, modified)| Published {
+        number,
+        configuration: read,
+        artifact: Artifact { blob, bytes },
+        modified,
+        revision,
+        unknown,
+    }))
+}
+
+fn read_pair(mut fields: Reader) -> Result<(String, String), Error> {
+    let (mut name, mut value) = (String::new(), String::new());
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => field.text()?.clone_into(&mut name),
+            2 => field.text()?.clone_into(&mut value),
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+pub(crate) fn write_alias(alias: &Alias) -> Bytes {
+    let Alias {
+        name: _,
+        version,
+        other,
+        description,
+        revision,
+        unknown,
+    } = alias;
+    let writer = Writer::new(FORMAT)
+        .u64(1, *version)
+        .text(2, description)
+        .u128(3, *revision);
+    let writer = other.iter().fold(writer, |writer, (version, share)| {
+        writer.u64(4, *version).u64(5, share.to_bits())
+    });
+    writer.unknown(unknown).finish()
+}
+
+pub(crate) fn read_alias(name: &str, value: &Bytes) -> Result<Option<Alias>, Error> {
+    let (mut version, mut description, mut revision) = (0, String::new(), 0);
+    let (mut other, mut share) = (None, None);
+    let mut unknown = Unknown::default();
+    let mut fields = Reader::new(value, FORMAT)?;
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => version = field.u64()?,
+            2 => field.text()?.clone_into(&mut description),
+            3 => revision = field.u128()?,
+            4 => other = Some(field.u64()?),
+            5 => share = Some(f64::from_bits(field.u64()?)),
+            _ => unknown.keep(&field),
+        }
+    }
+    Ok(name.parse().ok().map(|name| Alias {
+        name,
+        version,
+        other: other.zip(share),
+        description,
+        revision,
+        unknown,
+    }))
+}
