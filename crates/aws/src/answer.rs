@@ -1,7 +1,7 @@
 //! Answers of the AWS JSON protocol: request id, checksum, and the shape of errors.
 
 use aloft_base::Chance;
-use aloft_http::{Response, full};
+use aloft_http::{Body, Response, full};
 use aloft_item::Typed;
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, HeaderName};
@@ -13,6 +13,8 @@ use crate::Error;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// SDKs of DynamoDB compare the body with it, and ask again if it differs.
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
+/// The type of answers in XML.
+pub(crate) const XML: &str = "text/xml";
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 
 /// A request's id, in the form that DynamoDB gives: 52 capital letters and digits.
@@ -46,10 +48,16 @@ pub(crate) fn json(output: &impl Serialize) -> Result<Vec<u8>, Error> {
 /// The answer to a request that was done.
 pub(crate) fn success(id: &RequestId, body: Vec<u8>) -> Response {
     let checksum = crc32fast::hash(&body);
-    let mut response = Response::new(full(body));
+    let mut response = described(id, JSON, full(body));
+    response.headers_mut().insert(CRC32, HeaderValue::from(checksum));
+    response
+}
+
+/// An answer with what all protocols say of one.
+pub(crate) fn described(id: &RequestId, kind: HeaderValue, body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(CRC32, HeaderValue::from(checksum));
+    headers.insert(CONTENT_TYPE, kind);
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, id);
     }

@@ -14,11 +14,14 @@ use http::header::ORIGIN;
 use http::request;
 
 use crate::answer::{RequestId, failure, success};
-use crate::dynamodb::{self, Context, Operation};
+use crate::dynamodb::{self, Context};
 use crate::input::Members;
 use crate::metrics::Declared;
+use crate::protocol::Protocol;
+use crate::query::{self, Form};
+use crate::service::{Operation, Service};
 use crate::sigv4::{Claim, Keys};
-use crate::{Error, foreign};
+use crate::{Error, sts};
 
 /// The largest body of a request: DynamoDB's.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
@@ -115,14 +118,14 @@ impl Handler for Entry {
         let id = RequestId::draw(self.aws.chance.as_ref());
         let (head, body) = request.into_parts();
         let mut operation = None;
-        match self.answer(&head, body, &mut operation).await {
-            Ok(output) => {
+        match self.answer(&head, body, &id, &mut operation).await {
+            Ok(response) => {
                 if let Some(operation) = operation {
                     self.aws
                         .metrics
                         .done(operation, self.aws.clock.instant() - started);
                 }
-                success(&id, output)
+                response
             }
             Err(error) => {
                 self.aws.metrics.failed(operation, error.code().name);
@@ -133,10 +136,7 @@ impl Handler for Entry {
                     let code = error.code().name;
                     tracing::debug!(request_id = id.as_str(), operation = name, code, %error, "a request was refused");
                 }
-                match &error {
-                    Error::OtherService(service) => foreign::refuse(&head, service, &id),
-                    error => failure(&id, error),
-                }
+                Protocol::of(&head).failure(&id, &error)
             }
         }
     }
@@ -152,31 +152,54 @@ impl Entry {
         &self,
         head: &request::Parts,
         body: Body,
+        id: &RequestId,
         operation: &mut Option<Operation>,
-    ) -> Result<Vec<u8>, Error> {
-        let lineage = self.lineage(head);
-        let (caller, body) = match &self.door {
+    ) -> Result<Response, Error> {
+        let (caller, service, body) = match &self.door {
             Door::Inside(caller) => {
-                if let Ok(claim) = Claim::read(head) {
-                    check_service(claim.scope.service)?;
-                }
-                (caller.clone(), read(body).await?)
+                // What is not signed names its service in another header, and only DynamoDB's requests have that.
+                let service = match Claim::read(head) {
+                    Ok(claim) => service(&claim)?,
+                    Err(_) => Service::DynamoDb,
+                };
+                (caller.clone(), service, read(body, service).await?)
             }
             Door::Edge(trust) => self.authenticate(trust, head, body).await?,
         };
-        let wanted = dynamodb::target(head)?;
-        *operation = Some(wanted);
+        match service {
+            Service::DynamoDb => {
+                let wanted = dynamodb::target(head)?;
+                *operation = Some(Operation::DynamoDb(wanted));
+                let output = self.dynamodb(wanted, &caller, head, &body).await?;
+                Ok(success(id, output))
+            }
+            Service::Sts => {
+                let wanted = sts::Operation::of(&Form::parse(head, &body)?)?;
+                *operation = Some(Operation::Sts(wanted));
+                let result = sts::run(wanted, &caller)?;
+                Ok(query::success(id, wanted.name(), sts::NAMESPACE, &result))
+            }
+        }
+    }
+
+    async fn dynamodb(
+        &self,
+        wanted: dynamodb::Operation,
+        caller: &Caller,
+        head: &request::Parts,
+        body: &[u8],
+    ) -> Result<Vec<u8>, Error> {
         let namespace = Namespace {
             tenant: caller.tenant.clone(),
             region: self.aws.region.clone(),
         };
         let context = Context {
             tables: &self.aws.tables,
-            caller: &caller,
+            caller,
             namespace: &namespace,
-            lineage,
+            lineage: self.lineage(head),
         };
-        dynamodb::run(wanted, &context, Members::parse(&body)?).await
+        dynamodb::run(wanted, &context, Members::parse(body)?).await
     }
 
     /// The chain that a request belongs to. Only the place where a function asks knows it; the edge's clients begin chains.
@@ -196,9 +219,9 @@ impl Entry {
         trust: &Trust,
         head: &request::Parts,
         body: Body,
-    ) -> Result<(Caller, Bytes), Error> {
+    ) -> Result<(Caller, Service, Bytes), Error> {
         let claim = Claim::read(head)?;
-        check_service(claim.scope.service)?;
+        let service = service(&claim)?;
         claim.check_terminator()?;
         let region = claim.scope.region;
         let region = region.parse().map_err(|_| {
@@ -211,10 +234,10 @@ impl Entry {
         };
         let body = match trust {
             Trust::Loopback if head.headers.contains_key(ORIGIN) => return Err(Error::WebPage),
-            Trust::Loopback => read(body).await?,
+            Trust::Loopback => read(body, service).await?,
             Trust::Keys(keys) => {
                 let pending = keys.check_head(claim, head, self.aws.clock.now())?;
-                let body = read(body).await?;
+                let body = read(body, service).await?;
                 pending.check(head, &body)?;
                 body
             }
@@ -225,21 +248,20 @@ impl Entry {
                 region,
                 principal,
             },
+            service,
             body,
         ))
     }
 }
 
-fn check_service(service: &str) -> Result<(), Error> {
-    if service == dynamodb::SERVICE {
-        Ok(())
-    } else {
-        Err(Error::OtherService(service.to_owned()))
-    }
+/// The service that a request was signed for.
+fn service(claim: &Claim<'_>) -> Result<Service, Error> {
+    let name = claim.scope.service;
+    Service::named(name).ok_or_else(|| Error::OtherService(name.chars().take(64).collect()))
 }
 
-async fn read(body: Body) -> Result<Bytes, Error> {
-    collect(body, MAX_BODY_BYTES)
+async fn read(body: Body, service: Service) -> Result<Bytes, Error> {
+    collect(body, service.body_bytes())
         .await
         .map_err(|error| Error::Refused(Refusal::from(&error)))
 }

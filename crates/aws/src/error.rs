@@ -45,7 +45,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     UnknownOperation(String),
     /// A service that is not built yet.
-    #[error("the service \"{0}\" is not supported yet: this endpoint answers for dynamodb")]
+    #[error("the service \"{0}\" is not supported yet: this endpoint answers for dynamodb and sts")]
     OtherService(String),
     /// The server did not let the request through.
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! The AWS wire: what an unmodified SDK, the AWS CLI or an infrastructure tool speaks, on port 4566 and inside sandboxes.
 //!
 //! [`Aws`] answers for DynamoDB (`CreateTable DescribeTable ListTables DeleteTable PutItem GetItem UpdateItem DeleteItem Query
-//! Scan`). It makes two sorts of [`Handler`](aloft_http::Handler):
+//! Scan`) and for STS (`GetCallerIdentity`). It makes two sorts of [`Handler`](aloft_http::Handler):
 //!
 //! - [`Aws::edge`] for a port that anybody may reach. [`Trust`] says who is believed: on loopback whoever signs with any key,
 //!   elsewhere whoever signs with a known one; then every signature is verified (SigV4, clocks within 15 minutes).
@@ -16,7 +16,7 @@
 //! of ours shows a request id, under which the log tells the rest. A write is answered when it is durable.
 //!
 //! # Limits
-//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), JSON nested 128 deep. The body of a stranger is not read.
+//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), those of STS 64 KiB; JSON nested 128 deep, 1,000 parameters of a form. The body of a stranger is not read.
 //!
 //! # What it never does
 //! It knows no keys on disk and no expressions: `aloft-table` does. It holds no secret longer than the node that gave it, and
@@ -24,16 +24,19 @@
 //!
 //! # Crates
 //! `hmac` and `sha2` are RustCrypto's. `crc32fast` counts the checksum that DynamoDB's SDKs compare; `httpdate` reads the one
-//! form of `Date` that botocore may sign.
+//! form of `Date` that botocore may sign, `form_urlencoded` the forms of the Query protocol.
 
 mod answer;
 mod aws;
 mod dynamodb;
 mod error;
-mod foreign;
 mod input;
 mod metrics;
+mod protocol;
+mod query;
+mod service;
 mod sigv4;
+mod sts;
 #[cfg(test)]
 mod tests;
 

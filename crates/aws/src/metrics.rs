@@ -8,16 +8,18 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::dynamodb::Operation;
+use crate::service::Operation;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
+    service: &'static str,
     operation: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOperation {
+    service: &'static str,
     operation: &'static str,
 }
 
@@ -40,26 +42,24 @@ impl Declared {
     pub(crate) fn register(metrics: &Metrics) -> Self {
         let requests: Family<ByOutcome, Counter> = metrics.declare(
             "aloft_aws_requests",
-            "Requests on the AWS wire that were answered, by operation and outcome (ok, or the error's code)",
+            "Requests on the AWS wire that were answered, by service, operation and outcome (ok, or the error's code)",
         );
         let duration: Histograms<ByOperation> = metrics.histograms(
             "aloft_aws_request_seconds",
             "How long requests on the AWS wire took that were done, from the head's arrival to the answer's",
             &BUCKETS,
         );
-        let handles = |operation: &Operation| {
-            let name = operation.name();
+        let handles = |asked: Operation| {
+            let (service, operation) = (asked.service().name(), asked.name());
             let ok = requests.get_or_create_owned(&ByOutcome {
-                operation: name,
+                service,
+                operation,
                 outcome: "ok",
             });
-            (
-                *operation,
-                ok,
-                duration.get_or_create_owned(&ByOperation { operation: name }),
-            )
+            let duration = duration.get_or_create_owned(&ByOperation { service, operation });
+            (asked, ok, duration)
         };
-        let done = Operation::ALL.iter().map(handles).collect();
+        let done = Operation::all().map(handles).collect();
         Self { requests, done }
     }
 
@@ -71,10 +71,10 @@ impl Declared {
     }
 
     pub(crate) fn failed(&self, operation: Option<Operation>, code: &'static str) {
-        let operation = operation.map_or(NONE, Operation::name);
         self.requests
             .get_or_create(&ByOutcome {
-                operation,
+                service: operation.map_or(NONE, |operation| operation.service().name()),
+                operation: operation.map_or(NONE, Operation::name),
                 outcome: code,
             })
             .inc();

@@ -1,4 +1,4 @@
-"""The table service through boto3 and the AWS command line.
+"""The services through boto3 and the AWS command line.
 
     wire.py open             every operation, its results and its errors
     wire.py refused CODE     credentials that must be refused with this error code
@@ -16,6 +16,7 @@ import boto3
 import botocore.exceptions
 
 client = boto3.client("dynamodb")
+sts = boto3.client("sts")
 
 
 def fails(code, call, **arguments):
@@ -224,11 +225,31 @@ def other_operations():
     assert refused["ResponseMetadata"]["HTTPStatusCode"] == 400, refused
 
 
+def identity():
+    who = sts.get_caller_identity()
+    assert (who["Account"], who["Arn"]) == ("000000000000", "arn:aws:iam::000000000000:root"), who
+    aws = [os.environ["AWS"], "sts", "get-caller-identity", "--query", "Account", "--output", "text"]
+    done = subprocess.run(aws, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "000000000000\n"), done
+    refused = fails("InvalidAction", sts.get_session_token)
+    assert refused["ResponseMetadata"]["HTTPStatusCode"] == 400, refused
+
+
+# What STS calls what DynamoDB calls so.
+OF_STS = {
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+}
+
+
 def main(arguments):
     if arguments[0] == "refused":
         refused = fails(arguments[1], client.list_tables)
         assert refused["ResponseMetadata"]["HTTPStatusCode"] in (400, 403), refused
+        refused = fails(OF_STS[arguments[1]], sts.get_caller_identity)
+        assert refused["ResponseMetadata"]["HTTPStatusCode"] == 403, refused
         return
+    identity()
     tables()
     put_and_get()
     update()

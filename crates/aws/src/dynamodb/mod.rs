@@ -24,9 +24,8 @@ use http::{HeaderValue, Method};
 
 use crate::Error;
 use crate::input::Members;
+use crate::service::Service;
 
-/// The service's name in a signature's scope.
-pub(crate) const SERVICE: &str = "dynamodb";
 /// How the header with an operation's name begins.
 const TARGET: &str = "DynamoDB_20120810.";
 
@@ -177,7 +176,9 @@ impl Context<'_> {
         let mut parts = arn.splitn(5, ':');
         let (partition, service, _region) = (parts.next()?, parts.next()?, parts.next()?);
         let (account, name) = (parts.next()?, parts.next()?.strip_prefix("table/")?);
-        let is_ours = partition == "aws" && service == SERVICE && account == self.caller.tenant.as_str();
+        let is_ours = partition == "aws"
+            && service == Service::DynamoDb.name()
+            && account == self.caller.tenant.as_str();
         is_ours.then_some(name)
     }
 }

@@ -5,6 +5,7 @@ mod items;
 mod many;
 mod model;
 mod protocol;
+mod sts;
 mod tables;
 
 use std::net::SocketAddr;

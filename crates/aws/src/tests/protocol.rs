@@ -227,7 +227,7 @@ async fn a_body_beyond_16_mib_is_refused_whether_it_says_so_or_not() {
 #[tokio::test]
 async fn other_services_are_refused_in_the_shape_that_their_clients_read() {
     let wire = start(Trust::Loopback).await;
-    let text = "is not supported yet: this endpoint answers for dynamodb";
+    let text = "is not supported yet: this endpoint answers for dynamodb and sts";
     let ask = async |service: &str, kind: &str| {
         let request = http::Request::post("/")
             .header("authorization", claim("us-east-1", service))
@@ -244,12 +244,12 @@ async fn other_services_are_refused_in_the_shape_that_their_clients_read() {
         "{}",
         s3.text()
     );
-    let sts = ask("sts", "application/x-www-form-urlencoded; charset=utf-8").await;
+    let iam = ask("iam", "application/x-www-form-urlencoded; charset=utf-8").await;
     assert!(
-        sts.text()
-            .starts_with("<ErrorResponse><Error><Type>Sender</Type><Code>NotImplemented</Code>"),
+        iam.text()
+            .starts_with("<ErrorResponse><Error><Type>Receiver</Type><Code>NotImplemented</Code>"),
         "{}",
-        sts.text()
+        iam.text()
     );
     let lambda = ask("lambda", "application/json").await;
     assert_eq!(lambda.header("x-amzn-errortype"), "NotImplemented");
@@ -266,11 +266,11 @@ async fn requests_are_counted_by_operation_and_outcome() {
     wire.ask("Invented", &json!({})).await;
     let text = wire.metrics.render();
     for line in [
-        "aloft_aws_requests_total{operation=\"CreateTable\",outcome=\"ok\"} 2",
-        "aloft_aws_requests_total{operation=\"ListTables\",outcome=\"ok\"} 1",
-        "aloft_aws_requests_total{operation=\"ListTables\",outcome=\"ValidationException\"} 1",
-        "aloft_aws_requests_total{operation=\"none\",outcome=\"UnknownOperationException\"} 1",
-        "aloft_aws_request_seconds_count{operation=\"CreateTable\"} 2",
+        "aloft_aws_requests_total{service=\"dynamodb\",operation=\"CreateTable\",outcome=\"ok\"} 2",
+        "aloft_aws_requests_total{service=\"dynamodb\",operation=\"ListTables\",outcome=\"ok\"} 1",
+        "aloft_aws_requests_total{service=\"dynamodb\",operation=\"ListTables\",outcome=\"ValidationException\"} 1",
+        "aloft_aws_requests_total{service=\"none\",operation=\"none\",outcome=\"UnknownOperationException\"} 1",
+        "aloft_aws_request_seconds_count{service=\"dynamodb\",operation=\"CreateTable\"} 2",
     ] {
         assert!(text.lines().any(|other| other == line), "no {line} in {text}");
     }
