@@ -20,6 +20,7 @@ use aloft_store::blobs::BlobId;
 use aloft_store::layout::Namespace;
 use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::metrics::Reloads;
 use crate::watch::Watch;
@@ -152,15 +153,23 @@ impl Project {
     /// the store is away is done again until it is back.
     pub(crate) async fn follow(&self) {
         let mut created = self.parts.tables.created();
-        let mut failed = 0;
+        let (mut failed, mut again) = (0, None);
         loop {
-            failed = if self.owed().is_nothing() { 0 } else { failed + 1 };
-            let delay = STORE_BACKOFF.delay(failed, &*self.parts.chance);
             // All are safe to cancel: none forgets what it was told.
             tokio::select! {
                 () = self.watch.stirred() => self.freshen().await,
                 Ok(()) = created.changed() => self.reattach().await,
-                () = tokio::time::sleep(delay), if failed > 0 => self.settle().await,
+                () = reached(again) => {
+                    again = None;
+                    self.settle().await;
+                }
+            }
+            // The time stays while others stir: files that change all the time put nothing off.
+            if self.owed().is_nothing() {
+                (failed, again) = (0, None);
+            } else if again.is_none() {
+                failed += 1;
+                again = Some(Instant::now() + STORE_BACKOFF.delay(failed, &*self.parts.chance));
             }
         }
     }
@@ -386,6 +395,14 @@ impl Project {
             }),
         };
         Ok((version, built.artifact))
+    }
+}
+
+/// Until the time is there; for ever if there is none.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
