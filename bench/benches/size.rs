@@ -3,7 +3,7 @@
 //! time until the next one has opened it.
 //!
 //! A million rows of 200 bytes by default, 10,000 beside them; `ALOFT_BENCH_ROWS=10000000` for the figures of the release
-//! set (10,000 beside them as well), which takes a quarter of an hour and 10 GiB below the target folder. The recovery is
+//! set (10,000 beside them as well), which takes some minutes and 10 GiB below the target folder. The recovery is
 //! always from a million.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures the real clock")]

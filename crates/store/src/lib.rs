@@ -9,6 +9,7 @@
 //! - [`Store::receive`] claims due tasks from a [`Lane`]; a [`Token`] is the right to settle one, until it lapses.
 //! - [`Wake`] tells when it is worth looking again.
 //! - [`blobs`] keeps what is larger than a value, by references that are rows.
+//! - [`commit_decided`] is for whoever decides anew when others were first: the one wait between attempts, and their bound.
 //! - [`layout`] gives names numbers that are never used again, and reclaims what is under a number.
 //!
 //! # Promises

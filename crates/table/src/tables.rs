@@ -28,6 +28,7 @@ const FORMAT: u8 = 1;
 const KEPT_DESCRIPTIONS: usize = 10_000;
 /// Writers of this node take turns on a row by a lock out of so many. Two rows share one by chance at 1 in 1,024.
 const STRIPES: usize = 1_024;
+
 /// The tables of a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Tables(pub(crate) Arc<Inner>);
