@@ -166,7 +166,8 @@ impl World<'_> {
     }
 
     /// The disk stays full until somebody has met it: a store that cannot write ends its node, as its documentation says, and
-    /// PostgreSQL says so in its log, if it does not end too.
+    /// PostgreSQL says so in its log, if it does not end too. PostgreSQL may live for long on the room that it already has, so it
+    /// is made to ask for more: each switch of its log takes another segment.
     fn fill(&mut self) -> Result<bool> {
         let before = self.complaints();
         self.disk.fill()?;
@@ -177,6 +178,10 @@ impl World<'_> {
             self.disk.fill()?;
             has_ended |= self.platform.ended()?.is_some();
             is_met = has_ended || self.complaints() > before;
+            if let Some(database) = self.database.as_ref().filter(|_| !is_met && started.elapsed() > least) {
+                // A server that has ended over it refuses, and has said why.
+                _ = database.server.execute("postgres", "SELECT pg_switch_wal()");
+            }
         }
         self.disk.free()?;
         if has_ended {
