@@ -16,6 +16,8 @@ pub enum Action {
     Write,
     /// Creating, listing, changing and deleting the resources themselves.
     Manage,
+    /// Calling a function.
+    Invoke,
 }
 
 impl fmt::Display for Action {
@@ -24,6 +26,7 @@ impl fmt::Display for Action {
             Self::Read => "read",
             Self::Write => "write",
             Self::Manage => "manage",
+            Self::Invoke => "invoke",
         })
     }
 }
@@ -35,6 +38,10 @@ pub enum Resource<'a> {
     Table(&'a TableName),
     /// The account's tables as a whole.
     Tables,
+    /// One function of the caller's account.
+    Function(&'a FunctionName),
+    /// The account's functions as a whole.
+    Functions,
 }
 
 impl fmt::Display for Resource<'_> {
@@ -42,6 +49,8 @@ impl fmt::Display for Resource<'_> {
         match self {
             Self::Table(name) => write!(f, "table \"{name}\""),
             Self::Tables => f.write_str("the account's tables"),
+            Self::Function(name) => write!(f, "function \"{name}\""),
+            Self::Functions => f.write_str("the account's functions"),
         }
     }
 }
@@ -79,6 +88,19 @@ pub enum Denial {
         /// Who asked.
         function: FunctionName,
         /// What it wanted to manage.
+        resource: String,
+    },
+    /// Functions do not make functions, and those of a project call no others.
+    #[error(
+        "function \"{function}\" may not {action} {resource}: a project's functions call no others yet; \
+         let it write a row, and a rule call the other"
+    )]
+    NotCallable {
+        /// Who asked.
+        function: FunctionName,
+        /// For what.
+        action: Action,
+        /// Of what.
         resource: String,
     },
     /// Nobody knows who asked.
@@ -122,6 +144,14 @@ fn decide_function(
     let (needed, table) = match (action, resource) {
         (Action::Read, Resource::Table(table)) => (Access::Read, table),
         (Action::Write, Resource::Table(table)) => (Access::Write, table),
+        (Action::Invoke, Resource::Function(_)) if grants.everything => return Ok(()),
+        (_, Resource::Function(_) | Resource::Functions) | (Action::Invoke, _) => {
+            return Err(Denial::NotCallable {
+                function: function.clone(),
+                action,
+                resource: resource.to_string(),
+            });
+        }
         (Action::Manage, _) | (Action::Read | Action::Write, Resource::Tables) => {
             return Err(Denial::NotAFunctions {
                 function: function.clone(),
@@ -129,7 +159,7 @@ fn decide_function(
             });
         }
     };
-    if grants.tables.get(table).is_some_and(|granted| *granted >= needed) {
+    if grants.everything || grants.tables.get(table).is_some_and(|granted| *granted >= needed) {
         return Ok(());
     }
     let (verb, place) = if grants.tables.is_empty() {
@@ -200,7 +230,10 @@ mod tests {
             .collect();
         caller(Principal::Function {
             name: "create".parse().unwrap(),
-            grants: Arc::new(Grants { tables }),
+            grants: Arc::new(Grants {
+                tables,
+                everything: false,
+            }),
         })
     }
 
@@ -250,6 +283,49 @@ mod tests {
         }
         for action in ACTIONS {
             assert!(decide(&both, action, Resource::Tables).is_err(), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_grant_of_everything_is_no_grant_to_manage_it() {
+        let all = caller(Principal::Function {
+            name: "made".parse().unwrap(),
+            grants: Arc::new(Grants {
+                everything: true,
+                ..Grants::default()
+            }),
+        });
+        let (orders, other) = (table("orders"), "other".parse().unwrap());
+        let decided = |action, resource| decide(&all, action, resource).is_ok();
+        for (action, resource, is_granted) in [
+            (Action::Read, Resource::Table(&orders), true),
+            (Action::Write, Resource::Table(&orders), true),
+            (Action::Manage, Resource::Table(&orders), false),
+            (Action::Read, Resource::Tables, false),
+            (Action::Invoke, Resource::Function(&other), true),
+            (Action::Manage, Resource::Functions, false),
+        ] {
+            assert_eq!(decided(action, resource), is_granted, "{action} {resource}");
+        }
+    }
+
+    #[test]
+    fn a_function_of_the_project_calls_no_other_and_makes_none() {
+        let (writes, other) = (function(&[("orders", Access::Write)]), "other".parse().unwrap());
+        for (action, resource, said) in [
+            (
+                Action::Invoke,
+                Resource::Function(&other),
+                "may not invoke function \"other\"",
+            ),
+            (
+                Action::Manage,
+                Resource::Functions,
+                "may not manage the account's functions",
+            ),
+        ] {
+            let denial = decide(&writes, action, resource).unwrap_err().to_string();
+            assert!(denial.contains(said), "{denial}");
         }
     }
 

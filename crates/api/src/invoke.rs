@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aloft_base::{ErrorKind, FunctionName, InvocationId};
-use aloft_call::{Answer, Call, Caller, Lineage, Payload, Principal, Trace};
+use aloft_call::{Answer, Call, Caller, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_http::{BodyError, Request, Response, collect};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Resul
     let (tenant, region) = parts.owner.clone();
     let call = Call {
         id: InvocationId::draw(&*parts.chance),
+        qualifier: Qualifier::Latest,
         caller: Caller {
             tenant,
             region,
@@ -36,7 +37,7 @@ pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Resul
                 key: Arc::from("local"),
             },
         },
-        payload: Payload::Direct(payload),
+        payload: Payload::Direct(payload.into()),
         lineage: Lineage::default(),
         deadline: None,
         trace: Trace::begin(&*parts.chance),

@@ -10,7 +10,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use crate::Error;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// SDKs of DynamoDB compare the body with it, and ask again if it differs.
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 /// The type of answers in XML.

@@ -3,33 +3,41 @@
 use std::sync::Arc;
 
 use aloft_base::{Chance, Clock, InvocationId, Region, Tenant};
-use aloft_call::{Caller, Lineage, Principal};
-use aloft_http::{Body, Handler, Refusal, Request, Response, collect};
+use aloft_call::{Caller, Invoke, Lineage, Principal};
+use aloft_http::{Body, BodyError, Handler, Refusal, Request, Response, collect};
 use aloft_observe::Metrics;
 use aloft_store::layout::Namespace;
 use aloft_table::Tables;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::ORIGIN;
-use http::request;
+use http::header::{Entry as Header, ORIGIN};
+use http::{HeaderValue, request};
 
-use crate::answer::{RequestId, failure, success};
+use crate::answer::{REQUEST_ID, RequestId, failure, success};
 use crate::dynamodb::{self, Context};
 use crate::input::Members;
+use crate::lambda::Route;
 use crate::metrics::Declared;
 use crate::protocol::Protocol;
 use crate::query::{self, Form};
 use crate::service::{Operation, Service};
 use crate::sigv4::{Claim, Keys};
-use crate::{Error, sts};
+use crate::{Error, lambda, sts};
 
 /// The largest body of a request: DynamoDB's.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// That of a request that is a few words.
+const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// What the wire stands on.
 pub struct Parts {
     /// Where rows are.
     pub tables: Tables,
+    /// Where functions are.
+    pub lambda: lambda::Parts,
+    /// Calls functions for functions. [`Aws::edge`] is given its own.
+    pub invoke: Arc<dyn Invoke>,
     /// The region whose namespace all requests share, whichever region they were signed for; that one shows in ARNs.
     pub region: Region,
     /// For signatures' ages and how long requests take.
@@ -57,6 +65,8 @@ pub struct Aws(Arc<Inner>);
 
 struct Inner {
     tables: Tables,
+    lambda: lambda::Parts,
+    invoke: Arc<dyn Invoke>,
     region: Region,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
@@ -68,6 +78,8 @@ impl Aws {
     pub fn new(parts: Parts) -> Self {
         let Parts {
             tables,
+            lambda,
+            invoke,
             region,
             clock,
             chance,
@@ -75,6 +87,8 @@ impl Aws {
         } = parts;
         Self(Arc::new(Inner {
             tables,
+            lambda,
+            invoke,
             region,
             clock,
             chance,
@@ -82,10 +96,12 @@ impl Aws {
         }))
     }
 
-    /// What answers at a port that anybody may reach, for the account that a node has ([`Tenant::local`]).
-    pub fn edge(&self, trust: Trust) -> Arc<dyn Handler> {
+    /// What answers at a port that anybody may reach, for the account that a node has ([`Tenant::local`]), and calls functions by
+    /// `invoke`.
+    pub fn edge(&self, trust: Trust, invoke: Arc<dyn Invoke>) -> Arc<dyn Handler> {
         Arc::new(Entry {
             aws: self.0.clone(),
+            invoke,
             door: Door::Edge(trust),
         })
     }
@@ -95,6 +111,7 @@ impl Aws {
     pub fn inside(&self, caller: Caller) -> Arc<dyn Handler> {
         Arc::new(Entry {
             aws: self.0.clone(),
+            invoke: self.0.invoke.clone(),
             door: Door::Inside(caller),
         })
     }
@@ -103,6 +120,7 @@ impl Aws {
 /// Where requests come in.
 struct Entry {
     aws: Arc<Inner>,
+    invoke: Arc<dyn Invoke>,
     door: Door,
 }
 
@@ -155,25 +173,36 @@ impl Entry {
         id: &RequestId,
         operation: &mut Option<Operation>,
     ) -> Result<Response, Error> {
-        let (caller, service, body) = match &self.door {
+        let (caller, asked, body) = match &self.door {
             Door::Inside(caller) => {
                 // What is not signed names its service in another header, and only DynamoDB's requests have that.
-                let service = match Claim::read(head) {
-                    Ok(claim) => service(&claim)?,
-                    Err(_) => Service::DynamoDb,
+                let asked = match Claim::read(head) {
+                    Ok(claim) => Asked::of(service(&claim)?, head),
+                    Err(_) => Asked::DynamoDb,
                 };
-                (caller.clone(), service, read(body, service).await?)
+                let body = asked.read(body).await?;
+                (caller.clone(), asked, body)
             }
             Door::Edge(trust) => self.authenticate(trust, head, body).await?,
         };
-        match service {
-            Service::DynamoDb => {
+        match asked {
+            Asked::Lambda(route) => {
+                let route = route?;
+                *operation = Some(Operation::Lambda(route.operation));
+                let mut response = self.lambda(&route, &caller, head, body).await?;
+                let id = HeaderValue::from_str(id.as_str());
+                if let (Header::Vacant(free), Ok(id)) = (response.headers_mut().entry(REQUEST_ID), id) {
+                    free.insert(id);
+                }
+                Ok(response)
+            }
+            Asked::DynamoDb => {
                 let wanted = dynamodb::target(head)?;
                 *operation = Some(Operation::DynamoDb(wanted));
                 let output = self.dynamodb(wanted, &caller, head, &body).await?;
                 Ok(success(id, output))
             }
-            Service::Sts => {
+            Asked::Sts => {
                 let wanted = sts::Operation::of(&Form::parse(head, &body)?)?;
                 *operation = Some(Operation::Sts(wanted));
                 let result = sts::run(wanted, &caller)?;
@@ -189,10 +218,7 @@ impl Entry {
         head: &request::Parts,
         body: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let namespace = Namespace {
-            tenant: caller.tenant.clone(),
-            region: self.aws.region.clone(),
-        };
+        let namespace = self.namespace(caller);
         let context = Context {
             tables: &self.aws.tables,
             caller,
@@ -200,6 +226,42 @@ impl Entry {
             lineage: self.lineage(head),
         };
         dynamodb::run(wanted, &context, Members::parse(body)?).await
+    }
+
+    async fn lambda(
+        &self,
+        route: &Route,
+        caller: &Caller,
+        head: &request::Parts,
+        body: Bytes,
+    ) -> Result<Response, Error> {
+        let namespace = self.namespace(caller);
+        let lineage = match self.lineage(head) {
+            Some((root, depth)) => Lineage {
+                root: Some(root),
+                depth,
+            },
+            None => Lineage::default(),
+        };
+        let context = lambda::Context {
+            parts: &self.aws.lambda,
+            invoke: &*self.invoke,
+            chance: &*self.aws.chance,
+            caller,
+            namespace: &namespace,
+            route,
+            headers: &head.headers,
+            lineage,
+            trace: lambda::trace(head, &*self.aws.chance),
+        };
+        lambda::run(&context, body).await
+    }
+
+    fn namespace(&self, caller: &Caller) -> Namespace {
+        Namespace {
+            tenant: caller.tenant.clone(),
+            region: self.aws.region.clone(),
+        }
     }
 
     /// The chain that a request belongs to. Only the place where a function asks knows it; the edge's clients begin chains.
@@ -219,9 +281,9 @@ impl Entry {
         trust: &Trust,
         head: &request::Parts,
         body: Body,
-    ) -> Result<(Caller, Service, Bytes), Error> {
+    ) -> Result<(Caller, Asked, Bytes), Error> {
         let claim = Claim::read(head)?;
-        let service = service(&claim)?;
+        let asked = Asked::of(service(&claim)?, head);
         claim.check_terminator()?;
         let region = claim.scope.region;
         let region = region.parse().map_err(|_| {
@@ -234,10 +296,10 @@ impl Entry {
         };
         let body = match trust {
             Trust::Loopback if head.headers.contains_key(ORIGIN) => return Err(Error::WebPage),
-            Trust::Loopback => read(body, service).await?,
+            Trust::Loopback => asked.read(body).await?,
             Trust::Keys(keys) => {
                 let pending = keys.check_head(claim, head, self.aws.clock.now())?;
-                let body = read(body, service).await?;
+                let body = asked.read(body).await?;
                 pending.check(head, &body)?;
                 body
             }
@@ -248,7 +310,7 @@ impl Entry {
                 region,
                 principal,
             },
-            service,
+            asked,
             body,
         ))
     }
@@ -260,8 +322,33 @@ fn service(claim: &Claim<'_>) -> Result<Service, Error> {
     Service::named(name).ok_or_else(|| Error::OtherService(name.chars().take(64).collect()))
 }
 
-async fn read(body: Body, service: Service) -> Result<Bytes, Error> {
-    collect(body, service.body_bytes())
-        .await
-        .map_err(|error| Error::Refused(Refusal::from(&error)))
+/// What a request asks for, as far as its head says.
+enum Asked {
+    DynamoDb,
+    /// Told after it is known who asks.
+    Lambda(Result<Route, Error>),
+    Sts,
+}
+
+impl Asked {
+    fn of(service: Service, head: &request::Parts) -> Self {
+        match service {
+            Service::DynamoDb => Self::DynamoDb,
+            Service::Lambda => Self::Lambda(Route::of(head)),
+            Service::Sts => Self::Sts,
+        }
+    }
+
+    /// The body, within the bound of what is asked for.
+    async fn read(&self, body: Body) -> Result<Bytes, Error> {
+        let bytes = match self {
+            Self::DynamoDb => MAX_BODY_BYTES,
+            Self::Lambda(Ok(route)) => route.operation.body_bytes(),
+            Self::Sts | Self::Lambda(Err(_)) => SMALL_BODY_BYTES,
+        };
+        collect(body, bytes).await.map_err(|error| match (self, &error) {
+            (Self::Lambda(Ok(route)), BodyError::TooLarge { .. }) => route.operation.too_large().into(),
+            _ => Error::Refused(Refusal::from(&error)),
+        })
+    }
 }

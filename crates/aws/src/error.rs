@@ -45,7 +45,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     UnknownOperation(String),
     /// A service that is not built yet.
-    #[error("the service \"{0}\" is not supported yet: this endpoint answers for dynamodb and sts")]
+    #[error("the service \"{0}\" is not supported yet: this endpoint answers for dynamodb, lambda and sts")]
     OtherService(String),
     /// The server did not let the request through.
     #[error(transparent)]
@@ -56,6 +56,9 @@ pub(crate) enum Error {
     /// The table says no.
     #[error(transparent)]
     Table(#[from] aloft_table::Error),
+    /// Lambda's own.
+    #[error(transparent)]
+    Lambda(#[from] crate::lambda::Error),
     /// An answer could not be written as JSON.
     #[error("the answer could not be written: {0}")]
     Unwritten(#[source] serde_json::Error),
@@ -132,6 +135,10 @@ impl Error {
             },
             Self::NoTable(_) => NOT_FOUND,
             Self::Table(error) => table_code(error),
+            Self::Lambda(error) => {
+                let (name, status) = error.code();
+                Code::new("", name, status)
+            }
             Self::Unwritten(_) => INTERNAL,
         }
     }
@@ -151,7 +158,10 @@ impl Error {
 
     /// Whether the failure is ours, so that the log must tell of it.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.code(), INTERNAL | UNAVAILABLE)
+        match self {
+            Self::Lambda(error) => error.is_ours(),
+            other => matches!(other.code(), INTERNAL | UNAVAILABLE),
+        }
     }
 
     /// The row that a failed condition was asked to show.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use crate::Error;
 
 /// The members of a JSON object that are not yet taken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Members(Map<String, Json>);
 
 impl Members {

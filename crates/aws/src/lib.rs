@@ -1,7 +1,8 @@
 //! The AWS wire: what an unmodified SDK, the AWS CLI or an infrastructure tool speaks, on port 4566 and inside sandboxes.
 //!
 //! [`Aws`] answers for DynamoDB (`CreateTable DescribeTable ListTables DeleteTable PutItem GetItem UpdateItem DeleteItem Query
-//! Scan`) and for STS (`GetCallerIdentity`). It makes two sorts of [`Handler`](aloft_http::Handler):
+//! Scan`), for Lambda (functions, versions, aliases, tags, `Invoke`) and for STS (`GetCallerIdentity`). It makes two sorts of
+//! [`Handler`](aloft_http::Handler):
 //!
 //! - [`Aws::edge`] for a port that anybody may reach. [`Trust`] says who is believed: on loopback whoever signs with any key,
 //!   elsewhere whoever signs with a known one; then every signature is verified (SigV4, clocks within 15 minutes).
@@ -11,12 +12,12 @@
 //! What a caller may do is asked of `aloft-access`, once per request, before anything is looked up.
 //!
 //! # Promises
-//! Codes, texts and shapes of errors are DynamoDB's. A parameter of DynamoDB's model that is not built yet is refused by its
+//! Codes, texts and shapes of errors are the service's own. A parameter of a service's model that is not built yet is refused by its
 //! name, never accepted and ignored; so is an operation, and another service in the shape that its clients read. A failure
 //! of ours shows a request id, under which the log tells the rest. A write is answered when it is durable.
 //!
 //! # Limits
-//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), those of STS 64 KiB; JSON nested 128 deep, 1,000 parameters of a form. The body of a stranger is not read.
+//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), those of STS 64 KiB, of Lambda's zips 70 MB and of its calls 6 MiB; JSON nested 128 deep, 1,000 parameters of a form. The body of a stranger is not read.
 //!
 //! # What it never does
 //! It knows no keys on disk and no expressions: `aloft-table` does. It holds no secret longer than the node that gave it, and
@@ -31,6 +32,7 @@ mod aws;
 mod dynamodb;
 mod error;
 mod input;
+mod lambda;
 mod metrics;
 mod protocol;
 mod query;
@@ -42,4 +44,5 @@ mod tests;
 
 pub use aws::{Aws, MAX_BODY_BYTES, Parts, Trust};
 use error::Error;
+pub use lambda::Parts as LambdaParts;
 pub use sigv4::Keys;

@@ -2,7 +2,7 @@
 //! to parse response" instead of what is wrong, also where the service is not here yet.
 
 use aloft_http::{Response, full};
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
@@ -69,17 +69,26 @@ impl Protocol {
                     ),
                 )
             }
-            Self::RestJson => (
-                "application/json",
-                serde_json::json!({ "__type": name, "message": message }).to_string(),
-            ),
+            Self::RestJson => {
+                let members = match error {
+                    Error::Lambda(error) => serde_json::Value::Object(error.members()),
+                    _ => serde_json::json!({ "__type": name, "message": message }),
+                };
+                ("application/json", members.to_string())
+            }
         };
         let mut response = described(id, HeaderValue::from_static(kind), full(body));
         *response.status_mut() = status;
-        response.headers_mut().insert(
+        let headers = response.headers_mut();
+        headers.insert(
             HeaderName::from_static("x-amzn-errortype"),
             HeaderValue::from_static(name),
         );
+        if let Error::Lambda(error) = error
+            && let Some(seconds) = error.retry_after()
+        {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
         response
     }
 
@@ -106,6 +115,7 @@ impl Protocol {
             }
             Error::UnknownOperation(_) => (named("InvalidAction"), StatusCode::BAD_REQUEST),
             Error::OtherService(_)
+            | Error::Lambda(_)
             | Error::Refused(_)
             | Error::NoTable(_)
             | Error::Table(_)

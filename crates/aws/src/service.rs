@@ -1,16 +1,17 @@
 //! Which services there are, and what can be asked of them.
 
-use crate::{dynamodb, sts};
+use crate::{dynamodb, lambda, sts};
 
 /// A service that answers here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     DynamoDb,
+    Lambda,
     Sts,
 }
 
 impl Service {
-    const ALL: [Self; 2] = [Self::DynamoDb, Self::Sts];
+    const ALL: [Self; 3] = [Self::DynamoDb, Self::Lambda, Self::Sts];
 
     /// The service of a signature's scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -21,15 +22,8 @@ impl Service {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::DynamoDb => "dynamodb",
+            Self::Lambda => "lambda",
             Self::Sts => "sts",
-        }
-    }
-
-    /// The largest body of a request.
-    pub(crate) const fn body_bytes(self) -> usize {
-        match self {
-            Self::DynamoDb => crate::MAX_BODY_BYTES,
-            Self::Sts => 64 << 10,
         }
     }
 }
@@ -38,18 +32,22 @@ impl Service {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     DynamoDb(dynamodb::Operation),
+    Lambda(lambda::Operation),
     Sts(sts::Operation),
 }
 
 impl Operation {
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let dynamodb = dynamodb::Operation::ALL.into_iter().map(Self::DynamoDb);
-        dynamodb.chain(sts::Operation::ALL.into_iter().map(Self::Sts))
+        let lambda = lambda::Operation::ALL.into_iter().map(Self::Lambda);
+        let sts = sts::Operation::ALL.into_iter().map(Self::Sts);
+        dynamodb.chain(lambda).chain(sts)
     }
 
     pub(crate) fn service(self) -> Service {
         match self {
             Self::DynamoDb(_) => Service::DynamoDb,
+            Self::Lambda(_) => Service::Lambda,
             Self::Sts(_) => Service::Sts,
         }
     }
@@ -57,6 +55,7 @@ impl Operation {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::DynamoDb(operation) => operation.name(),
+            Self::Lambda(operation) => operation.name(),
             Self::Sts(operation) => operation.name(),
         }
     }

@@ -1,10 +1,11 @@
 //! Builds what functions need, once for each content.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Policy, Tasks};
@@ -80,6 +81,8 @@ pub struct Builder {
     tasks: Tasks,
     feed: Feed,
     metrics: Metrics,
+    /// Zips' folders that were asked for since the start.
+    wanted: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Builder {
@@ -94,6 +97,7 @@ impl Builder {
             tasks: parts.tasks,
             feed: parts.feed,
             metrics: Metrics::register(metrics),
+            wanted: Arc::default(),
         }
     }
 
@@ -154,14 +158,13 @@ impl Builder {
         })
     }
 
-    /// The folder with a stored zip's content, unpacked if this node has not done so yet. It is never written to again.
+    /// The folder with a stored zip's content, unpacked and compiled if this node has not done so yet. It is never written to again.
     ///
     /// # Errors
     /// The store's, and those of the data folder.
-    pub async fn unpacked(&self, zip: BlobId) -> Result<PathBuf, Error> {
-        let task = self
-            .artifacts
-            .join(hash_of(&[b"zip", zip.to_string().as_bytes()]));
+    pub async fn unpacked(&self, zip: BlobId, interpreter: &Interpreter) -> Result<PathBuf, Error> {
+        let task = self.place(zip, interpreter);
+        self.wanted().insert(task.clone());
         if task.is_dir() {
             return Ok(task);
         }
@@ -177,13 +180,22 @@ impl Builder {
             unpacked
         })
         .await?;
+        python::compile(interpreter, &new).await;
         self.finish(&new, &task).await?;
         Ok(task)
     }
 
-    /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them.
-    pub async fn sweep(&self, used: Vec<PathBuf>) -> Result<(), Error> {
+    /// Where [`unpacked`](Self::unpacked) puts a zip's content.
+    pub fn place(&self, zip: BlobId, interpreter: &Interpreter) -> PathBuf {
+        let (zip, runtime) = (zip.to_string(), interpreter.runtime.as_bytes());
+        self.artifacts.join(hash_of(&[b"zip", zip.as_bytes(), runtime]))
+    }
+
+    /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them, and so are those
+    /// that were asked for meanwhile.
+    pub async fn sweep(&self, used: BTreeSet<PathBuf>) -> Result<(), Error> {
         let (artifacts, requirements) = (self.artifacts.clone(), self.requirements.clone());
+        let wanted = self.wanted.clone();
         self.blocking(move || {
             let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
             // Projects share what is installed; only what an interrupted build has left is nobody's.
@@ -195,7 +207,12 @@ impl Builder {
                     .and_then(|about| about.modified())
                     .ok()
                     .and_then(|at| at.elapsed().ok());
-                if !used.contains(&entry.path()) && age.is_some_and(|age| age > Duration::from_secs(3_600)) {
+                if used.contains(&entry.path()) || age.is_none_or(|age| age < Duration::from_secs(3_600)) {
+                    continue;
+                }
+                // Held while it is removed, so that nobody finds it half gone.
+                let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+                if !wanted.contains(&entry.path()) {
                     fs::remove_dir_all(entry.path()).map_err(Error::io("remove", &entry.path()))?;
                 }
             }
@@ -298,6 +315,10 @@ impl Builder {
         }
         python::compile(interpreter, &new).await;
         self.finish(&new, folder).await
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new folder's name beside its later place.

@@ -23,6 +23,15 @@ use tokio::runtime::Handle;
 use crate::artifact::Content;
 use crate::{Builder, Built, Error, Parts, Source};
 
+/// Nothing is compiled by it: that is no error of a build.
+fn interpreter() -> Interpreter {
+    Interpreter {
+        runtime: "python3.99".into(),
+        executable: "/bin/true".into(),
+        needs: vec![],
+    }
+}
+
 struct Kit {
     folder: tempfile::TempDir,
     clock: Arc<ManualClock>,
@@ -79,13 +88,7 @@ impl Kit {
             folder: self.source(),
             requirements: None,
         };
-        // Nothing is compiled by it: that is no error of a build.
-        let interpreter = Interpreter {
-            runtime: "python3.99".into(),
-            executable: "/bin/true".into(),
-            needs: vec![],
-        };
-        self.builder.build(&source, &interpreter).await
+        self.builder.build(&source, &interpreter()).await
     }
 
     async fn deploy(&self, functions: &[(&str, BlobId)], is_all: bool) {
@@ -261,7 +264,7 @@ async fn a_zip_is_stored_as_it_is_and_unpacked_once() {
     assert_eq!(zip.artifact, BlobId::Content(hash.into()), "Lambda's CodeSha256");
     assert_eq!(zip.bytes, bytes.len() as u64);
     assert_eq!(zip.looked.entries, 4);
-    let task = kit.builder.unpacked(zip.artifact).await.unwrap();
+    let task = kit.builder.unpacked(zip.artifact, &interpreter()).await.unwrap();
     let mut archive = ZipArchive::new(Cursor::new(&bytes)).unwrap();
     for name in ["z.bin", "app.py", "lib/a.bin"] {
         let mut content = Vec::new();
@@ -272,7 +275,10 @@ async fn a_zip_is_stored_as_it_is_and_unpacked_once() {
     assert_eq!(mode & 0o777, 0o644);
     // The second time nothing is read.
     fs::remove_file(kit.file_of(zip.artifact)).unwrap();
-    assert_eq!(kit.builder.unpacked(zip.artifact).await.unwrap(), task);
+    assert_eq!(
+        kit.builder.unpacked(zip.artifact, &interpreter()).await.unwrap(),
+        task
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,7 +292,7 @@ async fn a_zip_that_is_refused_or_damaged_leaves_nothing() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(kit.file_of(zip.artifact), bytes).unwrap();
-    let unpacked = kit.builder.unpacked(zip.artifact).await;
+    let unpacked = kit.builder.unpacked(zip.artifact, &interpreter()).await;
     let is_damage = matches!(&unpacked, Err(Error::Store(aloft_store::Error::Corrupt { .. })));
     assert!(is_damage, "{unpacked:?}");
     let left = fs::read_dir(kit.folder.path().join("artifacts")).unwrap();

@@ -41,6 +41,9 @@ pub enum Principal {
 pub struct Grants {
     /// Tables by name.
     pub tables: BTreeMap<TableName, Access>,
+    /// Everything of the account that functions can be granted: all tables, and all functions to be called.
+    #[serde(default)]
+    pub everything: bool,
 }
 
 /// How far a grant goes.

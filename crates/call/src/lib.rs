@@ -9,8 +9,10 @@
 
 mod caller;
 mod outcome;
+mod qualifier;
 mod types;
 
 pub use caller::{Access, Caller, Grants, Principal};
 pub use outcome::{Answer, ColdStart, Fault, FunctionError, Outcome, Usage};
-pub use types::{Call, Event, HttpCall, Invoke, Lineage, Payload, Trace};
+pub use qualifier::{AliasName, Qualifier};
+pub use types::{Call, Direct, Event, HttpCall, Invoke, Lineage, Payload, Trace};

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use aloft_base::{ErrorKind, InvocationId};
+use aloft_base::{ErrorKind, FunctionName, InvocationId};
 use aloft_http::Body;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::Qualifier;
 
 /// What became of a call.
 #[derive(Debug)]
@@ -16,6 +18,13 @@ pub struct Outcome {
     pub result: Result<Answer, Fault>,
     /// What it took.
     pub usage: Usage,
+    /// The last of what the function printed, at most [`TAIL`](Self::TAIL) bytes, if the caller wanted it.
+    pub tail: Option<Bytes>,
+}
+
+impl Outcome {
+    /// Lambda's bound of what a caller is shown of the log.
+    pub const TAIL: usize = 4 << 10;
 }
 
 /// What a function answered.
@@ -92,6 +101,12 @@ pub enum Fault {
         /// Whether it is too large rather than malformed.
         too_large: bool,
     },
+    /// This machine cannot run it: it lacks the runtime or the walls.
+    #[error("this machine cannot run the function: {why}")]
+    Unrunnable {
+        /// What is missing, and what to do.
+        why: String,
+    },
     /// The platform is going down.
     #[error("the platform is shutting down")]
     Draining,
@@ -104,6 +119,15 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// That there is no such function or no such version of it.
+    pub fn no_function(function: &FunctionName, qualifier: &Qualifier) -> Self {
+        let name = match qualifier {
+            Qualifier::Latest => function.to_string(),
+            qualifier => format!("{function}:{qualifier}"),
+        };
+        Self::NoFunction { name }
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -116,7 +140,7 @@ impl Fault {
             Self::Busy { .. } => ErrorKind::Throttled,
             Self::Payload { too_large: true, .. } => ErrorKind::TooLarge,
             Self::Payload { .. } => ErrorKind::Invalid,
-            Self::Draining => ErrorKind::Unavailable,
+            Self::Draining | Self::Unrunnable { .. } => ErrorKind::Unavailable,
             Self::Platform { .. } => ErrorKind::Internal,
         }
     }
@@ -134,6 +158,7 @@ impl Fault {
             Self::TimedOut { .. } => "timed_out",
             Self::Busy { .. } => "busy",
             Self::Payload { .. } => "bad_payload",
+            Self::Unrunnable { .. } => "unrunnable",
             Self::Draining => "draining",
             Self::Platform { .. } => "platform",
         }
@@ -181,6 +206,10 @@ impl std::fmt::Display for FunctionError {
 pub struct Usage {
     /// The function's version that ran, if any did.
     pub version: Option<std::sync::Arc<str>>,
+    /// That version's number; 0 for `$LATEST`.
+    pub number: u64,
+    /// The most memory that its instance may use, in bytes.
+    pub memory_limit: u64,
     /// Whether an instance was started for it.
     pub cold: Option<ColdStart>,
     /// How long it waited for an instance.

@@ -8,13 +8,15 @@ use aloft_base::{Chance, FunctionName, InvocationId};
 use aloft_http::Body;
 use async_trait::async_trait;
 
-use crate::{Caller, Outcome};
+use crate::{Caller, Outcome, Qualifier};
 
 /// One call of a function, on its way to it.
 #[derive(Debug)]
 pub struct Call {
     /// The invocation's id; it is the request id that callers, logs and records show.
     pub id: InvocationId,
+    /// Which of the function's versions is called.
+    pub qualifier: Qualifier,
     /// Who calls.
     pub caller: Caller,
     /// What is called with.
@@ -34,8 +36,28 @@ pub enum Payload {
     Http(HttpCall),
     /// An event, from a rule.
     Event(Event),
-    /// Bytes as the caller gave them (JSON, by every contract's convention), from a direct invocation.
-    Direct(bytes::Bytes),
+    /// What the caller gave, from a direct invocation.
+    Direct(Direct),
+}
+
+/// A direct invocation.
+#[derive(Debug, Clone, Default)]
+pub struct Direct {
+    /// Bytes as the caller gave them: JSON, by every contract's convention.
+    pub body: bytes::Bytes,
+    /// What the caller says of itself, JSON: Lambda's `ClientContext`.
+    pub context: Option<String>,
+    /// Whether the caller wants the end of what is printed ([`Outcome::tail`]).
+    pub is_tailed: bool,
+}
+
+impl<B: Into<bytes::Bytes>> From<B> for Direct {
+    fn from(body: B) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::default()
+        }
+    }
 }
 
 /// An HTTP request with what the route made of it.

@@ -125,6 +125,7 @@ mod tests {
                 too_large: false,
             },
             Fault::Draining,
+            Fault::Unrunnable { why: "x".into() },
             Fault::Platform { why: "x".into() },
         ];
         assert_eq!(code("ok"), ExitCode::Done);
@@ -135,7 +136,8 @@ mod tests {
                 Fault::OutOfMemory { .. } | Fault::Garbage { .. } => ExitCode::Function,
                 Fault::AnswerTooLarge { .. } | Fault::TimedOut { .. } => ExitCode::Function,
                 Fault::Payload { .. } => ExitCode::Usage,
-                Fault::Busy { .. } | Fault::Draining | Fault::Platform { .. } => ExitCode::Failed,
+                Fault::Busy { .. } | Fault::Draining => ExitCode::Failed,
+                Fault::Unrunnable { .. } | Fault::Platform { .. } => ExitCode::Failed,
             };
             assert_eq!(code(fault.word()), wanted, "{fault}");
         }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use aloft_base::{Clock, FunctionName, Tasks};
-use aloft_call::{Call, Fault, Invoke, Outcome, Usage};
-use aloft_function::{Catalogue, Version};
+use aloft_base::{Chance, Clock, FunctionName, Tasks};
+use aloft_call::{Call, Fault, Invoke, Outcome, Qualifier, Usage};
+use aloft_function::{Catalogue, Found, Load, Version};
 use aloft_instance::Runtime;
 use aloft_observe::{Feed, Metrics};
 use arc_swap::ArcSwap;
@@ -35,6 +35,29 @@ impl Default for Config {
     }
 }
 
+/// What a controller stands on.
+pub struct Parts {
+    /// What it is told.
+    pub config: Config,
+    /// Which version each call gets.
+    pub catalogue: Arc<Catalogue>,
+    /// Versions that the catalogue does not know yet.
+    pub load: Arc<dyn Load>,
+    /// What starts instances.
+    pub runtime: Arc<dyn Runtime>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// For aliases that split calls.
+    pub chance: Arc<dyn Chance>,
+    /// Who owns the background work.
+    pub tasks: Tasks,
+    /// Where the records of calls go.
+    pub feed: Feed,
+}
+
+/// Which pool: a function's version by its number.
+type Key = (FunctionName, u64);
+
 /// Loads, keeps and unloads instances, and runs calls on them. Cheap to clone; clones are the same controller.
 #[derive(Clone)]
 pub struct Controller(Arc<Inner>);
@@ -42,12 +65,14 @@ pub struct Controller(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: Config,
     catalogue: Arc<Catalogue>,
+    load: Arc<dyn Load>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
     pub(crate) tasks: Tasks,
     feed: Feed,
     metrics: Declared,
-    pools: ArcSwap<BTreeMap<FunctionName, Arc<Pool>>>,
+    pools: ArcSwap<BTreeMap<Key, Arc<Pool>>>,
     /// The pools that were replaced and still run something, which keeps them alive. Held while `pools` is replaced; never
     /// on a warm call's way.
     retired: Mutex<Vec<Weak<Pool>>>,
@@ -85,21 +110,25 @@ pub struct InstanceStatus {
 }
 
 impl Controller {
-    /// A controller without instances. Its background work runs in `tasks`.
-    pub fn new(
-        config: Config,
-        catalogue: Arc<Catalogue>,
-        runtime: Arc<dyn Runtime>,
-        clock: Arc<dyn Clock>,
-        tasks: Tasks,
-        feed: Feed,
-        metrics: &Metrics,
-    ) -> Self {
+    /// A controller without instances.
+    pub fn new(parts: Parts, metrics: &Metrics) -> Self {
+        let Parts {
+            config,
+            catalogue,
+            load,
+            runtime,
+            clock,
+            chance,
+            tasks,
+            feed,
+        } = parts;
         Self(Arc::new(Inner {
             config,
             catalogue,
+            load,
             runtime,
             clock,
+            chance,
             tasks,
             feed,
             metrics: Declared::register(metrics),
@@ -110,7 +139,15 @@ impl Controller {
         }))
     }
 
-    /// Retires the pools whose version is no longer the catalogue's. Called after the catalogue was replaced.
+    /// The numbers of a function's versions that have a pool.
+    pub fn numbers(&self, function: &FunctionName) -> Vec<u64> {
+        let range = (function.clone(), 0)..=(function.clone(), u64::MAX);
+        let pools = self.0.pools.load();
+        pools.range(range).map(|((_, number), _)| *number).collect()
+    }
+
+    /// Retires the pools whose version the catalogue does not have. Called after the project was replaced, and after a function's
+    /// versions that have a pool were loaded anew.
     pub fn retire_replaced(&self) {
         let inner = &self.0;
         let mut retired = inner.retired();
@@ -118,11 +155,11 @@ impl Controller {
             .pools
             .load()
             .iter()
-            .map(|(name, pool)| (name.clone(), pool.clone()))
-            .partition(|(name, pool)| {
+            .map(|(key, pool)| (key.clone(), pool.clone()))
+            .partition(|((function, number), pool)| {
                 inner
                     .catalogue
-                    .current(name)
+                    .numbered(function, *number)
                     .is_some_and(|current| *current == **pool.version())
             });
         inner.pools.store(Arc::new(kept));
@@ -179,36 +216,49 @@ impl Controller {
         in_time
     }
 
-    /// The pool of a function's current version; a new one if there is none yet.
-    fn pool(&self, function: &FunctionName) -> Option<Arc<Pool>> {
+    /// The version for a call.
+    async fn version(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
         let inner = &self.0;
+        match inner.catalogue.find(function, qualifier, &*inner.chance) {
+            Found::Version(version) => Ok(version),
+            Found::Unknown(chosen) => inner.load.load(function, &chosen).await,
+        }
+    }
+
+    /// The pool of a version; a new one if there is none yet.
+    fn pool(&self, version: Arc<Version>) -> Arc<Pool> {
+        let inner = &self.0;
+        let key = (version.function.clone(), version.number);
         let find = |version: &Arc<Version>| {
             let pools = inner.pools.load();
-            let pool = pools.get(function)?;
+            let pool = pools.get(&key)?;
             (Arc::ptr_eq(pool.version(), version) || **pool.version() == **version).then(|| pool.clone())
         };
-        let version = inner.catalogue.current(function)?;
         if let Some(pool) = find(&version) {
-            return Some(pool);
+            return pool;
         }
         let mut retired = inner.retired();
         // Asked again: had the version been replaced meanwhile, its retired pool would come back to life.
-        let version = inner.catalogue.current(function)?;
+        let version = inner
+            .catalogue
+            .numbered(&version.function, version.number)
+            .unwrap_or(version);
         if let Some(pool) = find(&version) {
-            return Some(pool);
+            return pool;
         }
-        let pool = Pool::new(version, inner.config.parallel_starts, inner.metrics.of(function));
+        let metrics = inner.metrics.of(&version.function);
+        let pool = Pool::new(version, inner.config.parallel_starts, metrics);
         if inner.is_draining.load(Ordering::SeqCst) {
             // Whoever drains may have looked at the pools already, and would not wait for this one.
             pool.drain(inner);
         }
         let mut pools = BTreeMap::clone(&inner.pools.load());
-        let replaced = pools.insert(function.clone(), pool.clone());
+        let replaced = pools.insert(key, pool.clone());
         inner.pools.store(Arc::new(pools));
         if let Some(replaced) = replaced {
             inner.retire(&replaced, &mut retired);
         }
-        Some(pool)
+        pool
     }
 }
 
@@ -220,11 +270,9 @@ impl Invoke for Controller {
         let fault = if inner.is_draining.load(Ordering::Relaxed) {
             Fault::Draining
         } else {
-            match self.pool(function) {
-                Some(pool) => return pool.invoke(inner, call, origin).await,
-                None => Fault::NoFunction {
-                    name: function.to_string(),
-                },
+            match self.version(function, &call.qualifier).await {
+                Ok(version) => return self.pool(version).invoke(inner, call, origin).await,
+                Err(fault) => fault,
             }
         };
         let usage = Usage::default();
@@ -233,6 +281,7 @@ impl Invoke for Controller {
             id: origin.id,
             result: Err(fault),
             usage,
+            tail: None,
         }
     }
 }

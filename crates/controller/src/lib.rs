@@ -26,4 +26,4 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use controller::{Config, Controller, InstanceStatus, PoolStatus};
+pub use controller::{Config, Controller, InstanceStatus, Parts, PoolStatus};

@@ -142,6 +142,7 @@ impl Pool {
                 result: Err(platform("the platform panicked while it ran; its log says where")),
                 run: Duration::ZERO,
                 bytes: (0, 0),
+                tail: None,
                 is_reusable: false,
             });
             let usage = Usage {
@@ -154,7 +155,10 @@ impl Pool {
                 ..pool.usage()
             };
             pool.step(&owner, Command::Finished(id, called.is_reusable), None);
-            pool.end(&owner, &origin, called.result, usage)
+            Outcome {
+                tail: called.tail,
+                ..pool.end(&owner, &origin, called.result, usage)
+            }
         };
         Running::new(Box::pin(run), inner.tasks.clone()).await
     }
@@ -407,12 +411,15 @@ impl Pool {
             id: origin.id,
             result,
             usage,
+            tail: None,
         }
     }
 
     fn usage(&self) -> Usage {
         Usage {
             version: Some(self.version.id.clone()),
+            number: self.version.number,
+            memory_limit: self.version.memory.bytes(),
             ..Usage::default()
         }
     }

@@ -62,6 +62,15 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// How long an instance is kept without a call, unless a definition says so.
+pub const DEFAULT_IDLE: Duration = seconds(300);
+/// How many instances may run at once, each with one call, unless a definition says so.
+pub const DEFAULT_CONCURRENCY: u32 = 100;
+/// How many calls may wait for an instance, unless a definition says so.
+pub const DEFAULT_QUEUE_LENGTH: u32 = 1_000;
+/// How long a call may wait for an instance, unless a definition says so.
+pub const DEFAULT_QUEUE_WAIT: Duration = seconds(10);
+
 /// Lambda's bounds. Fractions of a second are allowed (`1500ms`).
 pub(crate) static TIMEOUT: Bounded<Duration> = Bounded {
     name: "timeout",
@@ -78,25 +87,25 @@ pub(crate) static MEMORY: Bounded<Size> = Bounded {
 };
 pub(crate) static IDLE: Bounded<Duration> = Bounded {
     name: "idle",
-    default: seconds(300),
+    default: DEFAULT_IDLE,
     least: seconds(1),
     most: seconds(86_400),
 };
 pub(crate) static CONCURRENCY: Bounded<u32> = Bounded {
     name: "concurrency",
-    default: 100,
+    default: DEFAULT_CONCURRENCY,
     least: 1,
     most: 1_000,
 };
 pub(crate) static QUEUE_LENGTH: Bounded<u32> = Bounded {
     name: "length",
-    default: 1_000,
+    default: DEFAULT_QUEUE_LENGTH,
     least: 0,
     most: 10_000,
 };
 pub(crate) static QUEUE_WAIT: Bounded<Duration> = Bounded {
     name: "wait",
-    default: seconds(10),
+    default: DEFAULT_QUEUE_WAIT,
     least: Duration::from_millis(1),
     most: seconds(900),
 };

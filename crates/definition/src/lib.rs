@@ -36,7 +36,10 @@ mod tests;
 mod types;
 
 pub use check::{FILE, MAX_FILE_BYTES};
-pub use keys::{MAX_ENVIRONMENT_BYTES, RESERVED};
+pub use keys::{
+    DEFAULT_CONCURRENCY, DEFAULT_IDLE, DEFAULT_QUEUE_LENGTH, DEFAULT_QUEUE_WAIT, MAX_ENVIRONMENT_BYTES,
+    RESERVED,
+};
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use route::{InvalidRoute, Method, RoutePattern, Segment};

@@ -75,7 +75,11 @@ impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
         let failure = Self::new(effect(fault), fault.word(), fault.to_string());
         Self {
-            is_unseen: failure.is_unseen || matches!(fault, Fault::NoFunction { .. } | Fault::Init(_)),
+            is_unseen: failure.is_unseen
+                || matches!(
+                    fault,
+                    Fault::NoFunction { .. } | Fault::Unrunnable { .. } | Fault::Init(_)
+                ),
             ..failure
         }
     }
@@ -97,7 +101,7 @@ fn effect(fault: &Fault) -> Effect {
         Fault::Busy { retry_after, .. } => Effect::Ages {
             retry_after: *retry_after,
         },
-        Fault::Draining | Fault::Platform { .. } => Effect::Ages {
+        Fault::Draining | Fault::Platform { .. } | Fault::Unrunnable { .. } => Effect::Ages {
             retry_after: Duration::ZERO,
         },
         Fault::Payload { .. } => Effect::Final(Reason::Rejected),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, FunctionName, InvocationId};
-use aloft_call::{Call, Caller, Event, Invoke, Lineage, Payload, Trace};
+use aloft_call::{Call, Caller, Event, Invoke, Lineage, Payload, Qualifier, Trace};
 use async_trait::async_trait;
 
 use crate::{Effect, Failure, Reason};
@@ -69,6 +69,7 @@ impl Target for FunctionTarget {
         tracing::debug!(invocation = %id, function = %self.function, event = event.event.id(), attempt, "delivering");
         let call = Call {
             id,
+            qualifier: Qualifier::Latest,
             caller: self.caller.clone(),
             payload: Payload::Event(event.clone()),
             lineage,
@@ -119,6 +120,7 @@ mod tests {
             self.0.lock().unwrap().push((function.clone(), call));
             let result = self.1.clone().map_or(Ok(Answer::Bytes("{}".into())), Err);
             Outcome {
+                tail: None,
                 id,
                 result,
                 usage: Usage::default(),

@@ -1,12 +1,13 @@
 //! Aliases: names that point to a version, or split calls between two.
 
 use aloft_base::{Chance, FunctionName};
+use aloft_call::{AliasName, Qualifier};
 use aloft_codec::{KeyReader, Unknown};
 use aloft_store::Direction;
 use aloft_store::layout::{Id, Namespace};
 
 use crate::functions::{Found, MAX_ALIASES, corrupt};
-use crate::{AliasName, Error, Functions, Published, Qualifier, stored};
+use crate::{Error, Functions, Published, stored};
 
 /// A name that points to a version, or splits calls between two.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +65,7 @@ impl Functions {
         alias: &AliasName,
         pointer: &Pointer,
     ) -> Result<Alias, Error> {
-        self.change(namespace, function, async |found| {
+        self.change(namespace, function, |mut found| async move {
             if self.alias_of(found.id, alias).await?.is_some() {
                 return Err(Error::Exists {
                     what: "Alias",
@@ -81,7 +82,7 @@ impl Functions {
             self.check(function, found.id, pointer).await?;
             found.head.aliases += 1;
             let made = self.pointing(alias, pointer, Unknown::default());
-            Ok((Some(made.clone()), made))
+            Ok((found, Some(made.clone()), made))
         })
         .await
     }
@@ -98,7 +99,7 @@ impl Functions {
         pointer: &Pointer,
         revision: Option<u128>,
     ) -> Result<Alias, Error> {
-        self.change(namespace, function, async |found| {
+        self.change(namespace, function, |found| async move {
             let former = self.alias_of(found.id, alias).await?;
             let former = former.ok_or_else(|| missing(function, alias))?;
             if revision.is_some_and(|revision| revision != former.revision) {
@@ -106,7 +107,7 @@ impl Functions {
             }
             self.check(function, found.id, pointer).await?;
             let made = self.pointing(alias, pointer, former.unknown);
-            Ok((Some(made.clone()), made))
+            Ok((found, Some(made.clone()), made))
         })
         .await
     }
@@ -124,11 +125,11 @@ impl Functions {
         if self.find(namespace, function).await?.head.aliases == 0 {
             return Ok(());
         }
-        let deleted = self.change(namespace, function, async |found| {
+        let deleted = self.change(namespace, function, |mut found| async move {
             let former = self.alias_of(found.id, alias).await?;
             let former = former.ok_or_else(|| missing(function, alias))?;
             found.head.aliases = found.head.aliases.saturating_sub(1);
-            Ok((None, former))
+            Ok((found, None, former))
         });
         match deleted.await {
             Ok(_)
@@ -200,15 +201,16 @@ impl Functions {
     }
 
     /// Writes what `decide` makes of an alias, none to delete it, in one commit with the head.
-    async fn change(
+    async fn change<F: Future<Output = Result<(Found, Option<Alias>, Alias), Error>>>(
         &self,
         namespace: &Namespace,
         function: &FunctionName,
-        decide: impl AsyncFn(&mut Found) -> Result<(Option<Alias>, Alias), Error>,
+        decide: impl Fn(Found) -> F,
     ) -> Result<Alias, Error> {
-        self.again(async |attempt| {
-            let mut found = self.find(namespace, function).await?;
-            let (row, alias) = decide(&mut found).await?;
+        let decide = &decide;
+        self.again(function, |attempt| async move {
+            let found = self.find(namespace, function).await?;
+            let (found, row, alias) = decide(found).await?;
             let key = stored::alias_key(found.id, alias.name.as_str())?;
             let batch = found.write(self.batch());
             let batch = match &row {

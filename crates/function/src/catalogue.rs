@@ -1,16 +1,51 @@
-//! Which version of a function runs now.
+//! Which version each call of a function gets.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aloft_base::FunctionName;
+use aloft_base::{Chance, FunctionName};
+use aloft_call::{AliasName, Qualifier};
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
-use crate::Version;
+use crate::{Alias, Version};
 
-/// Which version of each function runs now.
+/// Which version each call of a function gets, as far as this node knows: those of the project, all at once; and of what users made by
+/// the API, what was called since it last changed ([`Load`](crate::Load) finds the rest).
+///
+/// A look-up takes no lock. Memory only: the store is the truth.
 #[derive(Debug, Default)]
-pub struct Catalogue(ArcSwap<BTreeMap<FunctionName, Arc<Version>>>);
+pub struct Catalogue {
+    project: ArcSwap<BTreeMap<FunctionName, Arc<Version>>>,
+    made: ArcSwap<BTreeMap<FunctionName, Made>>,
+    changes: Mutex<Changes>,
+    changed: Notify,
+}
+
+/// What is known of a function that was made by the API.
+#[derive(Debug, Clone, Default)]
+struct Made {
+    /// By number; 0 is `$LATEST`.
+    versions: BTreeMap<u64, Arc<Version>>,
+    aliases: BTreeMap<AliasName, Alias>,
+}
+
+#[derive(Debug, Default)]
+struct Changes {
+    /// How often something was forgotten.
+    epoch: u64,
+    /// Functions that were forgotten and that nobody has looked at since.
+    functions: BTreeSet<FunctionName>,
+}
+
+/// What a look-up finds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// The version.
+    Version(Arc<Version>),
+    /// Nothing: what is to be loaded. For an alias that is known it is the version that was chosen for this call.
+    Unknown(Qualifier),
+}
 
 impl Catalogue {
     /// A catalogue without functions.
@@ -18,20 +53,107 @@ impl Catalogue {
         Self::default()
     }
 
-    /// The version of a function that runs now.
-    pub fn current(&self, function: &FunctionName) -> Option<Arc<Version>> {
-        self.0.load().get(function).cloned()
+    /// The version for one call. An alias that splits calls is asked each time.
+    pub fn find(&self, function: &FunctionName, qualifier: &Qualifier, chance: &dyn Chance) -> Found {
+        let unknown = || Found::Unknown(qualifier.clone());
+        if let Some(version) = self.project.load().get(function) {
+            // A project has no other versions, and what is not there must be asked for where the error is made.
+            return match qualifier {
+                Qualifier::Latest => Found::Version(version.clone()),
+                Qualifier::Version(_) | Qualifier::Alias(_) => unknown(),
+            };
+        }
+        let made = self.made.load();
+        let Some(made) = made.get(function) else {
+            return unknown();
+        };
+        let number = match qualifier {
+            Qualifier::Latest => 0,
+            Qualifier::Version(number) => *number,
+            Qualifier::Alias(name) => match made.aliases.get(name) {
+                Some(alias) => alias.choose(chance),
+                None => return unknown(),
+            },
+        };
+        match made.versions.get(&number) {
+            Some(version) => Found::Version(version.clone()),
+            None => Found::Unknown(Qualifier::numbered(number)),
+        }
     }
 
-    /// Every function's current version, by name.
-    pub fn all(&self) -> Vec<Arc<Version>> {
-        self.0.load().values().cloned().collect()
+    /// The version with this number, 0 for `$LATEST`, if it is known.
+    pub fn numbered(&self, function: &FunctionName, number: u64) -> Option<Arc<Version>> {
+        if let Some(version) = self.project.load().get(function) {
+            return (number == 0).then(|| version.clone());
+        }
+        self.made.load().get(function)?.versions.get(&number).cloned()
     }
 
-    /// Replaces all versions at once.
+    /// The version of the project's function.
+    pub fn of_project(&self, function: &FunctionName) -> Option<Arc<Version>> {
+        self.project.load().get(function).cloned()
+    }
+
+    /// The versions of all the project's functions, by name.
+    pub fn project(&self) -> Vec<Arc<Version>> {
+        self.project.load().values().cloned().collect()
+    }
+
+    /// Replaces all of the project's versions at once: a call sees either the former set or the new one, never a mixture.
     pub fn replace<V: Into<Arc<Version>>>(&self, versions: impl IntoIterator<Item = V>) {
         let versions = versions.into_iter().map(Into::into);
         let by_name = versions.map(|version| (version.function.clone(), version));
-        self.0.store(Arc::new(by_name.collect()));
+        self.project.store(Arc::new(by_name.collect()));
+    }
+
+    /// What [`keep`](Self::keep) is told, taken before the store is read.
+    pub fn epoch(&self) -> u64 {
+        self.changes().epoch
+    }
+
+    /// Keeps a version that was made of what the store said, and the alias by which it was asked for. Not if something was forgotten
+    /// since the `epoch` was taken: what was read may be old. Answers whether it is kept.
+    pub fn keep(&self, epoch: u64, version: &Arc<Version>, alias: Option<Alias>) -> bool {
+        let changes = self.changes();
+        if changes.epoch != epoch {
+            return false;
+        }
+        let mut all = BTreeMap::clone(&self.made.load());
+        let made = all.entry(version.function.clone()).or_default();
+        made.versions.insert(version.number, version.clone());
+        made.aliases
+            .extend(alias.map(|alias| (alias.name.clone(), alias)));
+        self.made.store(Arc::new(all));
+        true
+    }
+
+    /// Forgets what is known of a function, because it was changed. Calls that come from now on read the store.
+    pub fn forget(&self, function: &FunctionName) {
+        let mut changes = self.changes();
+        changes.epoch += 1;
+        changes.functions.insert(function.clone());
+        if self.made.load().contains_key(function) {
+            let mut all = BTreeMap::clone(&self.made.load());
+            all.remove(function);
+            self.made.store(Arc::new(all));
+        }
+        drop(changes);
+        self.changed.notify_one();
+    }
+
+    /// The functions that were forgotten since the last call, once there is one. For one listener.
+    pub async fn changed(&self) -> BTreeSet<FunctionName> {
+        loop {
+            let functions = std::mem::take(&mut self.changes().functions);
+            if !functions.is_empty() {
+                return functions;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Held while `made` is replaced.
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,7 @@
 //! What can go wrong in the catalogue.
 
 use aloft_base::{ErrorKind, FunctionName};
-
-use crate::Qualifier;
+use aloft_call::Qualifier;
 
 /// Why the catalogue did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +46,12 @@ pub enum Error {
         /// One of the aliases.
         alias: String,
     },
-    /// A function has all the versions or aliases it may have.
+    /// A function has all the versions, aliases or tags that it may have.
     #[error("{function} has {most} {what} already: delete some that are not used any more")]
     TooMany {
         /// The function.
         function: FunctionName,
-        /// `versions` or `aliases`.
+        /// `versions`, `aliases` or `tags`.
         what: &'static str,
         /// The bound.
         most: usize,

@@ -1,15 +1,17 @@
 //! The functions of a store: creating, changing, publishing, listing and deleting them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aloft_base::{Chance, Clock, FunctionName, Timestamp};
+use aloft_call::Qualifier;
 use aloft_codec::Unknown;
 use aloft_store::blobs::{BlobId, refer, release};
 use aloft_store::layout::{self, Binding, Id, Name, Namespace};
 use aloft_store::{ATTEMPTS, Batch, BatchId, Direction, Entry, Expect, Store, commit_decided};
 
 use crate::stored::{self, Head};
-use crate::{Configuration, Error, Qualifier};
+use crate::{Catalogue, Configuration, Error};
 
 /// The kind of the layout's names.
 const KIND: &str = "function";
@@ -17,6 +19,8 @@ const KIND: &str = "function";
 pub const MAX_VERSIONS: usize = 5_000;
 /// Aliases of one function.
 pub const MAX_ALIASES: usize = 1_000;
+/// Tags of one function: AWS's bound.
+pub const MAX_TAGS: usize = 50;
 /// Rows of one page.
 const PAGE: usize = 1_000;
 
@@ -48,10 +52,7 @@ pub struct Published {
 impl Published {
     /// What it is called in an ARN.
     pub fn qualifier(&self) -> Qualifier {
-        match self.number {
-            0 => Qualifier::Latest,
-            number => Qualifier::Version(number),
-        }
+        Qualifier::numbered(self.number)
     }
 }
 
@@ -83,6 +84,7 @@ pub struct Functions {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    catalogue: Arc<Catalogue>,
 }
 
 /// A function's head as it was read.
@@ -94,9 +96,19 @@ pub(crate) struct Found {
 }
 
 impl Functions {
-    /// Those of a store.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
-        Self { store, clock, chance }
+    /// Those of a store. What changes is forgotten in the catalogue before the change is answered.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        chance: Arc<dyn Chance>,
+        catalogue: Arc<Catalogue>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            chance,
+            catalogue,
+        }
     }
 
     /// Creates a function. Its code's blob must have been stored or renewed less than [`aloft_store::blobs::GRACE`] ago.
@@ -109,9 +121,11 @@ impl Functions {
         function: &FunctionName,
         configuration: &Configuration,
         artifact: Artifact,
+        tags: &BTreeMap<String, String>,
     ) -> Result<Published, Error> {
         configuration.check()?;
-        self.again(async |attempt| {
+        check_tags(function, tags)?;
+        self.again(function, |attempt| async move {
             let name = name(namespace, function);
             let Some((id, batch)) = layout::bind(&*self.store, name, self.batch()).await? else {
                 return Err(Error::Exists {
@@ -132,6 +146,7 @@ impl Functions {
                 next: 1,
                 versions: 0,
                 aliases: 0,
+                tags: tags.clone(),
                 unknown: Unknown::default(),
             };
             let key = stored::head_key(id)?;
@@ -171,7 +186,7 @@ impl Functions {
         if let Some(configuration) = &update.configuration {
             configuration.check()?;
         }
-        self.again(async |attempt| {
+        self.again(function, |attempt| async move {
             let mut found = self.find(namespace, function).await?;
             let latest = &mut found.head.latest;
             expect_revision(update.revision, latest)?;
@@ -204,7 +219,7 @@ impl Functions {
         function: &FunctionName,
         publish: &Publish,
     ) -> Result<Published, Error> {
-        self.again(async |attempt| {
+        self.again(function, |attempt| async move {
             let mut found = self.find(namespace, function).await?;
             let latest = &found.head.latest;
             expect_revision(publish.revision, latest)?;
@@ -283,12 +298,45 @@ impl Functions {
         Ok((versions.collect::<Result<_, _>>()?, page.more))
     }
 
+    /// A function's tags.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub async fn tags(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        Ok(self.find(namespace, function).await?.head.tags)
+    }
+
+    /// Changes a function's tags.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and [`Error::TooMany`] when there would be more than [`MAX_TAGS`].
+    pub async fn tag(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        change: impl Fn(&mut BTreeMap<String, String>),
+    ) -> Result<(), Error> {
+        let change = &change;
+        self.again(function, |attempt| async move {
+            let mut found = self.find(namespace, function).await?;
+            change(&mut found.head.tags);
+            check_tags(function, &found.head.tags)?;
+            let batch = found.write(self.batch());
+            Ok(self.committed(batch, attempt).await?.then_some(()))
+        })
+        .await
+    }
+
     /// Deletes a function with all its versions and aliases.
     ///
     /// # Errors
     /// [`Error::Missing`].
     pub async fn delete(&self, namespace: &Namespace, function: &FunctionName) -> Result<(), Error> {
-        self.again(async |attempt| {
+        self.again(function, |attempt| async move {
             let found = self.find(namespace, function).await?;
             let now = self.clock.now();
             let mut batch = layout::unbind(name(namespace, function), found.binding, 0, now, self.batch())?;
@@ -317,7 +365,7 @@ impl Functions {
         function: &FunctionName,
         number: u64,
     ) -> Result<(), Error> {
-        self.again(async |attempt| {
+        self.again(function, |attempt| async move {
             let mut found = self.find(namespace, function).await?;
             let version = self.version(function, found.id, number).await?;
             let aliases = self.aliases_of(found.id, None, MAX_ALIASES).await?.0;
@@ -348,11 +396,14 @@ impl Functions {
         &*self.store
     }
 
-    /// Decides and commits until nobody else was first.
-    pub(crate) async fn again<T>(
+    /// Decides about a function and commits until nobody else was first.
+    pub(crate) async fn again<T, F: Future<Output = Result<Option<T>, Error>>>(
         &self,
-        decide: impl AsyncFn(u32) -> Result<Option<T>, Error>,
+        function: &FunctionName,
+        decide: impl Fn(u32) -> F,
     ) -> Result<T, Error> {
+        // Also when this is cut off or fails: then nobody knows whether it was committed.
+        let _forget = Forget(&self.catalogue, function);
         for attempt in 1..=ATTEMPTS {
             if let Some(done) = decide(attempt).await? {
                 return Ok(done);
@@ -429,6 +480,15 @@ impl Functions {
     }
 }
 
+/// Forgets a function when it is dropped.
+struct Forget<'a>(&'a Catalogue, &'a FunctionName);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.forget(self.1);
+    }
+}
+
 impl Found {
     /// Adds the changed head to a batch, if it is still as it was read.
     pub(crate) fn write(&self, batch: Batch) -> Batch {
@@ -455,6 +515,15 @@ fn is_same(one: &Configuration, other: &Configuration) -> bool {
         ..configuration.clone()
     };
     plain(one) == plain(other)
+}
+
+fn check_tags(function: &FunctionName, tags: &BTreeMap<String, String>) -> Result<(), Error> {
+    let fits = tags.len() <= MAX_TAGS;
+    fits.then_some(()).ok_or_else(|| Error::TooMany {
+        function: function.clone(),
+        what: "tags",
+        most: MAX_TAGS,
+    })
 }
 
 fn expect_revision(expected: Option<u128>, latest: &Published) -> Result<(), Error> {

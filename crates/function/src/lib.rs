@@ -3,9 +3,9 @@
 //! - [`Functions`] are what users made: durable, each with `$LATEST`, published versions that never change, and [`Alias`]es that
 //!   point to a version or split calls between two. Names, bounds and rules are Lambda's. All changes of one function come one after
 //!   another, each in one commit, with the references that keep its artifacts.
-//! - A [`Version`] is all that an instance needs: code on this machine, interpreter, limits. The [`Catalogue`] says which version of a
-//!   function runs now; replacing it is one atomic step, so that a call sees either the former set of versions or the new one,
-//!   never a mixture. A warm call's look-up takes no lock.
+//! - A [`Version`] is all that an instance needs: code on this machine, interpreter, limits. The [`Catalogue`] says which version a
+//!   call gets: a look-up in memory that takes no lock. What it does not know, a node [`Load`]s. A change of a function is forgotten
+//!   there before it is answered, so that calls that come later get what was changed.
 //! - Which artifact each function of the project runs is also a row in the store ([`Deployed`]), written in one commit with the
 //!   reference that keeps the artifact.
 //!
@@ -17,7 +17,7 @@ mod configuration;
 mod deployed;
 mod error;
 mod functions;
-mod qualifier;
+mod load;
 mod stored;
 mod version;
 
@@ -25,10 +25,10 @@ mod version;
 mod tests;
 
 pub use alias::{Alias, Pointer};
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Found};
 pub use configuration::Configuration;
 pub use deployed::{DeployError, Deployed};
 pub use error::Error;
-pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_VERSIONS, Publish, Published, Update};
-pub use qualifier::{AliasName, Qualifier};
+pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Publish, Published, Update};
+pub use load::{Load, NoOthers};
 pub use version::{Code, Interpreter, Queue, Version};

@@ -2,13 +2,15 @@
 //!
 //! | key after the id | value |
 //! |---|---|
-//! | 1 | the head: `$LATEST`, the next version's number, how many versions and aliases there are |
+//! | 1 | the head: `$LATEST`, the next version's number, how many versions and aliases there are, tags |
 //! | 2, number | a published version |
 //! | 3, name | an alias |
 //!
 //! Whoever changes anything of a function writes its head, and expects it to be as it was: so all changes of a function come one
 //! after another, also those that concern several rows. A row of a version or the head is also the holder of the reference that keeps
 //! its artifact.
+
+use std::collections::BTreeMap;
 
 use aloft_base::Timestamp;
 use aloft_codec::{Error, KeyWriter, Reader, Unknown, Writer};
@@ -32,6 +34,7 @@ pub(crate) struct Head {
     pub(crate) next: u64,
     pub(crate) versions: u64,
     pub(crate) aliases: u64,
+    pub(crate) tags: BTreeMap<String, String>,
     pub(crate) unknown: Unknown,
 }
 
@@ -56,18 +59,20 @@ pub(crate) fn aliases(id: Id) -> aloft_store::KeyRange {
 }
 
 pub(crate) fn write_head(head: &Head) -> Bytes {
-    Writer::new(FORMAT)
+    let writer = Writer::new(FORMAT)
         .nested(1, |w| published(w, &head.latest))
         .u64(2, head.next)
         .u64(3, head.versions)
-        .u64(4, head.aliases)
-        .unknown(&head.unknown)
-        .finish()
+        .u64(4, head.aliases);
+    let writer = head.tags.iter().fold(writer, |writer, (name, value)| {
+        writer.nested(5, |w| w.text(1, name).text(2, value))
+    });
+    writer.unknown(&head.unknown).finish()
 }
 
 pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
     let (mut latest, mut next, mut versions, mut aliases) = (None, None, 0, 0);
-    let mut unknown = Unknown::default();
+    let (mut tags, mut unknown) = (BTreeMap::new(), Unknown::default());
     let mut fields = Reader::new(value, FORMAT)?;
     while let Some(field) = fields.next()? {
         match field.number() {
@@ -75,6 +80,7 @@ pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
             2 => next = Some(field.u64()?),
             3 => versions = field.u64()?,
             4 => aliases = field.u64()?,
+            5 => tags.extend([read_pair(field.nested()?)?]),
             _ => unknown.keep(&field),
         }
     }
@@ -83,6 +89,7 @@ pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
         next,
         versions,
         aliases,
+        tags,
         unknown,
     }))
 }

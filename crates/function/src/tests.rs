@@ -1,9 +1,11 @@
 //! The catalogue over the store in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{Chance as _, FunctionName, ManualClock, Region, SeededChance, Tenant, Timestamp};
+use aloft_call::Qualifier;
 use aloft_codec::{Reader, Writer};
 use aloft_store::blobs::{BlobId, is_referred};
 use aloft_store::layout::{Namespace, reclaim};
@@ -26,7 +28,12 @@ impl Kit {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000)));
         let store = Arc::new(Memory::new(clock.clone()));
         Self {
-            functions: Functions::new(store.clone(), clock.clone(), Arc::new(SeededChance::new(1))),
+            functions: Functions::new(
+                store.clone(),
+                clock.clone(),
+                Arc::new(SeededChance::new(1)),
+                Arc::default(),
+            ),
             clock,
             store,
             namespace: Namespace {
@@ -38,7 +45,13 @@ impl Kit {
 
     async fn create(&self, name: &str, code: u8) -> Result<Published, Error> {
         self.functions
-            .create(&self.namespace, &function(name), &configuration(), artifact(code))
+            .create(
+                &self.namespace,
+                &function(name),
+                &configuration(),
+                artifact(code),
+                &BTreeMap::new(),
+            )
             .await
     }
 
@@ -491,7 +504,13 @@ async fn a_value_out_of_its_bounds_is_refused_by_name_and_changes_nothing() {
     for (expected, configuration) in bad {
         let refused = kit
             .functions
-            .create(&kit.namespace, &function("hello"), &configuration, artifact(1))
+            .create(
+                &kit.namespace,
+                &function("hello"),
+                &configuration,
+                artifact(1),
+                &BTreeMap::new(),
+            )
             .await;
         let Err(Error::Invalid { field, .. }) = refused else {
             panic!("{expected}: {refused:?}")

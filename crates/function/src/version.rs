@@ -13,6 +13,8 @@ use aloft_call::Grants;
 pub struct Version {
     /// The function.
     pub function: FunctionName,
+    /// Its number; 0 for `$LATEST`.
+    pub number: u64,
     /// What tells this version from the function's others: a hash over all fields and the code, in hexadecimal.
     pub id: Arc<str>,
     /// What runs the code.
@@ -23,6 +25,8 @@ pub struct Version {
     pub code: Code,
     /// The most memory that an instance may use.
     pub memory: Size,
+    /// The size of `/tmp`.
+    pub storage: Size,
     /// How long a call may run.
     pub timeout: Duration,
     /// How long an instance is kept without a call.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aloft_base::{Chance, Clock, InvocationId};
-use aloft_call::{Call, Caller, Fault, HttpCall, Invoke, Lineage, Payload, Principal, Trace};
+use aloft_call::{Call, Caller, Fault, HttpCall, Invoke, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_definition::Method;
 use aloft_http::{Body, BodyError, Handler, Peer, Refusal, Request, Response, collect, full};
 use aloft_observe::Metrics;
@@ -138,6 +138,7 @@ impl Gateway {
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
         let call = Call {
             id,
+            qualifier: Qualifier::Latest,
             caller: Caller {
                 tenant: self.config.tenant.clone(),
                 region: self.config.region.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aloft_call::{Answer, Call, Fault};
 use aloft_function::Version;
 use async_trait::async_trait;
+use bytes::Bytes;
 
 /// A way to run code.
 #[async_trait]
@@ -47,6 +48,8 @@ pub struct Called {
     pub run: Duration,
     /// Bytes in and out.
     pub bytes: (u64, u64),
+    /// The end of what was printed, if the caller wanted it.
+    pub tail: Option<Bytes>,
     /// Whether the instance can take another call.
     pub is_reusable: bool,
 }

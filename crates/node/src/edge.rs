@@ -1,10 +1,11 @@
 //! What stands between the two ports and what answers on them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use aloft_api::Api;
 use aloft_base::FunctionName;
-use aloft_call::{Call, Invoke, Outcome};
+use aloft_call::{Call, Fault, Invoke, Outcome, Usage};
+use aloft_controller::Controller;
 use aloft_gateway::Gateway;
 use aloft_http::{Handler, Refusal, Request, Response};
 use async_trait::async_trait;
@@ -62,5 +63,33 @@ impl Invoke for Fresh {
     async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
         self.project.freshen().await;
         self.invoke.invoke(function, call).await
+    }
+}
+
+/// The controller for what is made before it: functions call functions through the services inside their sandboxes, and the controller
+/// stands on what makes those. It holds no controller alive.
+#[derive(Default)]
+pub(crate) struct Calls(OnceLock<Weak<Controller>>);
+
+impl Calls {
+    /// Calls go there from now on.
+    pub(crate) fn set(&self, controller: &Arc<Controller>) {
+        // It is set once, by the node's start.
+        let _ = self.0.set(Arc::downgrade(controller));
+    }
+}
+
+#[async_trait]
+impl Invoke for Calls {
+    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+        match self.0.get().and_then(Weak::upgrade) {
+            Some(controller) => controller.invoke(function, call).await,
+            None => Outcome {
+                id: call.id,
+                result: Err(Fault::Draining),
+                usage: Usage::default(),
+                tail: None,
+            },
+        }
     }
 }

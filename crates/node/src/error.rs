@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use aloft_base::ErrorKind;
+use aloft_base::{ErrorKind, FunctionName};
 use aloft_definition::Problems;
 
 /// Why a node does not start.
@@ -64,6 +64,18 @@ pub enum Error {
     /// It cannot be written down what runs.
     #[error("what was built cannot be deployed: {0}")]
     Deploy(#[from] aloft_function::DeployError),
+    /// The catalogue cannot be read.
+    #[error(transparent)]
+    Catalogue(#[from] aloft_function::Error),
+    /// A function's name is taken by one that was made by the API.
+    #[error(
+        "function \"{function}\" was made by Lambda's API already: delete that with `aws lambda delete-function --function-name \
+         {function}`, or give this one another name"
+    )]
+    Taken {
+        /// The name.
+        function: FunctionName,
+    },
     /// The host allows no sandbox, and there are functions.
     #[error("the project's functions cannot be run in a sandbox on this host: {obstacle}")]
     NoSandbox {
@@ -98,19 +110,27 @@ impl Error {
             Self::Delivery(error) => error.kind(),
             Self::Build { source, .. } => source.kind(),
             Self::Deploy(error) => error.kind(),
+            Self::Catalogue(error) => error.kind(),
+            Self::Taken { .. } => ErrorKind::Conflict,
         }
     }
 
     /// Whether the store could not be reached: the same may work later without anybody's doing.
     pub(crate) fn is_absent_store(&self) -> bool {
         let of_store = match self {
-            Self::Store(_) | Self::Table(_) | Self::Rule(_) | Self::Delivery(_) | Self::Deploy(_) => true,
+            Self::Store(_)
+            | Self::Table(_)
+            | Self::Rule(_)
+            | Self::Delivery(_)
+            | Self::Deploy(_)
+            | Self::Catalogue(_) => true,
             Self::Definition(_)
             | Self::Open { .. }
             | Self::Bind { .. }
             | Self::Io { .. }
             | Self::Build { .. }
             | Self::NoSandbox { .. }
+            | Self::Taken { .. }
             | Self::Runtime { .. } => false,
         };
         of_store && self.kind() == ErrorKind::Unavailable

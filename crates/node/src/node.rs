@@ -1,9 +1,10 @@
 //! Starting and stopping.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aloft_api::{Api, Guard, Readiness};
@@ -11,7 +12,7 @@ use aloft_aws::{Aws, Trust};
 use aloft_base::{Chance, Clock, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
 use aloft_build::Builder;
 use aloft_controller::Controller;
-use aloft_function::{Catalogue, Deployed};
+use aloft_function::{Catalogue, Deployed, Functions};
 use aloft_gateway::Gateway;
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
@@ -24,16 +25,19 @@ use aloft_store_folder::Folder;
 use aloft_table::Tables;
 use tokio::net::TcpListener;
 
-use crate::edge::{Application, Fresh, Services};
+use crate::edge::{Application, Calls, Fresh, Services};
 use crate::engine::Engine;
+use crate::load::Loader;
 use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
+use crate::runtimes::Runtimes;
 use crate::services::Inside;
 use crate::upkeep::{self, Reclaimer};
 use crate::{Address, Config, Error};
 
-/// The bound of a request to the services: DynamoDB's 16 MiB, and room for its envelope.
-const SERVICES_BODY: usize = 17 << 20;
+/// The bound of a request to the services: Lambda's zip of 50 MB in base64, and room for its envelope. Each service has its own bound
+/// below it.
+const SERVICES_BODY: usize = 70 << 20;
 
 /// Bytes of requests' bodies that both ports hold at a time; beyond it requests with a body are 503. More than forty of the
 /// application's largest, while ten thousand connections could send sixty gigabytes.
@@ -79,25 +83,62 @@ impl Node {
         };
 
         let tables = Tables::open(store.clone(), time.clock.clone(), time.chance.clone()).await?;
+        let blobs = open_blobs(&config, &time, &metrics).await?;
+        let builder = aloft_build::Parts {
+            data: config.data.clone(),
+            cache: config.cache.clone(),
+            blobs: blobs.clone(),
+            clock: time.clock.clone(),
+            chance: time.chance.clone(),
+            tasks: tasks.clone(),
+            feed: feed.clone(),
+        };
+        let builder = Builder::new(builder, &metrics);
+        let catalogue = Arc::new(Catalogue::new());
+        let (clock, chance) = (time.clock.clone(), time.chance.clone());
+        let functions = Functions::new(store.clone(), clock, chance, catalogue.clone());
+        let runtimes = Arc::new(Runtimes::new(config.search.clone()));
+        let loader = Arc::new(Loader {
+            namespace: namespace.clone(),
+            functions: functions.clone(),
+            catalogue: catalogue.clone(),
+            builder: builder.clone(),
+            runtimes: runtimes.clone(),
+            chance: time.chance.clone(),
+            clock: time.clock.clone(),
+            feed: feed.clone(),
+            obstacle: config.obstacle.clone(),
+            loading: Mutex::default(),
+        });
+        let calls = Arc::new(Calls::default());
         let aws = Aws::new(aloft_aws::Parts {
             tables: tables.clone(),
+            lambda: aloft_aws::LambdaParts {
+                functions: functions.clone(),
+                catalogue: catalogue.clone(),
+                load: loader.clone(),
+                builder: builder.clone(),
+            },
+            invoke: calls.clone(),
             region: namespace.region.clone(),
             clock: time.clock.clone(),
             chance: time.chance.clone(),
             metrics: metrics.clone(),
         });
-        let catalogue = Arc::new(Catalogue::new());
         let runtime = runtime(&config, spawner, &aws, &time, &tasks, &feed)?;
-        let controller = Controller::new(
-            aloft_controller::Config::default(),
-            catalogue.clone(),
-            Arc::new(runtime),
-            time.clock.clone(),
-            tasks.clone(),
-            feed.clone(),
-            &metrics,
-        );
+        let controller = aloft_controller::Parts {
+            config: aloft_controller::Config::default(),
+            catalogue: catalogue.clone(),
+            load: loader.clone(),
+            runtime: Arc::new(runtime),
+            clock: time.clock.clone(),
+            chance: time.chance.clone(),
+            tasks: tasks.clone(),
+            feed: feed.clone(),
+        };
+        let controller = Controller::new(controller, &metrics);
         let invoke = Arc::new(controller.clone());
+        calls.set(&invoke);
         let gateway_config = aloft_gateway::Config::dev();
         let gateway = Gateway::new(
             gateway_config,
@@ -121,23 +162,14 @@ impl Node {
             config: aloft_rule::Config::default(),
         };
         let rules = Rules::open(rules, tasks.stop().child()).await?;
-        let blobs = open_blobs(&config, &time, &metrics).await?;
-        let builder = aloft_build::Parts {
-            data: config.data.clone(),
-            cache: config.cache.clone(),
-            blobs: blobs.clone(),
-            clock: time.clock.clone(),
-            chance: time.chance.clone(),
-            tasks: tasks.clone(),
-            feed: feed.clone(),
-        };
-        let builder = Builder::new(builder, &metrics);
         let parts = Parts {
             namespace: namespace.clone(),
             clock: time.clock.clone(),
             chance: time.chance.clone(),
             feed: feed.clone(),
             builder: builder.clone(),
+            functions,
+            runtimes,
             deployed: Deployed::new(store.clone(), time.chance.clone()),
             catalogue,
             controller: controller.clone(),
@@ -148,14 +180,6 @@ impl Node {
         };
         let project = Arc::new(Project::new(&config, parts)?);
         project.load().await?;
-        builder
-            .sweep(project.used())
-            .await
-            .map_err(|source| Error::Build {
-                function: "of a former version".into(),
-                source,
-            })?;
-
         let readiness = Arc::new(Readiness::default());
         let address = Address {
             app: format!("http://{}", local(&app, config.app)),
@@ -171,12 +195,13 @@ impl Node {
             None => Trust::Loopback,
             Some((id, secret)) => Trust::Keys([(id.clone(), secret.clone())].into_iter().collect()),
         };
+        let fresh = Arc::new(Fresh {
+            invoke,
+            project: project.clone(),
+        });
         let platform = Api::new(aloft_api::Parts {
             guard,
-            invoke: Arc::new(Fresh {
-                invoke,
-                project: project.clone(),
-            }),
+            invoke: fresh.clone(),
             controller: controller.clone(),
             rules: rules.clone(),
             feed: feed.clone(),
@@ -188,7 +213,7 @@ impl Node {
         let edge = Tasks::new(Stop::new());
         let services = Services {
             api: platform,
-            aws: aws.edge(trust),
+            aws: aws.edge(trust, fresh),
         };
         let application = Application {
             gateway,
@@ -239,6 +264,7 @@ impl Node {
             }
             Ok::<(), Infallible>(())
         });
+        follow_functions(&loader, &controller, builder, project.used(), &tasks);
         address.write(&config.data)?;
         Ok(Self {
             config,
@@ -287,6 +313,41 @@ impl Node {
             tracing::warn!(%error, "the address file is left behind");
         }
     }
+}
+
+/// Retires what was replaced of functions that users change, and removes what no version runs from any more.
+fn follow_functions(
+    loader: &Arc<Loader>,
+    controller: &Controller,
+    builder: Builder,
+    mut used: BTreeSet<PathBuf>,
+    tasks: &Tasks,
+) {
+    let (followed, controller, stop) = (loader.clone(), controller.clone(), tasks.stop().clone());
+    tasks.start("follow the functions that change", Policy::Alone, async move {
+        tokio::select! {
+            // Both are safe to cancel: with the node, what runs ends.
+            () = followed.follow(&controller) => {}
+            () = stop.asked() => {}
+        }
+        Ok::<(), Infallible>(())
+    });
+    let loader = loader.clone();
+    tasks.start(
+        "remove artifacts that nothing runs from",
+        Policy::Alone,
+        async move {
+            let swept = async {
+                used.extend(loader.used().await?);
+                builder.sweep(used).await?;
+                Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+            };
+            if let Err(error) = swept.await {
+                tracing::warn!(%error, "old artifacts are left behind; the next start looks at them again");
+            }
+            Ok::<(), Infallible>(())
+        },
+    );
 }
 
 /// Time and chance, as everything below gets them.

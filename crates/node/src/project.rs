@@ -5,24 +5,23 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aloft_base::{Chance, Clock, ErrorKind, FunctionName};
+use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size};
 use aloft_build::{Builder, Source};
 use aloft_call::{Access, Grants};
 use aloft_controller::Controller;
 use aloft_definition::{Definition, Function, Runtime};
 use aloft_delivery::{Policy, STORE_BACKOFF};
-use aloft_function::{Catalogue, Deployed, Queue, Version};
+use aloft_function::{Catalogue, Configuration, Deployed, Functions, Queue, Version};
 use aloft_gateway::{App, Gateway};
-use aloft_instance::process::Pythons;
 use aloft_observe::{Feed, Notice, Reload};
 use aloft_rule::{Rule, Rules, TableSource};
 use aloft_store::blobs::BlobId;
 use aloft_store::layout::Namespace;
 use aloft_table::{KeyAttribute, KeyKind, Schema, Tables};
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::metrics::Reloads;
+use crate::runtimes::Runtimes;
 use crate::watch::Watch;
 use crate::{Config, Error};
 
@@ -33,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) feed: Feed,
     pub(crate) builder: Builder,
+    pub(crate) functions: Functions,
+    pub(crate) runtimes: Arc<Runtimes>,
     pub(crate) deployed: Deployed,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) controller: Controller,
@@ -45,11 +46,9 @@ pub(crate) struct Parts {
 /// A project that is followed.
 pub(crate) struct Project {
     root: PathBuf,
-    search: Vec<PathBuf>,
     /// Why functions cannot be run here.
     obstacle: Option<String>,
     parts: Parts,
-    pythons: OnceCell<Pythons>,
     watch: Watch,
     routes: Mutex<Vec<String>>,
     /// The last definition that was right.
@@ -90,10 +89,8 @@ impl Project {
         Ok(Self {
             watch: Watch::new(&config.project)?,
             root: config.project.clone(),
-            search: config.search.clone(),
             obstacle: config.obstacle.clone(),
             parts,
-            pythons: OnceCell::new(),
             routes: Mutex::default(),
             last: Mutex::default(),
             changed: Mutex::default(),
@@ -211,10 +208,10 @@ impl Project {
     }
 
     /// Folders that current versions run from.
-    pub(crate) fn used(&self) -> Vec<PathBuf> {
+    pub(crate) fn used(&self) -> BTreeSet<PathBuf> {
         self.parts
             .catalogue
-            .all()
+            .project()
             .iter()
             .map(|version| version.code.task.clone())
             .collect()
@@ -242,6 +239,7 @@ impl Project {
         if let Some(obstacle) = self.obstacle.clone().filter(|_| !definition.functions.is_empty()) {
             return Err(Error::NoSandbox { obstacle });
         }
+        self.check_names(&definition).await?;
         let folders: BTreeSet<PathBuf> = definition
             .functions
             .values()
@@ -289,6 +287,24 @@ impl Project {
         Ok(())
     }
 
+    /// Whether no function that is new has the name of one that was made by the API: it would hide that.
+    async fn check_names(&self, definition: &Definition) -> Result<(), Error> {
+        let parts = &self.parts;
+        let is_new = |name: &&FunctionName| parts.catalogue.of_project(name).is_none();
+        for name in definition.functions.keys().filter(is_new) {
+            match parts.functions.get(&parts.namespace, name, 0).await {
+                Ok(_) => {
+                    return Err(Error::Taken {
+                        function: name.clone(),
+                    });
+                }
+                Err(aloft_function::Error::Missing { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// The functions' versions: what was built, else what ran before; and why the first one that could not be built was not.
     async fn build(&self, definition: &Definition) -> Built {
         let mut built = Built::default();
@@ -303,7 +319,7 @@ impl Project {
         }
         if built.failed.is_some() {
             // The former routes and rules stay, so the functions behind them must.
-            let former = self.parts.catalogue.all().into_iter();
+            let former = self.parts.catalogue.project().into_iter();
             let left = former.filter(|version| !built.artifacts.contains_key(&version.function));
             built.versions.extend(left);
         }
@@ -352,7 +368,7 @@ impl Project {
 
     async fn version(&self, name: &FunctionName, function: &Function) -> Result<(Version, BlobId), Error> {
         let Runtime::Python3 { minor } = function.runtime;
-        let pythons = self.pythons.get_or_init(|| Pythons::find(&self.search)).await;
+        let pythons = self.parts.runtimes.pythons().await;
         let interpreter = pythons
             .get(minor)
             .map_err(|source| Error::Runtime {
@@ -377,11 +393,13 @@ impl Project {
             .map(|(table, access)| (table.clone(), grant(*access)));
         let version = Version {
             function: name.clone(),
+            number: 0,
             id: built.hash.chars().take(16).collect::<String>().into(),
             interpreter,
             handler: function.handler.to_string(),
             code: built.code,
             memory: function.memory,
+            storage: Size::from_mib(Configuration::STORAGE.into()),
             timeout: function.timeout,
             idle: function.idle,
             concurrency: usize::try_from(function.concurrency).unwrap_or(usize::MAX),
@@ -392,6 +410,7 @@ impl Project {
             environment: function.environment.clone(),
             grants: Arc::new(Grants {
                 tables: BTreeMap::from_iter(tables),
+                everything: false,
             }),
         };
         Ok((version, built.artifact))

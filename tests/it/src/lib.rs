@@ -16,6 +16,7 @@ mod commands;
 mod deliveries;
 mod disk;
 mod faults;
+mod functions;
 mod harness;
 mod hosts;
 mod limits;

@@ -178,7 +178,11 @@ impl World<'_> {
             self.disk.fill()?;
             has_ended |= self.platform.ended()?.is_some();
             is_met = has_ended || self.complaints() > before;
-            if let Some(database) = self.database.as_ref().filter(|_| !is_met && started.elapsed() > least) {
+            if let Some(database) = self
+                .database
+                .as_ref()
+                .filter(|_| !is_met && started.elapsed() > least)
+            {
                 // A server that has ended over it refuses, and has said why.
                 _ = database.server.execute("postgres", "SELECT pg_switch_wal()");
             }

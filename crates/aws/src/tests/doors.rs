@@ -218,7 +218,8 @@ async fn writes_inside_carry_the_lineage_of_their_requests_and_writes_at_the_edg
         principal: Principal::Owner { key: "test".into() },
     };
     let root = Some(InvocationId::from_u128(7));
-    let (edge, inside) = (wire.aws.edge(Trust::Loopback), wire.aws.inside(caller));
+    let edge = wire.aws.edge(Trust::Loopback, wire.machine.clone());
+    let inside = wire.aws.inside(caller);
     for (door, lineage) in [
         (&edge, Some(Lineage { root, depth: 3 })),
         (&inside, None),

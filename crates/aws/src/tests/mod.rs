@@ -1,6 +1,7 @@
 //! The handlers on loopback over the store in memory, asked byte for byte as a client asks.
 
 mod doors;
+mod functions;
 mod items;
 mod many;
 mod model;
@@ -13,16 +14,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{ManualClock, Region, SeededChance, Stop, SystemClock, Tasks, Tenant, Timestamp};
+use aloft_build::Builder;
 use aloft_call::{Access, Caller, Grants, Principal};
+use aloft_function::{Catalogue, Functions};
 use aloft_http::{Client, Limits, Patience, Request, Room, collect, full, serve};
-use aloft_observe::Metrics;
+use aloft_observe::{Feed, Metrics};
 use aloft_store::Memory;
+use aloft_store_folder::Folder;
 use aloft_table::Tables;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 
-use crate::{Aws, MAX_BODY_BYTES, Parts, Trust};
+use crate::{Aws, LambdaParts, MAX_BODY_BYTES, Parts, Trust};
+use functions::Machine;
 
 /// When botocore's vector was signed.
 const NOW: Timestamp = Timestamp::from_millis(1_440_938_160_000);
@@ -32,6 +37,9 @@ const VALIDATION: &str = "com.amazon.coral.validate#ValidationException";
 
 /// A wire that listens, and a client of it.
 struct Wire {
+    _folder: tempfile::TempDir,
+    catalogue: Arc<Catalogue>,
+    machine: Arc<Machine>,
     aws: Aws,
     tables: Tables,
     metrics: Metrics,
@@ -80,17 +88,42 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
     let clock = Arc::new(ManualClock::new(NOW));
     let chance = Arc::new(SeededChance::new(7));
     let metrics = Metrics::new();
-    let tables = Tables::open(store, clock.clone(), chance.clone()).await.unwrap();
+    let tables = Tables::open(store.clone(), clock.clone(), chance.clone())
+        .await
+        .unwrap();
+    let tasks = Tasks::new(Stop::new());
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Folder::open(&folder.path().join("blobs"), clock.clone(), chance.clone()).unwrap();
+    let builder = aloft_build::Parts {
+        data: folder.path().to_owned(),
+        cache: folder.path().join("cache"),
+        blobs: Arc::new(blobs),
+        clock: clock.clone(),
+        chance: chance.clone(),
+        feed: Feed::start(&tasks),
+        tasks: tasks.clone(),
+    };
+    let catalogue = Arc::new(Catalogue::new());
+    let machine = Arc::new(Machine::default());
     let aws = Aws::new(Parts {
         tables: tables.clone(),
+        lambda: LambdaParts {
+            functions: Functions::new(store, clock.clone(), chance.clone(), catalogue.clone()),
+            catalogue: catalogue.clone(),
+            load: machine.clone(),
+            builder: Builder::new(builder, &metrics),
+        },
+        invoke: machine.clone(),
         region: Region::local(),
         clock,
         chance,
         metrics: metrics.clone(),
     });
-    let tasks = Tasks::new(Stop::new());
-    let client = listen(aws.edge(trust), &tasks).await;
+    let client = listen(aws.edge(trust, machine.clone()), &tasks).await;
     Wire {
+        _folder: folder,
+        catalogue,
+        machine,
         aws,
         tables,
         metrics,
@@ -149,7 +182,10 @@ impl Wire {
             .collect();
         let principal = Principal::Function {
             name: "create".parse().unwrap(),
-            grants: Arc::new(Grants { tables }),
+            grants: Arc::new(Grants {
+                tables,
+                everything: false,
+            }),
         };
         let caller = Caller {
             tenant: Tenant::local(),

@@ -227,7 +227,7 @@ async fn a_body_beyond_16_mib_is_refused_whether_it_says_so_or_not() {
 #[tokio::test]
 async fn other_services_are_refused_in_the_shape_that_their_clients_read() {
     let wire = start(Trust::Loopback).await;
-    let text = "is not supported yet: this endpoint answers for dynamodb and sts";
+    let text = "is not supported yet: this endpoint answers for dynamodb, lambda and sts";
     let ask = async |service: &str, kind: &str| {
         let request = http::Request::post("/")
             .header("authorization", claim("us-east-1", service))
@@ -251,9 +251,9 @@ async fn other_services_are_refused_in_the_shape_that_their_clients_read() {
         "{}",
         iam.text()
     );
-    let lambda = ask("lambda", "application/json").await;
-    assert_eq!(lambda.header("x-amzn-errortype"), "NotImplemented");
-    assert_eq!(lambda.json()["message"], format!("the service \"lambda\" {text}"));
+    let batch = ask("batch", "application/json").await;
+    assert_eq!(batch.header("x-amzn-errortype"), "NotImplemented");
+    assert_eq!(batch.json()["message"], format!("the service \"batch\" {text}"));
     let odd = ask("a<b>&c", "application/x-www-form-urlencoded").await;
     assert!(odd.text().contains("a&lt;b&gt;&amp;c"), "{}", odd.text());
 }

@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{FunctionName, InvocationId, Policy, Region, SeededChance, Size, Stop, Tasks, Tenant};
-use aloft_call::{Answer, Call, Caller, Fault, Grants, Invoke, Lineage, Outcome, Payload, Principal, Trace};
-use aloft_function::{Catalogue, Code, Interpreter, Queue, Version};
+use aloft_call::{
+    Answer, Call, Caller, Fault, Grants, Invoke, Lineage, Outcome, Payload, Principal, Qualifier, Trace,
+};
+use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Queue, Version};
 use aloft_observe::{Feed, Invocation, Metrics, Notice, Subscription};
 use tokio::sync::oneshot;
 
-use crate::{Config, Controller, PoolStatus};
+use crate::{Config, Controller, Parts, PoolStatus};
 use script::{Loaded, PausedClock, Script, script, settled, soon};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,6 +28,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn version(id: &str) -> Version {
     Version {
         function: "f".parse().unwrap(),
+        number: 0,
         id: id.into(),
         interpreter: Interpreter {
             runtime: "python3.11".into(),
@@ -38,6 +41,7 @@ fn version(id: &str) -> Version {
             requirements: None,
         },
         memory: Size::from_mib(128),
+        storage: Size::from_mib(512),
         timeout: 3 * SECOND,
         idle: 300 * SECOND,
         concurrency: 2,
@@ -87,15 +91,17 @@ impl World {
         let metrics = Metrics::new();
         let clock = Arc::new(PausedClock(tokio::time::Instant::now()));
         let config = Config { parallel_starts: 4 };
-        let controller = Controller::new(
+        let controller = Parts {
             config,
-            catalogue.clone(),
+            catalogue: catalogue.clone(),
+            load: Arc::new(NoOthers),
             runtime,
             clock,
-            tasks.clone(),
+            chance: Arc::new(SeededChance::new(1)),
+            tasks: tasks.clone(),
             feed,
-            &metrics,
-        );
+        };
+        let controller = Controller::new(controller, &metrics);
         Self {
             controller,
             catalogue,
@@ -111,6 +117,7 @@ impl World {
         self.ids += 1;
         Call {
             id: InvocationId::from_u128(self.ids),
+            qualifier: Qualifier::Latest,
             caller: Caller {
                 tenant: Tenant::local(),
                 region: Region::local(),

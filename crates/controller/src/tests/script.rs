@@ -164,6 +164,7 @@ impl Given {
 
     fn end(self, result: Result<Answer, Fault>, is_reusable: bool) {
         let called = Called {
+            tail: None,
             result,
             run: self.began.elapsed(),
             bytes: (2, 3),
@@ -203,6 +204,7 @@ impl Instance for ScriptedInstance {
             biased;
             called = result => called.expect("a panic that the test asked for"),
             () = self.end.asked() => Called {
+                tail: None,
                 result: Err(Fault::Exited { how: "signal 9".into() }),
                 run: began.elapsed(),
                 bytes: (2, 0),

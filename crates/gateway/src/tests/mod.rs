@@ -64,6 +64,7 @@ impl Invoke for Toy {
         self.calls.lock().unwrap().push(seen);
         let result = (self.script.lock().unwrap())();
         Outcome {
+            tail: None,
             id: call.id,
             result,
             usage: Usage::default(),

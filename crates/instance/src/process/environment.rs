@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use aloft_base::{Region, Timestamp};
+use aloft_call::Qualifier;
 use aloft_function::Version;
 
 use super::Credentials;
@@ -16,7 +17,8 @@ pub(crate) fn environment(
     instance: u64,
 ) -> Vec<(OsString, OsString)> {
     let (year, month, day, ..) = now.civil();
-    let stream = format!("{year:04}/{month:02}/{day:02}/[$LATEST]{instance:032x}");
+    let number = Qualifier::numbered(version.number).to_string();
+    let stream = format!("{year:04}/{month:02}/{day:02}/[{number}]{instance:032x}");
     let memory_mb = version.memory.bytes() >> 20;
     let ours = [
         ("_HANDLER", version.handler.clone()),
@@ -28,7 +30,7 @@ pub(crate) fn environment(
         ),
         ("AWS_LAMBDA_FUNCTION_NAME", version.function.to_string()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb.to_string()),
-        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", number.clone()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
         (
             "AWS_LAMBDA_LOG_GROUP_NAME",

@@ -108,8 +108,8 @@ impl ProcessInstance {
                 encode_event(&event, &self.caller.tenant, &self.caller.region)?.into(),
                 false,
             )),
-            Payload::Direct(bytes) if bytes.is_empty() => Ok((Bytes::from_static(b"null"), false)),
-            Payload::Direct(bytes) => Ok((bytes, false)),
+            Payload::Direct(direct) if direct.body.is_empty() => Ok((Bytes::from_static(b"null"), false)),
+            Payload::Direct(direct) => Ok((direct.body, false)),
         }
     }
 
@@ -154,12 +154,18 @@ impl ProcessInstance {
         self.overdue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, call: Call) -> Called {
+    async fn run(&self, mut call: Call) -> Called {
         let (id, trace, caller_deadline) = (call.id, call.trace, call.deadline);
+        let (context, is_tailed) = match &mut call.payload {
+            Payload::Direct(direct) => (direct.context.take(), direct.is_tailed),
+            Payload::Http(_) | Payload::Event(_) => (None, false),
+        };
+        let qualifier = std::mem::take(&mut call.qualifier);
         let not_run = |fault| Called {
             result: Err(fault),
             run: Duration::ZERO,
             bytes: (0, 0),
+            tail: None,
             is_reusable: true,
         };
         self.causes.begin(&call);
@@ -175,15 +181,17 @@ impl ProcessInstance {
                 .min(deadline.saturating_duration_since(started))
         });
         let deadline_ms = (self.clock.now() + timeout).as_millis();
-        self.logs.begin(id);
+        self.logs.begin(id, is_tailed);
         let result = match self.exchange.give(Job {
             id,
             body,
             deadline_ms,
             trace: trace.xray(),
+            qualifier,
+            context,
         }) {
-            Ok(replied) => self.reply(replied, timeout).await,
-            Err(_) => Err((
+            Some(replied) => self.reply(replied, timeout).await,
+            None => Err((
                 Fault::Platform {
                     why: "the instance was not ready for a call".into(),
                 },
@@ -209,6 +217,7 @@ impl ProcessInstance {
             result,
             run,
             bytes: (in_bytes as u64, out_bytes as u64),
+            tail: self.logs.tail(),
             is_reusable,
         }
     }

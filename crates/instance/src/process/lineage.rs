@@ -65,6 +65,7 @@ mod tests {
 
     fn call(id: u128, lineage: Lineage) -> Call {
         Call {
+            qualifier: aloft_call::Qualifier::Latest,
             id: InvocationId::from_u128(id),
             caller: Caller {
                 tenant: Tenant::local(),

@@ -9,8 +9,9 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_base::{Clock, FunctionName, InvocationId, Stop};
+use aloft_call::Outcome;
 use aloft_observe::{Feed, Line, Notice, Stream};
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
@@ -39,10 +40,32 @@ pub(crate) struct Logs {
     state: Mutex<State>,
 }
 
+/// The end of a text.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    fn push(&mut self, line: &[u8]) {
+        self.0.extend_from_slice(line);
+        self.0.push(b'\n');
+        // Not at each line: moving what stays would cost more than writing it.
+        if self.0.len() > 4 * Outcome::TAIL {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let beyond = self.0.len().saturating_sub(Outcome::TAIL);
+        self.0.drain(..beyond);
+    }
+}
+
 #[derive(Default)]
 struct State {
     invocation: Option<InvocationId>,
     partial: [Vec<u8>; 2],
+    /// The last lines of the invocation, if its caller wants them.
+    tail: Option<Tail>,
     /// Where chunks are read into. Each call looks into both pipes, mostly for nothing: a buffer of its own would have to be
     /// filled with zeros each time.
     chunk: Vec<u8>,
@@ -66,11 +89,24 @@ impl Logs {
         }
     }
 
-    /// Takes what the former invocation has left, and counts what follows to this one.
-    pub(crate) fn begin(&self, invocation: InvocationId) {
+    /// Takes what the former invocation has left, and counts what follows to this one, whose last lines are kept if its caller
+    /// wants them.
+    pub(crate) fn begin(&self, invocation: InvocationId, is_tailed: bool) {
         let mut state = self.lock();
         self.empty(&mut state);
         state.invocation = Some(invocation);
+        state.tail = is_tailed.then(Tail::default);
+    }
+
+    /// The last lines of the invocation that has ended, at most [`Outcome::TAIL`] bytes; none if they were not wanted.
+    pub(crate) fn tail(&self) -> Option<Bytes> {
+        let mut state = self.lock();
+        if state.tail.is_some() {
+            self.empty(&mut state);
+        }
+        let mut tail = state.tail.take()?;
+        tail.cut();
+        Some(tail.0.into())
     }
 
     /// Reads both streams until they end.
@@ -106,7 +142,7 @@ impl Logs {
             .map(std::mem::take)
             .unwrap_or_default();
         if !rest.is_empty() {
-            self.tell(state.invocation, stream, &rest);
+            self.tell(state.invocation, &mut state.tail, stream, &rest);
         }
     }
 
@@ -155,31 +191,39 @@ impl Logs {
     }
 
     fn cut(&self, state: &mut State, index: usize, stream: Stream, mut bytes: &[u8]) {
-        let invocation = state.invocation;
-        let Some(partial) = state.partial.get_mut(index) else {
+        let State {
+            invocation,
+            partial,
+            tail,
+            ..
+        } = state;
+        let (invocation, Some(partial)) = (*invocation, partial.get_mut(index)) else {
             return;
         };
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = bytes.split_at(end);
             bytes = rest.get(1..).unwrap_or_default();
             if partial.is_empty() {
-                self.tell(invocation, stream, line);
+                self.tell(invocation, tail, stream, line);
             } else {
                 partial.extend_from_slice(line);
-                self.tell(invocation, stream, partial);
+                self.tell(invocation, tail, stream, partial);
                 partial.clear();
             }
         }
         partial.extend_from_slice(bytes);
         if partial.len() >= LINE_LIMIT {
-            self.tell(invocation, stream, partial);
+            self.tell(invocation, tail, stream, partial);
             partial.clear();
         }
     }
 
-    fn tell(&self, invocation: Option<InvocationId>, stream: Stream, line: &[u8]) {
+    fn tell(&self, invocation: Option<InvocationId>, tail: &mut Option<Tail>, stream: Stream, line: &[u8]) {
         // One record is one line: Lambda's runtimes separate the lines within it by carriage returns.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(tail) = tail {
+            tail.push(line);
+        }
         let text = String::from_utf8_lossy(line).into_owned();
         self.feed.publish(Notice::Log(Line {
             at: self.clock.now(),

@@ -87,6 +87,20 @@ impl Pythons {
             Some(minor) => self.0.get(&minor),
             None => self.0.values().next_back(),
         };
+        self.found(found, minor)
+    }
+
+    /// The interpreter of a minor version, or of the nearest newer one.
+    pub fn nearest(&self, minor: u32) -> Result<&Interpreter, NoInterpreter> {
+        let found = self.0.range(minor..).next().map(|(_, interpreter)| interpreter);
+        self.found(found, Some(minor))
+    }
+
+    fn found<'a>(
+        &'a self,
+        found: Option<&'a Interpreter>,
+        minor: Option<u32>,
+    ) -> Result<&'a Interpreter, NoInterpreter> {
         found.ok_or_else(|| NoInterpreter {
             wanted: minor.map_or_else(|| "python3".to_owned(), |minor| format!("python3.{minor}")),
             found: if self.0.is_empty() {

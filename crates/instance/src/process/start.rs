@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, Policy, Region, Size, Tasks, Tenant};
+use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_function::Version;
 use aloft_http::{Limits, Room};
@@ -31,10 +31,9 @@ const RUNTIME_PORT: u16 = 9001;
 const SERVICES_PORT: u16 = 4566;
 /// Lambda's bound for loading the code.
 const INIT_TIME: Duration = Duration::from_secs(10);
-/// Lambda's bounds for processes (with threads) and open files, and the size of `/tmp`.
+/// Lambda's bounds for processes (with threads) and open files.
 const PROCESSES: u32 = 1_024;
 const FILES: u32 = 1_024;
-const SCRATCH: Size = Size::from_mib(512);
 
 /// What the runtime is told.
 #[derive(Debug, Clone)]
@@ -165,7 +164,7 @@ impl ProcessRuntime {
             memory: version.memory,
             processes: PROCESSES,
             files: FILES,
-            scratch: SCRATCH,
+            scratch: version.storage,
             listen: vec![
                 listen(RUNTIME_PORT, "AWS_LAMBDA_RUNTIME_API", ""),
                 listen(SERVICES_PORT, "AWS_ENDPOINT_URL", "http://"),

@@ -92,6 +92,7 @@ impl Clock for Once {
 fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
     Arc::new(Version {
         function: "f".parse().unwrap(),
+        number: 0,
         id: "v".into(),
         interpreter: pythons.get(None).unwrap().clone(),
         handler: "code.handler".into(),
@@ -100,6 +101,7 @@ fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
             requirements: None,
         },
         memory: Size::from_mib(128),
+        storage: Size::from_mib(512),
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(300),
         concurrency: 1,
@@ -110,6 +112,7 @@ fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
         environment: BTreeMap::new(),
         grants: Arc::new(Grants {
             tables: BTreeMap::new(),
+            everything: false,
         }),
     })
 }

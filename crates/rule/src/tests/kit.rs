@@ -192,6 +192,7 @@ impl Invoke for Script {
             self.taken.send_modify(|taken| taken.push(id));
         }
         CallOutcome {
+            tail: None,
             id: call.id,
             result: result.map(|()| Answer::Bytes("null".into())),
             usage: Usage::default(),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, ErrorKind, InvocationId, Region, Size, Tasks, Tenant};
-use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal, Trace};
+use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_controller::Controller;
 use aloft_delivery::{Content, LetterId, Policy};
 use aloft_event::Pattern;
-use aloft_function::{Catalogue, Code, Interpreter, Queue, Version};
+use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Queue, Version};
 use aloft_item::{Item, Number, Value};
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::{Order, Rule, Rules, TableLogs, TableSource};
@@ -63,6 +63,7 @@ fn namespace() -> Namespace {
 fn version(function: &str) -> Result<Version> {
     Ok(Version {
         function: function.parse()?,
+        number: 0,
         id: "1".into(),
         interpreter: Interpreter {
             runtime: "python3.11".to_owned(),
@@ -75,6 +76,7 @@ fn version(function: &str) -> Result<Version> {
             requirements: None,
         },
         memory: Size::from_mib(128),
+        storage: Size::from_mib(512),
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(60),
         concurrency: CONCURRENCY,
@@ -116,15 +118,17 @@ impl Orders {
             gate: parts.gate.clone(),
             clock: parts.clock.clone(),
         };
-        let controller = Controller::new(
-            aloft_controller::Config { parallel_starts: 2 },
-            catalogue.clone(),
-            Arc::new(stage),
-            clock.clone(),
-            tasks.clone(),
-            Feed::start(tasks),
-            &metrics,
-        );
+        let controller = aloft_controller::Parts {
+            config: aloft_controller::Config { parallel_starts: 2 },
+            catalogue: catalogue.clone(),
+            load: Arc::new(NoOthers),
+            runtime: Arc::new(stage),
+            clock: clock.clone(),
+            chance: chance.clone(),
+            tasks: tasks.clone(),
+            feed: Feed::start(tasks),
+        };
+        let controller = Controller::new(controller, &metrics);
         let logs = TableLogs {
             tables: tables.clone(),
             namespace: namespace(),
@@ -235,6 +239,7 @@ impl Orders {
     async fn invoke(&self) -> Result<Told> {
         let call = Call {
             id: InvocationId::draw(&*self.chance),
+            qualifier: Qualifier::Latest,
             caller: Caller {
                 tenant: Tenant::local(),
                 region: Region::local(),

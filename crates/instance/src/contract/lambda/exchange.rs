@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aloft_base::InvocationId;
-use aloft_call::FunctionError;
+use aloft_call::{FunctionError, Qualifier};
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
@@ -18,6 +18,10 @@ pub(crate) struct Job {
     pub(crate) body: Bytes,
     pub(crate) deadline_ms: u64,
     pub(crate) trace: String,
+    /// By which of the function's names it was called.
+    pub(crate) qualifier: Qualifier,
+    /// What its caller says of itself, JSON.
+    pub(crate) context: Option<String>,
 }
 
 /// What the runtime made of an invocation.
@@ -89,8 +93,9 @@ impl Exchange {
         self.init.subscribe()
     }
 
-    /// The platform's side: gives the runtime an invocation. The receiver ends without a reply when the instance does.
-    pub(crate) fn give(&self, job: Job) -> Result<oneshot::Receiver<Reply>, Job> {
+    /// The platform's side: gives the runtime an invocation, unless it is not ready for one. The receiver ends without a reply when the
+    /// instance does.
+    pub(crate) fn give(&self, job: Job) -> Option<oneshot::Receiver<Reply>> {
         let (reply, replied) = oneshot::channel();
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Answered(None)) {
@@ -99,22 +104,22 @@ impl Exchange {
                 match runtime.send(job) {
                     Ok(()) => {
                         *state = State::Working { id, reply };
-                        Ok(replied)
+                        Some(replied)
                     }
                     // The runtime's connection broke while it waited; it may ask again on another.
                     Err(job) => {
                         *state = State::Answered(Some((job, reply)));
-                        Ok(replied)
+                        Some(replied)
                     }
                 }
             }
             State::Answered(None) => {
                 *state = State::Answered(Some((job, reply)));
-                Ok(replied)
+                Some(replied)
             }
             other => {
                 *state = other;
-                Err(job)
+                None
             }
         }
     }
@@ -210,6 +215,8 @@ mod tests {
             body: Bytes::new(),
             deadline_ms: 0,
             trace: String::new(),
+            qualifier: Qualifier::Latest,
+            context: None,
         }
     }
 
@@ -221,7 +228,7 @@ mod tests {
     async fn a_call_before_and_after_the_runtime_asks() {
         let exchange = Exchange::new();
         assert!(
-            exchange.give(job(1)).is_err(),
+            exchange.give(job(1)).is_none(),
             "nothing is given while the code loads"
         );
         let next = exchange.next().unwrap();
@@ -232,7 +239,7 @@ mod tests {
         assert!(matches!(reply.await, Ok(Reply::Answer(body)) if body == "a"));
         // The next one is given before the runtime asks.
         let reply = exchange.give(job(2)).unwrap();
-        assert!(exchange.give(job(3)).is_err(), "one at a time");
+        assert!(exchange.give(job(3)).is_none(), "one at a time");
         assert_eq!(
             exchange.next().unwrap().await.unwrap().id,
             InvocationId::from_u128(2)
@@ -320,8 +327,8 @@ mod tests {
                             Model::Waiting | Model::Answered => Some(Model::Ready(given)),
                             _ => None,
                         };
-                        assert_eq!(accepted.is_ok(), expected.is_some(), "{model:?}");
-                        if let (Some(next), Ok(reply)) = (expected, accepted) {
+                        assert_eq!(accepted.is_some(), expected.is_some(), "{model:?}");
+                        if let (Some(next), Some(reply)) = (expected, accepted) {
                             if let Model::Working(id) = next {
                                 let job = asked.take().unwrap().try_recv().unwrap();
                                 assert_eq!(job.id, InvocationId::from_u128(id));

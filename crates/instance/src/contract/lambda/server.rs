@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aloft_call::Qualifier;
 use aloft_http::{Body, BodyError, Handler, Peer, Request, Response, full};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::reported;
 
 /// Lambda's limit for an answer: 6 MiB and 100 bytes.
 pub(crate) const ANSWER_LIMIT: usize = (6 << 20) + 100;
+const ARN: &str = "lambda-runtime-invoked-function-arn";
 const PREFIX: &str = "/2018-06-01/";
 /// The query of an answer, or of an error, whose sender asks for the next invocation with it: `POST …/{id}/response?next`. It
 /// is the one thing here that Lambda does not have, and saves the platform's own bootstraps a request for each invocation.
@@ -27,7 +29,7 @@ const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
     exchange: Arc<Exchange>,
-    /// Shown to the function as the ARN that it was invoked by.
+    /// The function's ARN, which is shown to it as what it was invoked by, with the qualifier behind it.
     arn: HeaderValue,
 }
 
@@ -110,8 +112,17 @@ impl RuntimeApi {
         set("lambda-runtime-aws-request-id", job.id.to_string());
         set("lambda-runtime-deadline-ms", job.deadline_ms.to_string());
         set("lambda-runtime-trace-id", job.trace);
-        headers.insert("lambda-runtime-invoked-function-arn", self.arn.clone());
+        if let Some(context) = job.context {
+            set("lambda-runtime-client-context", context);
+        }
+        headers.insert(ARN, self.arn.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if job.qualifier != Qualifier::Latest {
+            let arn = [self.arn.as_bytes(), b":", job.qualifier.to_string().as_bytes()].concat();
+            if let Ok(arn) = HeaderValue::from_bytes(&arn) {
+                headers.insert(ARN, arn);
+            }
+        }
         response
     }
 

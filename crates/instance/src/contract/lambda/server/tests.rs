@@ -23,6 +23,8 @@ fn job() -> Job {
         body: "{}".into(),
         deadline_ms: 1_234,
         trace: "Root=1-0-0".into(),
+        qualifier: aloft_call::Qualifier::Latest,
+        context: None,
     }
 }
 

@@ -6,14 +6,25 @@ use std::str::FromStr;
 use aloft_base::InvalidName;
 
 /// Which of a function's versions is meant: Lambda's `Qualifier`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Qualifier {
     /// `$LATEST`, the one that is edited.
+    #[default]
     Latest,
     /// A published version, from 1 on.
     Version(u64),
     /// An alias.
     Alias(AliasName),
+}
+
+impl Qualifier {
+    /// The version with this number; 0 is `$LATEST`.
+    pub fn numbered(number: u64) -> Self {
+        match number {
+            0 => Self::Latest,
+            number => Self::Version(number),
+        }
+    }
 }
 
 impl fmt::Display for Qualifier {

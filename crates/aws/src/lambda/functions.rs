@@ -1,0 +1,212 @@
+//! Functions: `CreateFunction`, `GetFunction`, `GetFunctionConfiguration`, `UpdateFunctionConfiguration`, `DeleteFunction`,
+//! `ListFunctions`.
+
+use aloft_base::FunctionName;
+use aloft_call::Qualifier;
+use aloft_function::{Configuration, Publish, Update};
+use aloft_http::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Map, Value as Json, json};
+
+use super::names::{Named, revision};
+use super::{Context, Error, code, describe, nothing, settings};
+use crate::Error as Refused;
+use crate::input::{Constraints, Members};
+
+/// Functions of one page, as on Lambda.
+const PAGE: usize = 50;
+/// How often a part of a configuration is changed again because somebody else was first.
+const TRIES: u32 = 8;
+
+pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
+    let mut input = Members::parse(&body)?;
+    drop(body);
+    let name = input.text("FunctionName")?;
+    let mut rules = Constraints::default();
+    rules.required(name.is_some(), "functionName");
+    let mut configuration = Configuration::new("", "", "");
+    settings::apply(&mut input, &mut rules, &mut configuration)?;
+    rules.required(!configuration.role.is_empty(), "role");
+    let code = input.object("Code")?;
+    rules.required(code.is_some(), "code");
+    rules.check()?;
+    let named = Named::read(context.caller, &name.unwrap_or_default(), None)?;
+    if context.of_project(&named.function).is_some() {
+        return Err(Error::Conflict(format!("Function already exist: {}", named.function)).into());
+    }
+    if configuration.runtime.is_empty() || configuration.handler.is_empty() {
+        let text =
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages.";
+        return Err(Error::Invalid(text.to_owned()).into());
+    }
+    runnable(context, &configuration).await?;
+    let tags = input.texts("Tags")?.unwrap_or_default();
+    super::tags::check(&tags)?;
+    let is_published = input.boolean("Publish")?.unwrap_or_default();
+    let artifact = code::artifact(context, code.unwrap_or_default()).await?;
+    let functions = &context.parts.functions;
+    let created = functions
+        .create(
+            context.namespace,
+            &named.function,
+            &configuration,
+            artifact,
+            &tags,
+        )
+        .await;
+    let mut published = created.map_err(|error| context.failed(&named, error))?;
+    if is_published {
+        let version = functions
+            .publish(context.namespace, &named.function, &Publish::default())
+            .await;
+        published = version.map_err(|error| context.failed(&named, error))?;
+    }
+    let asked = is_published.then(|| published.qualifier());
+    let members = describe::function(context.caller, &named.function, &published, asked.as_ref());
+    Ok(super::json(StatusCode::CREATED, &members.into()))
+}
+
+pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
+    let named = context.named()?;
+    let configuration = configuration(context, &named).await?;
+    let mut answer = json!({ "Configuration": configuration });
+    if context.of_project(&named.function).is_none()
+        && let Some(answer) = answer.as_object_mut()
+    {
+        let settings = context.parts.functions.tags(context.namespace, &named.function);
+        let tags = settings.await.map_err(|error| context.failed(&named, error))?;
+        if !tags.is_empty() {
+            answer.insert("Tags".to_owned(), json!(tags));
+        }
+        answer.insert("Code".to_owned(), json!({ "RepositoryType": "S3" }));
+    }
+    Ok(super::json(StatusCode::OK, &answer))
+}
+
+pub(super) async fn get_configuration(context: &Context<'_>) -> Result<Response, Refused> {
+    let configuration = configuration(context, &context.named()?).await?;
+    Ok(super::json(StatusCode::OK, &configuration.into()))
+}
+
+async fn configuration(context: &Context<'_>, named: &Named) -> Result<Map<String, Json>, Refused> {
+    let asked = named.qualifier.as_ref();
+    if let Some(version) = context.of_project(&named.function) {
+        return match asked {
+            None | Some(Qualifier::Latest) => Ok(describe::of_project(context.caller, &version, asked)),
+            Some(_) => Err(named.missing(context.caller).into()),
+        };
+    }
+    let published = context.published(named).await?;
+    Ok(describe::function(
+        context.caller,
+        &named.function,
+        &published,
+        asked,
+    ))
+}
+
+pub(super) async fn update_configuration(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
+    let named = context.own()?;
+    let functions = &context.parts.functions;
+    let mut tries = 0;
+    loop {
+        // What is given is a part: it is put into what is there, and written if that is still so.
+        let mut input = Members::parse(body)?;
+        let latest = functions.get(context.namespace, &named.function, 0).await;
+        let latest = latest.map_err(|error| context.failed(&named, error))?;
+        let (mut configuration, mut rules) = (latest.configuration.clone(), Constraints::default());
+        let expected = input.text("RevisionId")?.map(|text| revision(&text));
+        settings::apply(&mut input, &mut rules, &mut configuration)?;
+        rules.check()?;
+        if configuration.runtime != latest.configuration.runtime {
+            runnable(context, &configuration).await?;
+        }
+        let update = Update {
+            configuration: Some(configuration),
+            artifact: None,
+            revision: expected.or(Some(latest.revision)),
+        };
+        tries += 1;
+        match functions
+            .update(context.namespace, &named.function, &update)
+            .await
+        {
+            Ok(updated) => {
+                let members = describe::function(context.caller, &named.function, &updated, None);
+                return Ok(super::json(StatusCode::OK, &members.into()));
+            }
+            Err(aloft_function::Error::Stale { .. }) if expected.is_none() && tries < TRIES => {}
+            Err(error) => return Err(context.failed(&named, error)),
+        }
+    }
+}
+
+pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
+    let named = context.own()?;
+    let (functions, function) = (&context.parts.functions, &named.function);
+    let deleted = match &named.qualifier {
+        None => functions.delete(context.namespace, function).await,
+        Some(Qualifier::Version(number)) => {
+            functions
+                .delete_version(context.namespace, function, *number)
+                .await
+        }
+        Some(Qualifier::Latest) => {
+            let text = "$LATEST version cannot be deleted without deleting the function.";
+            return Err(Error::Invalid(text.to_owned()).into());
+        }
+        Some(Qualifier::Alias(name)) => {
+            let text = format!("{name} is an alias: DeleteAlias deletes it, DeleteFunction only versions");
+            return Err(Error::Invalid(text).into());
+        }
+    };
+    deleted.map_err(|error| context.failed(&named, error))?;
+    Ok(nothing(StatusCode::NO_CONTENT))
+}
+
+/// The project's functions and those that were made, in one order.
+pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
+    let (after, limit) = context.page(PAGE)?;
+    if context.route.parameter("FunctionVersion").is_some() {
+        return Err(settings::not_supported("FunctionVersion"));
+    }
+    let made = context
+        .parts
+        .functions
+        .list(context.namespace, after, limit)
+        .await;
+    let (made, mut has_more) = made.map_err(Error::Catalogue)?;
+    let mut all = Vec::new();
+    for (name, latest) in made {
+        let Ok(function) = name.parse::<FunctionName>() else {
+            continue;
+        };
+        let members = describe::function(context.caller, &function, &latest, None);
+        all.push((name, Json::from(members)));
+    }
+    for version in context.parts.catalogue.project() {
+        let name = version.function.to_string();
+        if after.is_none_or(|after| name.as_str() > after) {
+            all.retain(|(other, _)| *other != name);
+            all.push((name, describe::of_project(context.caller, &version, None).into()));
+        }
+    }
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    // What the store has beyond its page comes after all of it.
+    has_more |= all.len() > limit;
+    all.truncate(limit);
+    let last = all.last().map(|(name, _)| name.clone());
+    let functions: Vec<Json> = all.into_iter().map(|(_, members)| members).collect();
+    let mut answer = json!({ "Functions": functions });
+    if let (true, Some(last), Some(answer)) = (has_more, last, answer.as_object_mut()) {
+        answer.insert("NextMarker".to_owned(), json!(last));
+    }
+    Ok(super::json(StatusCode::OK, &answer))
+}
+
+/// Whether this machine can run it. What cannot be run is refused where its maker sees it, not when it is called.
+async fn runnable(context: &Context<'_>, configuration: &Configuration) -> Result<(), Refused> {
+    let checked = context.parts.load.check(&configuration.runtime).await;
+    checked.map_err(|why| Error::Invalid(why).into())
+}

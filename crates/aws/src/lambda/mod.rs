@@ -1,0 +1,311 @@
+//! Lambda, API version 2015-03-31: one file for each thing that operations are about. What users make lies in
+//! `aloft_function::Functions`; the functions of the project are shown beside it and can be called, and are changed in their file.
+
+mod aliases;
+mod code;
+mod describe;
+mod error;
+mod functions;
+mod invoke;
+mod names;
+mod report;
+mod route;
+mod settings;
+mod tags;
+mod versions;
+
+use std::sync::Arc;
+
+use aloft_access::{Action, Resource, decide};
+use aloft_base::{Chance, FunctionName};
+use aloft_build::Builder;
+use aloft_call::{Caller, Invoke, Lineage, Qualifier, Trace};
+use aloft_function::{Catalogue, Functions, Load, Published, Version};
+use aloft_http::{Response, empty, full};
+use aloft_store::layout::Namespace;
+use bytes::Bytes;
+use http::request::Parts as Head;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::Value as Json;
+
+use crate::Error as Refused;
+pub(crate) use error::Error;
+use names::Named;
+pub(crate) use route::Route;
+
+/// Bytes of a request with a zip of 50 MB, in base64: Lambda's bound.
+const ZIP_REQUEST: usize = 69_905_067;
+/// Lambda's bound of a payload.
+const PAYLOAD: usize = 6 << 20;
+/// All others are small.
+const REQUEST: usize = 256 << 10;
+
+/// What Lambda stands on.
+#[derive(Clone)]
+pub struct Parts {
+    /// What users made.
+    pub functions: Functions,
+    /// Where the project's functions are found.
+    pub catalogue: Arc<Catalogue>,
+    /// Tells what this machine can run.
+    pub load: Arc<dyn Load>,
+    /// Takes zips in.
+    pub builder: Builder,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    CreateAlias,
+    CreateFunction,
+    DeleteAlias,
+    DeleteFunction,
+    GetAlias,
+    GetFunction,
+    GetFunctionConfiguration,
+    Invoke,
+    ListAliases,
+    ListFunctions,
+    ListTags,
+    ListVersionsByFunction,
+    PublishVersion,
+    TagResource,
+    UntagResource,
+    UpdateAlias,
+    UpdateFunctionCode,
+    UpdateFunctionConfiguration,
+}
+
+impl Operation {
+    pub(crate) const ALL: [Self; 18] = [
+        Self::Invoke,
+        Self::CreateAlias,
+        Self::CreateFunction,
+        Self::DeleteAlias,
+        Self::DeleteFunction,
+        Self::GetAlias,
+        Self::GetFunction,
+        Self::GetFunctionConfiguration,
+        Self::ListAliases,
+        Self::ListFunctions,
+        Self::ListTags,
+        Self::ListVersionsByFunction,
+        Self::PublishVersion,
+        Self::TagResource,
+        Self::UntagResource,
+        Self::UpdateAlias,
+        Self::UpdateFunctionCode,
+        Self::UpdateFunctionConfiguration,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::CreateAlias => "CreateAlias",
+            Self::CreateFunction => "CreateFunction",
+            Self::DeleteAlias => "DeleteAlias",
+            Self::DeleteFunction => "DeleteFunction",
+            Self::GetAlias => "GetAlias",
+            Self::GetFunction => "GetFunction",
+            Self::GetFunctionConfiguration => "GetFunctionConfiguration",
+            Self::Invoke => "Invoke",
+            Self::ListAliases => "ListAliases",
+            Self::ListFunctions => "ListFunctions",
+            Self::ListTags => "ListTags",
+            Self::ListVersionsByFunction => "ListVersionsByFunction",
+            Self::PublishVersion => "PublishVersion",
+            Self::TagResource => "TagResource",
+            Self::UntagResource => "UntagResource",
+            Self::UpdateAlias => "UpdateAlias",
+            Self::UpdateFunctionCode => "UpdateFunctionCode",
+            Self::UpdateFunctionConfiguration => "UpdateFunctionConfiguration",
+        }
+    }
+
+    /// The largest body of a request.
+    pub(crate) fn body_bytes(self) -> usize {
+        match self {
+            Self::CreateFunction | Self::UpdateFunctionCode => ZIP_REQUEST,
+            Self::Invoke => PAYLOAD,
+            _ => REQUEST,
+        }
+    }
+
+    /// That a body is larger.
+    pub(crate) fn too_large(self) -> Error {
+        let is_invocation = self == Self::Invoke;
+        Error::TooLarge {
+            bytes: self.body_bytes(),
+            operation: if is_invocation {
+                "InvokeFunction"
+            } else {
+                self.name()
+            },
+            is_invocation,
+        }
+    }
+}
+
+/// For whom an operation is done, and on what.
+pub(crate) struct Context<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) invoke: &'a dyn Invoke,
+    pub(crate) chance: &'a dyn Chance,
+    pub(crate) caller: &'a Caller,
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) route: &'a Route,
+    pub(crate) headers: &'a HeaderMap,
+    /// The chain that a call belongs to, when a function's invocation asks.
+    pub(crate) lineage: Lineage,
+    pub(crate) trace: Trace,
+}
+
+/// Does what a route wants.
+pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
+    let operation = context.route.operation;
+    if operation != Operation::Invoke {
+        decide(context.caller, Action::Manage, Resource::Functions)?;
+    }
+    match operation {
+        Operation::CreateAlias => aliases::create(context, &body).await,
+        Operation::CreateFunction => functions::create(context, body).await,
+        Operation::DeleteAlias => aliases::delete(context).await,
+        Operation::DeleteFunction => functions::delete(context).await,
+        Operation::GetAlias => aliases::get(context).await,
+        Operation::GetFunction => functions::get(context).await,
+        Operation::GetFunctionConfiguration => functions::get_configuration(context).await,
+        Operation::Invoke => invoke::run(context, body).await,
+        Operation::ListAliases => aliases::list(context).await,
+        Operation::ListFunctions => functions::list(context).await,
+        Operation::ListTags => tags::list(context).await,
+        Operation::ListVersionsByFunction => versions::list(context).await,
+        Operation::PublishVersion => versions::publish(context, &body).await,
+        Operation::TagResource => tags::add(context, &body).await,
+        Operation::UntagResource => tags::remove(context).await,
+        Operation::UpdateAlias => aliases::update(context, &body).await,
+        Operation::UpdateFunctionCode => code::update(context, body).await,
+        Operation::UpdateFunctionConfiguration => functions::update_configuration(context, &body).await,
+    }
+}
+
+impl Context<'_> {
+    /// The function that the path names, with the qualifier of the path or the query.
+    fn named(&self) -> Result<Named, Refused> {
+        Named::read(
+            self.caller,
+            &self.route.subject,
+            self.route.parameter("Qualifier"),
+        )
+    }
+
+    /// The function that the path names, for an operation that changes it.
+    fn own(&self) -> Result<Named, Refused> {
+        let named = self.named()?;
+        self.of_project(&named.function).map_or(Ok(()), |_| {
+            Err(Error::Conflict(format!(
+                "{} is defined in the project's aloft.toml: change it there",
+                named.function
+            )))
+        })?;
+        Ok(named)
+    }
+
+    fn of_project(&self, function: &FunctionName) -> Option<Arc<Version>> {
+        self.parts.catalogue.of_project(function)
+    }
+
+    /// The version that a request means: of an alias the one that it points to.
+    async fn published(&self, named: &Named) -> Result<Published, Refused> {
+        let functions = &self.parts.functions;
+        let number = match &named.qualifier {
+            None | Some(Qualifier::Latest) => 0,
+            Some(Qualifier::Version(number)) => *number,
+            Some(Qualifier::Alias(name)) => {
+                let alias = functions.alias(self.namespace, &named.function, name).await;
+                alias.map_err(|error| self.failed(named, error))?.version
+            }
+        };
+        let published = functions.get(self.namespace, &named.function, number).await;
+        published.map_err(|error| self.failed(named, error))
+    }
+
+    /// What the catalogue says of a function, in Lambda's words.
+    fn failed(&self, named: &Named, error: aloft_function::Error) -> Refused {
+        use aloft_function::Error as E;
+        match error {
+            E::Missing {
+                qualifier: Some(qualifier),
+                ..
+            } => Named {
+                function: named.function.clone(),
+                qualifier: Some(qualifier),
+            }
+            .missing(self.caller),
+            E::Missing { .. } => Named {
+                function: named.function.clone(),
+                qualifier: None,
+            }
+            .missing(self.caller),
+            E::Exists {
+                what: "Function",
+                name,
+            } => Error::Conflict(format!("Function already exist: {name}")),
+            E::Stale { what: "RevisionId" } => Error::Stale,
+            error @ (E::Exists { .. } | E::InUse { .. } | E::Contended(_)) => {
+                Error::Conflict(error.to_string())
+            }
+            error @ (E::Stale { .. } | E::Invalid { .. } | E::TooMany { .. }) => {
+                Error::Invalid(error.to_string())
+            }
+            error @ E::Store(_) => Error::Catalogue(error),
+        }
+        .into()
+    }
+
+    /// How many a list's page has at most, and after what it begins.
+    fn page(&self, most: usize) -> Result<(Option<&str>, usize), Refused> {
+        let limit = match self.route.parameter("MaxItems") {
+            None => most,
+            Some(text) => {
+                let given = text
+                    .parse::<usize>()
+                    .ok()
+                    .filter(|given| (1..=10_000).contains(given));
+                given.ok_or_else(|| {
+                    let text: String = text.chars().take(100).collect();
+                    Refused::Validation(format!(
+                        "1 validation error detected: Value '{text}' at 'maxItems' failed to satisfy constraint: Member must be a \
+                         number from 1 to 10000"
+                    ))
+                })?
+            }
+        };
+        Ok((self.route.parameter("Marker"), limit.min(most)))
+    }
+}
+
+/// An answer in JSON.
+fn json(status: StatusCode, body: &Json) -> Response {
+    let mut response = Response::new(full(body.to_string()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// An answer without a body.
+fn nothing(status: StatusCode) -> Response {
+    let mut response = Response::new(empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// The trace that a request belongs to.
+pub(crate) fn trace(head: &Head, chance: &dyn Chance) -> Trace {
+    let given = head
+        .headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok());
+    given
+        .and_then(Trace::parse)
+        .unwrap_or_else(|| Trace::begin(chance))
+}

@@ -1,0 +1,105 @@
+//! Which operation a request wants: Lambda names it by method and path. The paths are those of botocore's model
+//! (`lambda/2015-03-31/service-2.json`), whose dates differ by the year in which an operation came.
+
+use std::borrow::Cow;
+
+use http::Method;
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+
+use super::Operation;
+use crate::Error;
+
+/// Parameters of one query.
+const PARAMETERS: usize = 100;
+
+/// A request's operation and what its path and query say.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) operation: Operation,
+    /// The function's name as given, or the resource's ARN; empty where there is none.
+    pub(super) subject: String,
+    /// The alias.
+    pub(super) name: String,
+    query: Vec<(String, String)>,
+}
+
+impl Route {
+    /// Reads a request's method and target.
+    pub(crate) fn of(head: &Parts) -> Result<Self, Error> {
+        let path = head.uri.path();
+        let unknown = || {
+            let path: String = path.chars().take(200).collect();
+            Error::UnknownOperation(format!(
+                "{} {path} is no operation of Lambda's, or not supported yet",
+                head.method
+            ))
+        };
+        // Some clients end a list's path with a slash.
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        let segments: Option<Vec<Cow<'_, str>>> = trimmed
+            .split('/')
+            .skip(1)
+            .map(|segment| percent_decode_str(segment).decode_utf8().ok())
+            .collect();
+        let segments = segments.ok_or_else(unknown)?;
+        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
+        let (operation, subject, name) = find(&head.method, &segments).ok_or_else(unknown)?;
+        let query = head.uri.query().unwrap_or_default().as_bytes();
+        Ok(Self {
+            operation,
+            subject: subject.to_owned(),
+            name: name.to_owned(),
+            query: form_urlencoded::parse(query)
+                .into_owned()
+                .take(PARAMETERS)
+                .collect(),
+        })
+    }
+
+    /// A parameter of the query; an empty one is none.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(other, _)| other == name);
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// All values of a parameter.
+    pub(super) fn parameters(&self, name: &str) -> impl Iterator<Item = &str> {
+        let all = self.query.iter().filter(move |(other, _)| other == name);
+        all.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The operation, the function or resource, and the alias.
+fn find<'a>(method: &Method, segments: &[&'a str]) -> Option<(Operation, &'a str, &'a str)> {
+    use Operation as O;
+    let (get, post) = (*method == Method::GET, *method == Method::POST);
+    let (put, delete) = (*method == Method::PUT, *method == Method::DELETE);
+    let (operation, subject, name) = match segments {
+        ["2015-03-31", "functions"] if post => (O::CreateFunction, "", ""),
+        ["2015-03-31", "functions"] if get => (O::ListFunctions, "", ""),
+        ["2015-03-31", "functions", function, rest @ ..] => match rest {
+            [] if get => (O::GetFunction, *function, ""),
+            [] if delete => (O::DeleteFunction, *function, ""),
+            ["configuration"] if get => (O::GetFunctionConfiguration, *function, ""),
+            ["configuration"] if put => (O::UpdateFunctionConfiguration, *function, ""),
+            ["code"] if put => (O::UpdateFunctionCode, *function, ""),
+            ["versions"] if post => (O::PublishVersion, *function, ""),
+            ["versions"] if get => (O::ListVersionsByFunction, *function, ""),
+            ["aliases"] if post => (O::CreateAlias, *function, ""),
+            ["aliases"] if get => (O::ListAliases, *function, ""),
+            ["aliases", alias] if get => (O::GetAlias, *function, *alias),
+            ["aliases", alias] if put => (O::UpdateAlias, *function, *alias),
+            ["aliases", alias] if delete => (O::DeleteAlias, *function, *alias),
+            ["invocations"] if post => (O::Invoke, *function, ""),
+            _ => return None,
+        },
+        ["2017-03-31", "tags", resource] if get => (O::ListTags, *resource, ""),
+        ["2017-03-31", "tags", resource] if post => (O::TagResource, *resource, ""),
+        ["2017-03-31", "tags", resource] if delete => (O::UntagResource, *resource, ""),
+        _ => return None,
+    };
+    Some((operation, subject, name))
+}

@@ -1,0 +1,223 @@
+//! A function's configuration as requests give it.
+
+use aloft_function::Configuration;
+use serde_json::Value as Json;
+
+use super::Error;
+use super::describe::ARCHITECTURE;
+use crate::Error as Refused;
+use crate::input::{Constraints, Members};
+
+/// Members of the model that nothing here stands behind.
+const NOT_BUILT: &[&str] = &[
+    "ImageConfig",
+    "CapacityProviderConfig",
+    "TenancyConfig",
+    "DurableConfig",
+    "RuntimeConfig",
+    "AcceleratorConfig",
+    "PublishTo",
+];
+
+/// Takes what a request says of a configuration, and leaves the rest as it is.
+///
+/// # Errors
+/// When a value breaks a rule, or asks for what is not built.
+pub(super) fn apply(
+    input: &mut Members,
+    rules: &mut Constraints,
+    configuration: &mut Configuration,
+) -> Result<(), Refused> {
+    for (member, at, to) in [
+        ("Runtime", "runtime", &mut configuration.runtime),
+        ("Handler", "handler", &mut configuration.handler),
+        ("Role", "role", &mut configuration.role),
+        ("Description", "description", &mut configuration.description),
+    ] {
+        if let Some(text) = input.text(member)? {
+            if member == "Role" && !is_role(&text) {
+                let rule = "Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+";
+                rules.broken(&format!("Value '{}'", short(&text)), at, rule);
+            }
+            *to = text;
+        }
+    }
+    number(
+        input,
+        rules,
+        "Timeout",
+        "timeout",
+        (1, 900),
+        &mut configuration.timeout,
+    )?;
+    number(
+        input,
+        rules,
+        "MemorySize",
+        "memorySize",
+        (128, 10_240),
+        &mut configuration.memory,
+    )?;
+    if let Some(mut storage) = input.object("EphemeralStorage")? {
+        let at = "ephemeralStorage.size";
+        number(
+            &mut storage,
+            rules,
+            "Size",
+            at,
+            (512, 10_240),
+            &mut configuration.storage,
+        )?;
+    }
+    if let Some(mut environment) = input.object("Environment")? {
+        configuration.environment = environment.texts("Variables")?.unwrap_or_default();
+    }
+    refuse(input)
+}
+
+/// What may be spelt out as long as it says that there is none of it, as infrastructure tools do.
+fn refuse(input: &mut Members) -> Result<(), Refused> {
+    for (member, inner) in [
+        ("VpcConfig", &["SubnetIds", "SecurityGroupIds"][..]),
+        ("Layers", &[]),
+        ("FileSystemConfigs", &[]),
+    ] {
+        let asks = match input.take(member) {
+            Some(Json::Array(list)) => !list.is_empty(),
+            Some(Json::Object(object)) => inner.iter().any(|name| {
+                object
+                    .get(*name)
+                    .is_some_and(|list| list.as_array().is_none_or(|list| !list.is_empty()))
+            }),
+            Some(_) => true,
+            None => false,
+        };
+        if asks {
+            return Err(not_supported(member));
+        }
+    }
+    for member in ["KMSKeyArn", "CodeSigningConfigArn"] {
+        if input.text(member)?.is_some_and(|text| !text.is_empty()) {
+            return Err(not_supported(member));
+        }
+    }
+    if let Some(mut letters) = input.object("DeadLetterConfig")? {
+        let target = letters.text("TargetArn")?.unwrap_or_default();
+        if !target.is_empty() {
+            return Err(no_service(&target));
+        }
+    }
+    for (member, inner, plain) in [
+        ("TracingConfig", "Mode", "PassThrough"),
+        ("SnapStart", "ApplyOn", "None"),
+        ("LoggingConfig", "LogFormat", "Text"),
+    ] {
+        if let Some(mut object) = input.object(member)? {
+            let value = object.text(inner)?;
+            if value.as_deref().is_some_and(|value| value != plain) {
+                return Err(not_supported(&format!("{member}.{inner}")));
+            }
+            if let Some((rest, _)) = object.into_entries().find(|(_, value)| !value.is_null()) {
+                return Err(not_supported(&format!("{member}.{rest}")));
+            }
+        }
+    }
+    if let Some(kind) = input.text("PackageType")?.filter(|kind| kind != "Zip") {
+        return Err(not_supported(&format!("PackageType {}", short(&kind))));
+    }
+    architectures(input)?;
+    match NOT_BUILT.iter().find(|name| input.take(name).is_some()) {
+        Some(name) => Err(not_supported(name)),
+        None => Ok(()),
+    }
+}
+
+/// Code runs as it is, so it must be this machine's.
+pub(super) fn architectures(input: &mut Members) -> Result<(), Refused> {
+    let given = input.list("Architectures")?.unwrap_or_default();
+    match given.iter().find(|architecture| *architecture != ARCHITECTURE) {
+        Some(other) => Err(Error::Invalid(format!(
+            "Architectures {other} is not supported: this machine runs {ARCHITECTURE}"
+        ))
+        .into()),
+        None => Ok(()),
+    }
+}
+
+fn number(
+    input: &mut Members,
+    rules: &mut Constraints,
+    member: &str,
+    at: &str,
+    (least, most): (i64, i64),
+    to: &mut u32,
+) -> Result<(), Refused> {
+    let given = input.integer(member)?;
+    rules.in_range(given, at, least, most);
+    if let Some(given) = given.and_then(|given| u32::try_from(given).ok()) {
+        *to = given;
+    }
+    Ok(())
+}
+
+fn is_role(text: &str) -> bool {
+    let mut parts = text.splitn(6, ':');
+    let is_arn = parts.next() == Some("arn")
+        && parts.next().is_some_and(|partition| partition.starts_with("aws"))
+        && parts.next() == Some("iam")
+        && parts.next() == Some("");
+    let account = parts.next().unwrap_or_default();
+    let role = parts.next().and_then(|role| role.strip_prefix("role"));
+    is_arn
+        && account.len() == 12
+        && account.bytes().all(|b| b.is_ascii_digit())
+        && role.is_some_and(|role| {
+            role.len() > 1
+                && role
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&b))
+        })
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// What is said of a parameter that is not built yet.
+pub(super) fn not_supported(name: &str) -> Refused {
+    Error::Invalid(format!("{name} is not supported yet")).into()
+}
+
+/// What is said of an ARN of a service that is not here, or may not be used so.
+fn no_service(arn: &str) -> Refused {
+    let service = arn.split(':').nth(2).unwrap_or_default();
+    Error::Invalid(format!(
+        "The provided target arn {} is invalid: the service \"{}\" does not exist here yet",
+        short(arn),
+        short(service)
+    ))
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_an_arn_of_iam() {
+        assert!(is_role("arn:aws:iam::000000000000:role/x"));
+        assert!(is_role(
+            "arn:aws-cn:iam::000000000000:role/service-role/a+b=c,d.e@f_g-h"
+        ));
+        for bad in [
+            "x",
+            "arn:aws:iam::000000000000:user/x",
+            "arn:aws:iam::0:role/x",
+            "arn:aws:iam:us-east-1:000000000000:role/x",
+            "arn:aws:iam::000000000000:role",
+            "arn:aws:iam::000000000000:role/ä",
+        ] {
+            assert!(!is_role(bad), "{bad}");
+        }
+    }
+}

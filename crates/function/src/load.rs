@@ -1,0 +1,43 @@
+//! What a node does to run a version that it does not know yet.
+
+use std::sync::Arc;
+
+use aloft_base::FunctionName;
+use aloft_call::{Fault, Qualifier};
+use async_trait::async_trait;
+
+use crate::Version;
+
+/// Makes of what the store says a version that this machine can run: its code unpacked, its interpreter found.
+#[async_trait]
+pub trait Load: Send + Sync + 'static {
+    /// The version that is meant, for a call that waits for it. It has been given to the [`Catalogue`](crate::Catalogue), so that
+    /// the next call finds it there.
+    ///
+    /// # Errors
+    /// [`Fault::NoFunction`], and [`Fault::Platform`] when the store or this machine fails.
+    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault>;
+
+    /// Whether this machine can run a runtime of this name.
+    ///
+    /// # Errors
+    /// Why not, and which can be run.
+    async fn check(&self, runtime: &str) -> Result<(), String>;
+}
+
+/// Loads nothing: where only the project's functions run.
+#[derive(Debug, Clone, Copy)]
+pub struct NoOthers;
+
+#[async_trait]
+impl Load for NoOthers {
+    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
+        Err(Fault::no_function(function, qualifier))
+    }
+
+    async fn check(&self, runtime: &str) -> Result<(), String> {
+        Err(format!(
+            "only the project's functions run here, and none with {runtime}"
+        ))
+    }
+}

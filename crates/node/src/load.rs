@@ -1,0 +1,205 @@
+//! From what the store says of a function to a version that this machine can run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size};
+use aloft_build::Builder;
+use aloft_call::{Fault, Grants, Qualifier};
+use aloft_controller::Controller;
+use aloft_definition::{DEFAULT_CONCURRENCY, DEFAULT_IDLE, DEFAULT_QUEUE_LENGTH, DEFAULT_QUEUE_WAIT};
+use aloft_function::{
+    Alias, Catalogue, Code, Found, Functions, Load, MAX_VERSIONS, Published, Queue, Version,
+};
+use aloft_observe::{Build, Feed, Notice};
+use aloft_store::layout::Namespace;
+use async_trait::async_trait;
+
+use crate::runtimes::Runtimes;
+
+/// How often the store is read again because functions changed meanwhile. After that what was read runs once, unremembered.
+const TRIES: u32 = 8;
+/// Functions of one page.
+const PAGE: usize = 1_000;
+
+/// Loads versions that users made by the API.
+pub(crate) struct Loader {
+    pub(crate) namespace: Namespace,
+    pub(crate) functions: Functions,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) builder: Builder,
+    pub(crate) runtimes: Arc<Runtimes>,
+    pub(crate) chance: Arc<dyn Chance>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) feed: Feed,
+    /// Why functions cannot be run here.
+    pub(crate) obstacle: Option<String>,
+    /// By function, what is held by whoever loads it: a thousand calls of a new function unpack it once.
+    pub(crate) loading: Mutex<BTreeMap<FunctionName, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Loader {
+    /// Loads anew what runs of functions that were changed, and retires the rest, for as long as it is awaited.
+    pub(crate) async fn follow(&self, controller: &Controller) {
+        loop {
+            for function in self.catalogue.changed().await {
+                for number in controller.numbers(&function) {
+                    let loaded = self.load(&function, &Qualifier::numbered(number)).await;
+                    if let Err(fault) = loaded.map_err(|fault| (fault.kind(), fault)) {
+                        tracing::debug!(%function, number, fault = %fault.1, "what runs cannot be loaded anew");
+                    }
+                }
+            }
+            controller.retire_replaced();
+        }
+    }
+
+    /// Folders that versions would run from.
+    pub(crate) async fn used(&self) -> Result<BTreeSet<PathBuf>, aloft_function::Error> {
+        let (mut used, mut last) = (BTreeSet::new(), None::<String>);
+        loop {
+            let page = self.functions.list(&self.namespace, last.as_deref(), PAGE);
+            let (functions, more) = page.await?;
+            for (name, latest) in &functions {
+                let mut versions = vec![latest.clone()];
+                if let Ok(function) = name.parse() {
+                    let published = self
+                        .functions
+                        .versions(&self.namespace, &function, 0, MAX_VERSIONS);
+                    // One that was deleted meanwhile needs nothing.
+                    versions.extend(published.await.map(|(versions, _)| versions).unwrap_or_default());
+                }
+                for version in versions {
+                    if let Ok(interpreter) = self.runtimes.named(&version.configuration.runtime).await {
+                        used.insert(self.builder.place(version.artifact.blob, interpreter));
+                    }
+                }
+            }
+            last = functions.into_iter().last().map(|(name, _)| name);
+            if !more {
+                return Ok(used);
+            }
+        }
+    }
+
+    /// The lock of whoever loads a function.
+    fn turn(&self, function: &FunctionName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = loading.get(function).and_then(Weak::upgrade) {
+            return turn;
+        }
+        loading.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(tokio::sync::Mutex::new(()));
+        loading.insert(function.clone(), Arc::downgrade(&turn));
+        turn
+    }
+
+    async fn read(
+        &self,
+        function: &FunctionName,
+        qualifier: &Qualifier,
+    ) -> Result<(Published, Option<Alias>), aloft_function::Error> {
+        let (number, alias) = match qualifier {
+            Qualifier::Latest => (0, None),
+            Qualifier::Version(number) => (*number, None),
+            Qualifier::Alias(name) => {
+                let alias = self.functions.alias(&self.namespace, function, name).await?;
+                (alias.choose(&*self.chance), Some(alias))
+            }
+        };
+        let published = self.functions.get(&self.namespace, function, number).await?;
+        Ok((published, alias))
+    }
+
+    async fn make(&self, function: &FunctionName, published: &Published) -> Result<Version, Fault> {
+        let configuration = &published.configuration;
+        let refuse = |why: String| Fault::Unrunnable { why };
+        if let Some(obstacle) = &self.obstacle {
+            return Err(refuse(obstacle.clone()));
+        }
+        let interpreter = self.runtimes.named(&configuration.runtime).await;
+        let interpreter = interpreter.map_err(|error| refuse(error.to_string()))?;
+        if interpreter.runtime != configuration.runtime {
+            self.feed.publish(Notice::Build(Build {
+                at: self.clock.now(),
+                subject: function.to_string(),
+                ok: true,
+                message: format!(
+                    "this machine has no {}: it runs with {}",
+                    configuration.runtime, interpreter.runtime
+                ),
+                took_ms: 0,
+            }));
+        }
+        let task = self.builder.unpacked(published.artifact.blob, interpreter).await;
+        let task = task.map_err(|error| match error.kind() {
+            ErrorKind::Invalid => refuse(error.to_string()),
+            _ => Fault::Platform {
+                why: error.to_string(),
+            },
+        })?;
+        Ok(Version {
+            function: function.clone(),
+            number: published.number,
+            id: format!("{:032x}", published.revision).into(),
+            interpreter: interpreter.clone(),
+            handler: configuration.handler.clone(),
+            code: Code {
+                task,
+                requirements: None,
+            },
+            memory: Size::from_mib(configuration.memory.into()),
+            storage: Size::from_mib(configuration.storage.into()),
+            timeout: Duration::from_secs(configuration.timeout.into()),
+            idle: DEFAULT_IDLE,
+            concurrency: DEFAULT_CONCURRENCY as usize,
+            queue: Queue {
+                length: DEFAULT_QUEUE_LENGTH as usize,
+                wait: DEFAULT_QUEUE_WAIT,
+            },
+            environment: configuration.environment.clone(),
+            // Lambda's role says what a function may do. Until policies are read, whoever may make functions lends them the account.
+            grants: Arc::new(Grants {
+                everything: true,
+                ..Grants::default()
+            }),
+        })
+    }
+}
+
+#[async_trait]
+impl Load for Loader {
+    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
+        let turn = self.turn(function);
+        let _turn = turn.lock().await;
+        let mut tries = 0;
+        loop {
+            // Whoever was before has loaded it.
+            if let Found::Version(version) = self.catalogue.find(function, qualifier, &*self.chance) {
+                return Ok(version);
+            }
+            let epoch = self.catalogue.epoch();
+            let (published, alias) =
+                self.read(function, qualifier)
+                    .await
+                    .map_err(|error| match error.kind() {
+                        ErrorKind::Missing => Fault::no_function(function, qualifier),
+                        _ => Fault::Platform {
+                            why: error.to_string(),
+                        },
+                    })?;
+            let version = Arc::new(self.make(function, &published).await?);
+            tries += 1;
+            if self.catalogue.keep(epoch, &version, alias) || tries == TRIES {
+                return Ok(version);
+            }
+        }
+    }
+
+    async fn check(&self, runtime: &str) -> Result<(), String> {
+        let found = self.runtimes.named(runtime).await;
+        found.map(drop).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,335 @@
+"""Lambda through boto3 and the AWS command line: functions, versions, aliases, tags and calls, with their errors.
+
+    functions.py made        every operation
+    functions.py project     functions of a project, which are called but not changed
+    functions.py again       the same, after the platform was started anew
+
+The endpoint, region and keys come from the environment, as the platform's announcement says.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+
+import boto3
+import botocore.config
+import botocore.exceptions
+
+client = boto3.client("lambda", config=botocore.config.Config(retries={"max_attempts": 0}))
+ROLE = "arn:aws:iam::000000000000:role/any"
+PYTHON = "python3.%d" % sys.version_info[1]
+ARN = "arn:aws:lambda:%s:000000000000:function:" % os.environ["AWS_REGION"]
+
+ECHO = """
+import os
+calls = 0
+
+def handler(event, context):
+    global calls
+    calls += 1
+    print("called with", event)
+    return {
+        "event": event, "calls": calls, "version": context.function_version, "arn": context.invoked_function_arn,
+        "memory": context.memory_limit_in_mb, "colour": os.environ.get("COLOUR"), "id": context.aws_request_id,
+    }
+"""
+
+
+def fails(code, call, /, **arguments):
+    """The call must fail with this code; what it said is given back."""
+    try:
+        answer = call(**arguments)
+    except botocore.exceptions.ClientError as error:
+        found = error.response["Error"]
+        assert found["Code"] == code, f"expected {code}, got {found}"
+        assert found["Message"], f"{code} comes without a message"
+        return error.response
+    raise AssertionError(f"expected {code}, got {answer}")
+
+
+def packed(code, **more):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in {"app.py": code, **more}.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
+def make(name, code, **more):
+    arguments = dict(Runtime=PYTHON, Handler="app.handler", Role=ROLE, Code={"ZipFile": packed(code)}, Timeout=20)
+    made = client.create_function(FunctionName=name, **{**arguments, **more})
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    return made
+
+
+def call(name, event=None, **more):
+    answer = client.invoke(FunctionName=name, Payload=json.dumps(event), **more)
+    answer["Payload"] = json.loads(answer["Payload"].read())
+    return answer
+
+
+def result(name, event=None, **more):
+    answer = call(name, event, **more)
+    assert "FunctionError" not in answer, answer
+    return answer["Payload"]
+
+
+def life():
+    code = packed(ECHO)
+    made = make("echo", ECHO, Environment={"Variables": {"COLOUR": "blue"}}, MemorySize=256, Tags={"team": "a"})
+    assert made["FunctionArn"] == ARN + "echo", made
+    assert made["State"] == "Active" and made["Version"] == "$LATEST", made
+    assert made["CodeSha256"] == base64.b64encode(hashlib.sha256(code).digest()).decode(), made
+    assert made["CodeSize"] == len(code), made
+    fails("ResourceConflictException", make, name="echo", code=ECHO)
+
+    first = result("echo", {"n": 1})
+    assert first["event"] == {"n": 1} and first["version"] == "$LATEST", first
+    assert (first["memory"], first["colour"], first["arn"]) == ("256", "blue", ARN + "echo"), first
+    answer = client.invoke(FunctionName=ARN + "echo")
+    assert answer["ResponseMetadata"]["RequestId"] == json.loads(answer["Payload"].read())["id"], answer
+    assert answer["ExecutedVersion"] == "$LATEST", answer
+
+    # What changes is in the next call.
+    client.update_function_configuration(FunctionName="echo", Environment={"Variables": {"COLOUR": "red"}})
+    client.get_waiter("function_updated_v2").wait(FunctionName="echo")
+    assert result("echo")["colour"] == "red"
+    updated = client.update_function_code(FunctionName="echo", ZipFile=packed("handler = lambda e, c: 'new'"))
+    assert updated["CodeSha256"] != made["CodeSha256"], updated
+    assert result("echo") == "new"
+    fails(
+        "PreconditionFailedException",
+        client.update_function_configuration,
+        FunctionName="echo",
+        Timeout=5,
+        RevisionId=made["RevisionId"],
+    )
+    got = client.get_function(FunctionName="echo")
+    assert got["Configuration"]["Timeout"] == 20 and got["Tags"] == {"team": "a"}, got
+    assert client.get_function_configuration(FunctionName="echo")["Environment"]["Variables"] == {"COLOUR": "red"}
+
+    client.tag_resource(Resource=ARN + "echo", Tags={"stage": "x", "team": "b"})
+    client.untag_resource(Resource=ARN + "echo", TagKeys=["stage"])
+    assert client.list_tags(Resource=ARN + "echo")["Tags"] == {"team": "b"}
+    client.delete_function(FunctionName="echo")
+    fails("ResourceNotFoundException", client.get_function, FunctionName="echo")
+    fails("ResourceNotFoundException", client.invoke, FunctionName="echo")
+    fails("ResourceNotFoundException", client.delete_function, FunctionName="echo")
+    # Made anew, it is another function.
+    make("echo", "handler = lambda e, c: 'again'")
+    assert result("echo") == "again"
+    client.delete_function(FunctionName="echo")
+
+
+def versions():
+    make("versioned", "handler = lambda e, c: [1, c.function_version, c.invoked_function_arn]")
+    first = client.publish_version(FunctionName="versioned", Description="the first")
+    assert (first["Version"], first["Description"]) == ("1", "the first"), first
+    assert client.publish_version(FunctionName="versioned")["Version"] == "1", "unchanged, it is the same"
+    code = packed("handler = lambda e, c: [2, c.function_version, c.invoked_function_arn]")
+    second = client.update_function_code(FunctionName="versioned", ZipFile=code, Publish=True)
+    assert second["Version"] == "2", second
+    client.update_function_code(FunctionName="versioned", ZipFile=packed("handler = lambda e, c: 3"))
+    assert result("versioned") == 3
+    for number in (1, 2):
+        expected = [number, str(number), f"{ARN}versioned:{number}"]
+        assert result("versioned", Qualifier=str(number)) == expected
+        assert result(f"versioned:{number}") == expected
+    listed = client.list_versions_by_function(FunctionName="versioned")["Versions"]
+    assert [version["Version"] for version in listed] == ["$LATEST", "1", "2"], listed
+    pages = client.get_paginator("list_versions_by_function").paginate(
+        FunctionName="versioned", PaginationConfig={"PageSize": 1}
+    )
+    assert [version["Version"] for page in pages for version in page["Versions"]] == ["$LATEST", "1", "2"]
+
+    alias = client.create_alias(FunctionName="versioned", Name="live", FunctionVersion="1")
+    assert alias["AliasArn"] == ARN + "versioned:live", alias
+    assert result("versioned", Qualifier="live") == [1, "1", ARN + "versioned:live"]
+    assert call("versioned:live")["ExecutedVersion"] == "1"
+    client.update_alias(FunctionName="versioned", Name="live", FunctionVersion="2")
+    assert result("versioned:live")[0] == 2, "the next call goes to where it points"
+    routing = {"AdditionalVersionWeights": {"1": 0.5}}
+    split = client.update_alias(FunctionName="versioned", Name="live", RoutingConfig=routing)
+    assert split["RoutingConfig"] == routing, split
+    seen = {result("versioned:live")[0] for _ in range(64)}
+    assert seen == {1, 2}, f"64 calls that are split evenly all went to {seen}"
+    client.update_alias(FunctionName="versioned", Name="live", RoutingConfig={"AdditionalVersionWeights": {}})
+    client.create_alias(FunctionName="versioned", Name="other", FunctionVersion="$LATEST")
+    names = lambda **more: [a["Name"] for a in client.list_aliases(FunctionName="versioned", **more)["Aliases"]]
+    assert names() == ["live", "other"] and names(FunctionVersion="2") == ["live"]
+
+    fails("ResourceConflictException", client.delete_function, FunctionName="versioned", Qualifier="2")
+    fails("ResourceConflictException", client.create_alias, FunctionName="versioned", Name="live", FunctionVersion="1")
+    fails("ResourceNotFoundException", client.create_alias, FunctionName="versioned", Name="x", FunctionVersion="9")
+    fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="9")
+    fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="nobody")
+    fails("ResourceNotFoundException", client.get_alias, FunctionName="versioned", Name="nobody")
+    client.delete_function(FunctionName="versioned", Qualifier="1")
+    fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="1")
+    client.delete_alias(FunctionName="versioned", Name="live")
+    fails("ResourceNotFoundException", client.invoke, FunctionName="versioned:live")
+    client.delete_function(FunctionName="versioned")
+
+
+FAULTS = """
+import os, sys, time
+
+def handler(event, context):
+    if event == "raise":
+        raise ValueError("said no")
+    if event == "exit":
+        os._exit(3)
+    if event == "sleep":
+        time.sleep(60)
+    if event == "memory":
+        x = bytearray(b"x") * (1 << 30)
+    if event == "large":
+        return "x" * (7 << 20)
+    if event == "odd":
+        return object()
+    if event == "client":
+        return context.client_context and str(context.client_context)
+    print("one line\\nand another")
+    return "well"
+"""
+
+
+def faults():
+    make("faults", FAULTS, Timeout=2, MemorySize=128)
+    for event, kind, said in [
+        ("raise", "ValueError", "said no"),
+        ("exit", "Runtime.ExitError", "exit status 3"),
+        ("sleep", "Sandbox.Timedout", "Task timed out after 2.00 seconds"),
+        ("memory", "Runtime.OutOfMemory", "128 MB"),
+        ("large", "Function.ResponseSizeTooLarge", "exceeded maximum allowed payload size (6291556 bytes)"),
+        ("odd", "Runtime.MarshalError", "Unable to marshal response"),
+    ]:
+        answer = call("faults", event)
+        assert (answer["StatusCode"], answer.get("FunctionError")) == (200, "Unhandled"), (event, answer)
+        assert answer["Payload"]["errorType"] == kind, (event, answer["Payload"])
+        assert said in answer["Payload"]["errorMessage"], (event, answer["Payload"])
+        assert result("faults") == "well", f"it works again after {event}"
+    trace = call("faults", "raise")["Payload"]
+    assert any("said no" in line for line in trace["stackTrace"]), trace
+    log = base64.b64decode(call("faults", LogType="Tail")["LogResult"]).decode()
+    lines = log.splitlines()
+    assert lines[0].startswith("START RequestId: ") and lines[0].endswith(" Version: $LATEST"), log
+    assert lines[1:3] == ["one line", "and another"] and lines[3].startswith("END RequestId: "), log
+    assert "\tMemory Size: 128 MB\tMax Memory Used: " in lines[4], log
+    assert "LogResult" not in call("faults")
+
+    assert client.invoke(FunctionName="faults", InvocationType="DryRun")["StatusCode"] == 204
+    fails("InvalidRequestContentException", client.invoke, FunctionName="faults", Payload=b"{")
+    fails("InvalidRequestContentException", client.invoke, FunctionName="faults", ClientContext="?")
+    large = json.dumps("x" * (6 << 20))
+    fails("RequestTooLargeException", client.invoke, FunctionName="faults", Payload=large)
+    client.delete_function(FunctionName="faults")
+
+    make("unloadable", "import nowhere")
+    answer = call("unloadable")
+    assert answer["Payload"]["errorType"] == "Runtime.ImportModuleError", answer
+    client.delete_function(FunctionName="unloadable")
+    refused = fails("InvalidParameterValueException", make, name="x", code="", Runtime="python3.29")
+    assert PYTHON in refused["Error"]["Message"], f"those that are here are named: {refused}"
+    fails("InvalidParameterValueException", make, name="x", code="", Runtime="cobol85")
+    fails("InvalidParameterValueException", make, name="x", code="", Code={"ZipFile": b"no zip"})
+    fails("InvalidParameterValueException", make, name="x", code="", Code={"S3Bucket": "bucket", "S3Key": "key"})
+    sqs = {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"}
+    refused = fails("InvalidParameterValueException", make, name="x", code="", DeadLetterConfig=sqs)
+    assert "sqs" in refused["Error"]["Message"], refused
+    fails("ValidationException", make, name="x", code="", MemorySize=129_000)
+    fails("ResourceNotFoundException", client.get_function, FunctionName="x")
+
+
+def escapes():
+    """Zips that would write elsewhere are refused as a whole."""
+    for name in ("../evil.py", "/etc/evil", "a/../../evil"):
+        refused = fails("InvalidParameterValueException", make, name="x", code="", Code={"ZipFile": packed("", **{name: ""})})
+        assert "evil" in refused["Error"]["Message"], refused
+
+
+def together():
+    """A burst at a cold function: each call gets its own answer."""
+    make("burst", "import time\n\ndef handler(event, context):\n    time.sleep(0.05)\n    return event")
+    failed = []
+
+    def one(number):
+        try:
+            assert result("burst", number) == number
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=one, args=[number]) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed
+    client.delete_function(FunctionName="burst")
+
+
+def command_line():
+    folder = tempfile.mkdtemp()
+    with open(os.path.join(folder, "code.zip"), "wb") as file:
+        file.write(packed(ECHO))
+
+    def aws(*arguments, code=0):
+        done = subprocess.run([os.environ["AWS"], "lambda", *arguments], capture_output=True, text=True, cwd=folder)
+        assert (done.returncode == 0) == (code == 0), f"aws lambda {arguments}: {done}"
+        return json.loads(done.stdout) if code == 0 and done.stdout else done.stderr
+
+    aws(
+        *["create-function", "--function-name", "cli", "--runtime", PYTHON, "--handler", "app.handler"],
+        *["--role", ROLE, "--zip-file", "fileb://code.zip"],
+    )
+    aws("wait", "function-active-v2", "--function-name", "cli")
+    answer = aws("invoke", "--function-name", "cli", "--payload", '{"n": 1}', "out.json")
+    assert answer["StatusCode"] == 200, answer
+    with open(os.path.join(folder, "out.json")) as file:
+        assert json.load(file)["event"] == {"n": 1}
+    assert [f["FunctionName"] for f in aws("list-functions")["Functions"]] == ["cli"]
+    assert "ResourceNotFoundException" in aws("get-function", "--function-name", "nobody", code=1)
+    aws("delete-function", "--function-name", "cli")
+    assert aws("list-functions")["Functions"] == []
+
+
+def project():
+    listed = client.list_functions()["Functions"]
+    assert [function["FunctionName"] for function in listed] == ["hello"], listed
+    assert result("hello", {"n": 2}) == {"n": 2}
+    make("other", "handler = lambda e, c: 'other'")
+    assert [f["FunctionName"] for f in client.list_functions()["Functions"]] == ["hello", "other"]
+    fails("ResourceConflictException", make, name="hello", code=ECHO)
+    fails("ResourceConflictException", client.delete_function, FunctionName="hello")
+    fails("ResourceNotFoundException", client.invoke, FunctionName="hello", Qualifier="1")
+
+
+def again():
+    assert result("other") == "other"
+    assert result("hello", 1) == 1
+
+
+def main(arguments):
+    if arguments[0] == "again":
+        again()
+        return
+    if arguments[0] == "project":
+        project()
+        return
+    life()
+    versions()
+    faults()
+    escapes()
+    together()
+    command_line()
+    assert client.list_functions()["Functions"] == []
+
+
+main(sys.argv[1:])
