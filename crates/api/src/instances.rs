@@ -25,7 +25,7 @@ pub(crate) fn instances(controller: &Controller) -> Value {
             json!({
                 "function": pool.version.function.as_str(),
                 "version": &*pool.version.id,
-                "runtime": pool.version.interpreter.runtime,
+                "runtime": pool.version.program.runtime(),
                 "starting": pool.starting,
                 "waiting": pool.waiting,
                 "instances": instances,

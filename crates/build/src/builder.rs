@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Policy, Tasks};
-use aloft_function::{Code, Interpreter};
+use aloft_function::{Code, Interpreter, Program};
 use aloft_observe::{Build, Feed, Notice};
 use aloft_store::blobs::{BlobId, Blobs, CHUNK_BYTES, Naming};
 use aloft_store_folder::place;
@@ -102,24 +102,24 @@ impl Builder {
     }
 
     /// Builds a source, or finds what was built of it.
-    pub async fn build(&self, source: &Source, interpreter: &Interpreter) -> Result<Built, Error> {
-        let requirements = match &source.requirements {
-            Some(list) => Some(self.require(list, interpreter).await?),
-            None => None,
+    pub async fn build(&self, source: &Source, program: &Program) -> Result<Built, Error> {
+        let requirements = match (&source.requirements, program) {
+            (Some(list), Program::Python(interpreter)) => Some(self.require(list, interpreter).await?),
+            _ => None,
         };
         let folder = source.folder.clone();
         let content = self.blocking(move || Content::read(&folder)).await?;
         let artifact = content.id;
         // Compiled code depends on the interpreter.
-        let hash = hash_of(&[artifact.to_string().as_bytes(), interpreter.runtime.as_bytes()]);
+        let hash = hash_of(&[artifact.to_string().as_bytes(), program.runtime().as_bytes()]);
         let task = self.artifacts.join(&hash);
         let is_stored = self.blobs.renew(artifact).await?;
         if !is_stored || !task.is_dir() {
             let began = self.clock.instant();
-            let made = self.make(Arc::new(content), is_stored, interpreter, &task).await;
+            let made = self.make(Arc::new(content), is_stored, program, &task).await;
             self.metrics.code.ended(made.is_ok(), self.since(began));
             made?;
-            let message = format!("{} is ready for {}", source.folder.display(), interpreter.runtime);
+            let message = format!("{} is ready for {}", source.folder.display(), program.runtime());
             self.tell(source.folder.display().to_string(), message, began);
         }
         let list = requirements
@@ -162,8 +162,8 @@ impl Builder {
     ///
     /// # Errors
     /// The store's, and those of the data folder.
-    pub async fn unpacked(&self, zip: BlobId, interpreter: &Interpreter) -> Result<PathBuf, Error> {
-        let task = self.place(zip, interpreter);
+    pub async fn unpacked(&self, zip: BlobId, program: &Program) -> Result<PathBuf, Error> {
+        let task = self.place(zip, program);
         self.wanted().insert(task.clone());
         if task.is_dir() {
             return Ok(task);
@@ -180,15 +180,20 @@ impl Builder {
             unpacked
         })
         .await?;
-        python::compile(interpreter, &new).await;
+        compile(program, &new).await;
         self.finish(&new, &task).await?;
         Ok(task)
     }
 
     /// Where [`unpacked`](Self::unpacked) puts a zip's content.
-    pub fn place(&self, zip: BlobId, interpreter: &Interpreter) -> PathBuf {
-        let (zip, runtime) = (zip.to_string(), interpreter.runtime.as_bytes());
-        self.artifacts.join(hash_of(&[b"zip", zip.as_bytes(), runtime]))
+    pub fn place(&self, zip: BlobId, program: &Program) -> PathBuf {
+        // Compiled code depends on the interpreter.
+        let compiled = match program {
+            Program::Python(interpreter) => interpreter.runtime.as_bytes(),
+            Program::Node(_) | Program::Own { .. } => &[],
+        };
+        let zip = zip.to_string();
+        self.artifacts.join(hash_of(&[b"zip", zip.as_bytes(), compiled]))
     }
 
     /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them, and so are those
@@ -255,7 +260,7 @@ impl Builder {
         &self,
         content: Arc<Content>,
         is_stored: bool,
-        interpreter: &Interpreter,
+        program: &Program,
         task: &Path,
     ) -> Result<(), Error> {
         let id = content.id;
@@ -275,8 +280,7 @@ impl Builder {
             }
             unpacked => unpacked?,
         }
-        // A file that does not compile is the function's own matter: its error is told when the code is loaded.
-        python::compile(interpreter, &new).await;
+        compile(program, &new).await;
         self.finish(&new, task).await
     }
 
@@ -374,5 +378,13 @@ impl Builder {
                 std::io::ErrorKind::Interrupted.into(),
             )),
         }
+    }
+}
+
+/// Compiles what can be compiled ahead. A file that does not compile is the function's own matter: its error is told when the code is
+/// loaded.
+async fn compile(program: &Program, folder: &Path) {
+    if let Program::Python(interpreter) = program {
+        python::compile(interpreter, folder).await;
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
 use aloft_base::{Chance as _, Clock, ManualClock, Region, SeededChance, Stop, Tasks, Tenant, Timestamp};
-use aloft_function::{Deployed, Interpreter};
+use aloft_function::{Deployed, Interpreter, Program};
 use aloft_observe::Feed;
 use aloft_store::blobs::{BlobId, Blobs, CHUNK_BYTES, Collector, GRACE, is_referred};
 use aloft_store::layout::Namespace;
@@ -24,12 +24,12 @@ use crate::artifact::Content;
 use crate::{Builder, Built, Error, Parts, Source};
 
 /// Nothing is compiled by it: that is no error of a build.
-fn interpreter() -> Interpreter {
-    Interpreter {
+fn program() -> Program {
+    Program::Python(Interpreter {
         runtime: "python3.99".into(),
         executable: "/bin/true".into(),
         needs: vec![],
-    }
+    })
 }
 
 struct Kit {
@@ -88,7 +88,7 @@ impl Kit {
             folder: self.source(),
             requirements: None,
         };
-        self.builder.build(&source, &interpreter()).await
+        self.builder.build(&source, &program()).await
     }
 
     async fn deploy(&self, functions: &[(&str, BlobId)], is_all: bool) {
@@ -264,7 +264,7 @@ async fn a_zip_is_stored_as_it_is_and_unpacked_once() {
     assert_eq!(zip.artifact, BlobId::Content(hash.into()), "Lambda's CodeSha256");
     assert_eq!(zip.bytes, bytes.len() as u64);
     assert_eq!(zip.looked.entries, 4);
-    let task = kit.builder.unpacked(zip.artifact, &interpreter()).await.unwrap();
+    let task = kit.builder.unpacked(zip.artifact, &program()).await.unwrap();
     let mut archive = ZipArchive::new(Cursor::new(&bytes)).unwrap();
     for name in ["z.bin", "app.py", "lib/a.bin"] {
         let mut content = Vec::new();
@@ -276,7 +276,7 @@ async fn a_zip_is_stored_as_it_is_and_unpacked_once() {
     // The second time nothing is read.
     fs::remove_file(kit.file_of(zip.artifact)).unwrap();
     assert_eq!(
-        kit.builder.unpacked(zip.artifact, &interpreter()).await.unwrap(),
+        kit.builder.unpacked(zip.artifact, &program()).await.unwrap(),
         task
     );
 }
@@ -292,7 +292,7 @@ async fn a_zip_that_is_refused_or_damaged_leaves_nothing() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(kit.file_of(zip.artifact), bytes).unwrap();
-    let unpacked = kit.builder.unpacked(zip.artifact, &interpreter()).await;
+    let unpacked = kit.builder.unpacked(zip.artifact, &program()).await;
     let is_damage = matches!(&unpacked, Err(Error::Store(aloft_store::Error::Corrupt { .. })));
     assert!(is_damage, "{unpacked:?}");
     let left = fs::read_dir(kit.folder.path().join("artifacts")).unwrap();

@@ -171,7 +171,7 @@ impl Fault {
             other => FunctionError {
                 kind: other.word().to_owned(),
                 message: other.to_string(),
-                trace: Vec::new(),
+                ..FunctionError::default()
             },
         }
     }
@@ -187,8 +187,16 @@ pub struct FunctionError {
     #[serde(rename = "errorMessage", default)]
     pub message: String,
     /// Lines with file, line and code, outermost first.
-    #[serde(rename = "stackTrace", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "stackTrace",
+        alias = "trace",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub trace: Vec<String>,
+    /// The report itself, JSON, as far as it was kept: runtimes add members of their own.
+    #[serde(skip)]
+    pub body: Option<Bytes>,
 }
 
 impl std::fmt::Display for FunctionError {

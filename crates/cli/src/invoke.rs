@@ -101,7 +101,7 @@ mod tests {
         let error = || FunctionError {
             kind: "E".into(),
             message: "m".into(),
-            trace: Vec::new(),
+            ..FunctionError::default()
         };
         let faults = [
             Fault::NoFunction { name: "f".into() },

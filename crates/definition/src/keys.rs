@@ -174,9 +174,11 @@ pub(crate) static FUNCTION: Section = Section {
     keys: &[
         Key {
             name: "runtime",
-            form: Form::Text("\"python3\", or \"python3.N\" with a minor version"),
+            form: Form::Text(
+                "\"python3\" or \"python3.N\", \"nodejs\" or \"nodejsN.x\", \"provided\", \"provided.al2\" or \"provided.al2023\"",
+            ),
             absent: Absent::Refused,
-            what: "What runs the code: the newest Python 3 on the host, or exactly the given minor version.",
+            what: "What runs the code: the newest Python 3 or Node.js on the host, or exactly the given version; or the code's own program, an executable file `bootstrap` that speaks Lambda's Runtime API.",
             example: "\"python3\"",
         },
         Key {
@@ -188,16 +190,16 @@ pub(crate) static FUNCTION: Section = Section {
         },
         Key {
             name: "handler",
-            form: Form::Text("\"file.function\", at most 128 characters"),
+            form: Form::Text("\"file.function\", at most 128 characters without spaces"),
             absent: Absent::Refused,
-            what: "What is called: `create.handler` is `handler` in `create.py`, `orders.create.handler` is in `orders/create.py`. The file must exist.",
+            what: "What is called: `create.handler` is `handler` in `create.py`, `orders.create.handler` is in `orders/create.py`. In Node.js `src/index.handler` is what `src/index.js` (or `.mjs`, `.cjs`) exports. The file must exist. A program of its own reads it as it likes.",
             example: "\"create.handler\"",
         },
         Key {
             name: "requirements",
             form: Form::Text("a file, relative to `source`"),
             absent: Absent::Means("`requirements.txt` in `source`, if it exists"),
-            what: "The packages that are installed with the function, in pip's format; what would have to be built is refused.",
+            what: "The packages that are installed with a function in Python, in pip's format; what would have to be built is refused. What a function in Node.js requires lies in its folder, in `node_modules`.",
             example: "\"requirements.txt\"",
         },
         Key {

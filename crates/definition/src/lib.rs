@@ -44,6 +44,6 @@ pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use route::{InvalidRoute, Method, RoutePattern, Segment};
 pub use types::{
-    Access, Definition, Files, Function, Handler, KeyKind, KeySchema, Order, Project, Queue, Route, Rule,
+    Access, Definition, Files, Function, KeyKind, KeySchema, Order, Project, Provided, Queue, Route, Rule,
     Runtime, Source, Table,
 };

@@ -56,8 +56,8 @@ pub struct Function {
     pub runtime: Runtime,
     /// The folder of its code, relative to the project's.
     pub source: PathBuf,
-    /// What is called.
-    pub handler: Handler,
+    /// What is called, as the runtime reads it.
+    pub handler: String,
     /// The file that lists what it requires, relative to `source`; `None` if it requires nothing.
     pub requirements: Option<PathBuf>,
     /// The most memory that an instance may use; a whole number of MB.
@@ -84,6 +84,24 @@ pub enum Runtime {
         /// The minor version, if the definition gives one.
         minor: Option<u32>,
     },
+    /// `nodejs`, the newest on the host; or `nodejs20.x`, exactly that major version.
+    Node {
+        /// The major version, if the definition gives one.
+        major: Option<u32>,
+    },
+    /// The code's own program.
+    Provided(Provided),
+}
+
+/// Lambda's names for a runtime that the code brings itself. They mean the same here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Provided {
+    /// `provided`.
+    Plain,
+    /// `provided.al2`.
+    Al2,
+    /// `provided.al2023`.
+    Al2023,
 }
 
 impl fmt::Display for Runtime {
@@ -91,22 +109,12 @@ impl fmt::Display for Runtime {
         match self {
             Self::Python3 { minor: None } => f.write_str("python3"),
             Self::Python3 { minor: Some(minor) } => write!(f, "python3.{minor}"),
+            Self::Node { major: None } => f.write_str("nodejs"),
+            Self::Node { major: Some(major) } => write!(f, "nodejs{major}.x"),
+            Self::Provided(Provided::Plain) => f.write_str("provided"),
+            Self::Provided(Provided::Al2) => f.write_str("provided.al2"),
+            Self::Provided(Provided::Al2023) => f.write_str("provided.al2023"),
         }
-    }
-}
-
-/// What is called, by Lambda's rule for Python: `create.handler`, or `orders.create.handler` for a module in a package.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handler {
-    /// The module, with dots: `orders.create`.
-    pub module: String,
-    /// The function in it.
-    pub function: String,
-}
-
-impl fmt::Display for Handler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.module, self.function)
     }
 }
 

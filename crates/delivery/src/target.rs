@@ -194,7 +194,7 @@ mod tests {
         let error = FunctionError {
             kind: "ValueError".into(),
             message: "no".into(),
-            trace: vec![],
+            ..FunctionError::default()
         };
         let recorder = Arc::new(Recorder(Mutex::default(), Some(Fault::Raised(error))));
         let failure = target(recorder).deliver(&event(None), 1).await.unwrap_err();

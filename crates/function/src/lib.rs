@@ -31,4 +31,4 @@ pub use deployed::{DeployError, Deployed};
 pub use error::Error;
 pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Publish, Published, Update};
 pub use load::{Load, NoOthers};
-pub use version::{Code, Interpreter, Queue, Version};
+pub use version::{Code, Interpreter, Program, Queue, Version};

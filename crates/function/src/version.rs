@@ -17,8 +17,8 @@ pub struct Version {
     pub number: u64,
     /// What tells this version from the function's others: a hash over all fields and the code, in hexadecimal.
     pub id: Arc<str>,
-    /// What runs the code.
-    pub interpreter: Interpreter,
+    /// What is started for an instance.
+    pub program: Program,
     /// `file.function`, as the runtime reads it.
     pub handler: String,
     /// The code and what it requires.
@@ -57,6 +57,38 @@ pub struct Code {
     pub task: PathBuf,
     /// What the function requires, installed; absent if it requires nothing.
     pub requirements: Option<PathBuf>,
+}
+
+/// What is started for an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// A Python with the platform's bootstrap.
+    Python(Interpreter),
+    /// A Node.js with the platform's bootstrap.
+    Node(Interpreter),
+    /// The code's own program `bootstrap`, which speaks the contract itself.
+    Own {
+        /// The runtime's name as Lambda knows it, such as `provided.al2023`.
+        runtime: String,
+    },
+}
+
+impl Program {
+    /// The runtime's name as Lambda knows it.
+    pub fn runtime(&self) -> &str {
+        match self {
+            Self::Python(interpreter) | Self::Node(interpreter) => &interpreter.runtime,
+            Self::Own { runtime } => runtime,
+        }
+    }
+
+    /// The interpreter, if there is one.
+    pub fn interpreter(&self) -> Option<&Interpreter> {
+        match self {
+            Self::Python(interpreter) | Self::Node(interpreter) => Some(interpreter),
+            Self::Own { .. } => None,
+        }
+    }
 }
 
 /// A language's interpreter on this machine.

@@ -1,8 +1,8 @@
 //! Loaded copies of a function: the ways to run code, and the contracts that the code expects.
 //!
 //! The controller sees two traits. A [`Runtime`] starts an [`Instance`] of a version; an instance runs one call at a time
-//! until it is stopped. [`process::ProcessRuntime`] runs any interpreter in a sandbox; its functions speak the Lambda
-//! Runtime API (2018-06-01), so that handlers written for AWS Lambda run unmodified. Routes reach them as payload format
+//! until it is stopped. [`process::ProcessRuntime`] runs Python, Node.js and the code's own program in a sandbox; all speak the Lambda
+//! Runtime API (2018-06-01), so that handlers and bootstraps written for AWS Lambda run unmodified. Routes reach them as payload format
 //! 2.0, changes of tables as DynamoDB stream records, other events as CloudEvents.
 //!
 //! Limits: code must be loaded within 10 s; an answer has at most 6 MiB and 100 bytes; a call ends at the version's

@@ -72,8 +72,8 @@ impl Loader {
                     versions.extend(published.await.map(|(versions, _)| versions).unwrap_or_default());
                 }
                 for version in versions {
-                    if let Ok(interpreter) = self.runtimes.named(&version.configuration.runtime).await {
-                        used.insert(self.builder.place(version.artifact.blob, interpreter));
+                    if let Ok(program) = self.runtimes.named(&version.configuration.runtime).await {
+                        used.insert(self.builder.place(version.artifact.blob, &program));
                     }
                 }
             }
@@ -119,21 +119,22 @@ impl Loader {
         if let Some(obstacle) = &self.obstacle {
             return Err(refuse(obstacle.clone()));
         }
-        let interpreter = self.runtimes.named(&configuration.runtime).await;
-        let interpreter = interpreter.map_err(|error| refuse(error.to_string()))?;
-        if interpreter.runtime != configuration.runtime {
+        let program = self.runtimes.named(&configuration.runtime).await;
+        let program = program.map_err(|error| refuse(error.to_string()))?;
+        if program.runtime() != configuration.runtime {
             self.feed.publish(Notice::Build(Build {
                 at: self.clock.now(),
                 subject: function.to_string(),
                 ok: true,
                 message: format!(
                     "this machine has no {}: it runs with {}",
-                    configuration.runtime, interpreter.runtime
+                    configuration.runtime,
+                    program.runtime()
                 ),
                 took_ms: 0,
             }));
         }
-        let task = self.builder.unpacked(published.artifact.blob, interpreter).await;
+        let task = self.builder.unpacked(published.artifact.blob, &program).await;
         let task = task.map_err(|error| match error.kind() {
             ErrorKind::Invalid => refuse(error.to_string()),
             _ => Fault::Platform {
@@ -144,7 +145,7 @@ impl Loader {
             function: function.clone(),
             number: published.number,
             id: format!("{:032x}", published.revision).into(),
-            interpreter: interpreter.clone(),
+            program,
             handler: configuration.handler.clone(),
             code: Code {
                 task,

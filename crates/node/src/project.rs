@@ -9,7 +9,7 @@ use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size};
 use aloft_build::{Builder, Source};
 use aloft_call::{Access, Grants};
 use aloft_controller::Controller;
-use aloft_definition::{Definition, Function, Runtime};
+use aloft_definition::{Definition, Function};
 use aloft_delivery::{Policy, STORE_BACKOFF};
 use aloft_function::{Catalogue, Configuration, Deployed, Functions, Queue, Version};
 use aloft_gateway::{App, Gateway};
@@ -367,21 +367,17 @@ impl Project {
     }
 
     async fn version(&self, name: &FunctionName, function: &Function) -> Result<(Version, BlobId), Error> {
-        let Runtime::Python3 { minor } = function.runtime;
-        let pythons = self.parts.runtimes.pythons().await;
-        let interpreter = pythons
-            .get(minor)
-            .map_err(|source| Error::Runtime {
-                function: name.to_string(),
-                source,
-            })?
-            .clone();
+        let program = self.parts.runtimes.of(function.runtime).await;
+        let program = program.map_err(|source| Error::Runtime {
+            function: name.to_string(),
+            source,
+        })?;
         let folder = self.root.join(&function.source);
         let requirements = function.requirements.as_ref().map(|list| folder.join(list));
         let built = self
             .parts
             .builder
-            .build(&Source { folder, requirements }, &interpreter)
+            .build(&Source { folder, requirements }, &program)
             .await;
         let built = built.map_err(|source| Error::Build {
             function: name.to_string(),
@@ -395,8 +391,8 @@ impl Project {
             function: name.clone(),
             number: 0,
             id: built.hash.chars().take(16).collect::<String>().into(),
-            interpreter,
-            handler: function.handler.to_string(),
+            program,
+            handler: function.handler.clone(),
             code: built.code,
             memory: function.memory,
             storage: Size::from_mib(Configuration::STORAGE.into()),

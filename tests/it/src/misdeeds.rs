@@ -146,10 +146,9 @@ def wordy(query, context):
     raise ValueError("many words " * 100_000)
 
 
-def post(invocation, body, mode=None):
+def post(invocation, body):
     connection = http.client.HTTPConnection(API, timeout=5)
-    headers = {"Lambda-Runtime-Function-Response-Mode": mode} if mode else {}
-    connection.request("POST", f"/2018-06-01/runtime/invocation/{invocation}/response", body, headers)
+    connection.request("POST", f"/2018-06-01/runtime/invocation/{invocation}/response", body)
     answer = connection.getresponse()
     return {"status": answer.status, **json.loads(answer.read())}
 
@@ -158,12 +157,6 @@ def post(invocation, body, mode=None):
 def twice(query, context):
     post(context.aws_request_id, json.dumps("first " + query))
     return "second"
-
-
-@misdeed
-def streams(query, context):
-    post(context.aws_request_id, "a stream", "streaming")
-    return "whole"
 
 
 @misdeed
@@ -407,16 +400,6 @@ fn one_that_answers_twice() {
             && event["function"] == "twice"
             && event["text"].to_string().contains("InvalidRequestID")
     });
-}
-
-#[test]
-fn one_that_streams() {
-    let (_project, platform) = start(&[("streams", "timeout = \"5s\"")]);
-    let words = [
-        "Runtime.InvalidResponseModeHeader",
-        "streamed answers are not supported",
-    ];
-    fails(&platform, "streams", 502, "raised", &words);
 }
 
 /// Not even with the id of a call that runs at this moment.

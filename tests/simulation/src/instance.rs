@@ -67,7 +67,7 @@ fn raised(message: &str) -> FunctionError {
     FunctionError {
         kind: "Simulated".to_owned(),
         message: message.to_owned(),
-        trace: Vec::new(),
+        ..FunctionError::default()
     }
 }
 

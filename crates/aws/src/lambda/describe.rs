@@ -55,7 +55,7 @@ pub(super) fn function(
 
 /// `FunctionConfiguration` of a function of the project. What only a zip has (its size, its hash) is left out.
 pub(super) fn of_project(caller: &Caller, version: &Version, asked: Option<&Qualifier>) -> Map<String, Json> {
-    let runtime = &version.interpreter.runtime;
+    let runtime = version.program.runtime();
     let mut members = common(caller, &version.function, runtime, &version.handler, asked);
     let mut set = |member: &str, value: Json| members.insert(member.to_owned(), value);
     let role = format!("arn:aws:iam::{}:role/{}", caller.tenant, version.function);

@@ -152,6 +152,9 @@ fn failed(id: InvocationId, fault: &Fault) -> Option<Bytes> {
     };
     match fault {
         Fault::Raised(error) | Fault::Init(error) => {
+            if let Some(body) = &error.body {
+                return Some(body.clone());
+            }
             let mut body = serde_json::to_value(error).unwrap_or_default();
             if let Some(members) = body.as_object_mut() {
                 members.insert("requestId".to_owned(), Json::from(id.to_string()));

@@ -379,6 +379,7 @@ async fn what_becomes_of_a_call_is_told_as_lambda_tells_it() {
         kind: "ValueError".into(),
         message: "no".into(),
         trace: vec!["line".into()],
+        body: None,
     };
     let second = Duration::from_secs(1);
     for (fault, kind, said) in [
@@ -616,11 +617,11 @@ fn version(name: &str) -> Version {
         function: name.parse().unwrap(),
         number: 0,
         id: "v".into(),
-        interpreter: aloft_function::Interpreter {
+        program: aloft_function::Program::Python(aloft_function::Interpreter {
             runtime: "python3.11".into(),
             executable: "/usr/bin/python3".into(),
             needs: vec![],
-        },
+        }),
         handler: "app.handler".into(),
         code: aloft_function::Code {
             task: "/code".into(),

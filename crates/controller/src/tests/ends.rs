@@ -8,7 +8,7 @@ fn init_error() -> Fault {
     Fault::Init(FunctionError {
         kind: "ImportError".into(),
         message: "no module named x".into(),
-        trace: vec![],
+        ..FunctionError::default()
     })
 }
 

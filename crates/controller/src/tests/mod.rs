@@ -15,7 +15,7 @@ use aloft_base::{FunctionName, InvocationId, Policy, Region, SeededChance, Size,
 use aloft_call::{
     Answer, Call, Caller, Fault, Grants, Invoke, Lineage, Outcome, Payload, Principal, Qualifier, Trace,
 };
-use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Queue, Version};
+use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Program, Queue, Version};
 use aloft_observe::{Feed, Invocation, Metrics, Notice, Subscription};
 use tokio::sync::oneshot;
 
@@ -30,11 +30,11 @@ fn version(id: &str) -> Version {
         function: "f".parse().unwrap(),
         number: 0,
         id: id.into(),
-        interpreter: Interpreter {
+        program: Program::Python(Interpreter {
             runtime: "python3.11".into(),
             executable: "/usr/bin/python3.11".into(),
             needs: vec![],
-        },
+        }),
         handler: "app.handler".into(),
         code: Code {
             task: "/code".into(),

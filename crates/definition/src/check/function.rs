@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 
 use aloft_base::{FunctionName, Size, TableName};
 
-use super::Names;
 use super::files::{self, Kind};
+use super::{Names, handler};
 use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, Located, quoted};
-use crate::types::{Access, Function, Handler, Queue, Runtime};
+use crate::types::{Access, Function, Provided, Queue, Runtime};
 
-/// Lambda's bound on a handler.
-const MAX_HANDLER: usize = 128;
 const DEFAULT_REQUIREMENTS: &str = "requirements.txt";
 
 pub(super) fn check(
@@ -48,8 +46,8 @@ pub(super) fn check(
         .as_ref()
         .filter(|(_, is_there)| *is_there)
         .map(|(folder, _)| folder.as_path());
-    let handler = read_handler(checker, &block, handler, folder);
-    let requirements = read_requirements(checker, &block, requirements, folder);
+    let handler = handler::read(checker, &block, handler, folder, runtime);
+    let requirements = read_requirements(checker, &block, requirements, folder, runtime);
     let memory = read_memory(checker, &block);
     let timeout = checker.bounded(&block, &keys::TIMEOUT);
     let idle = checker.bounded(&block, &keys::IDLE);
@@ -75,24 +73,36 @@ pub(super) fn check(
 
 fn read_runtime(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Option<Runtime> {
     let found = checker.text(block, key)?;
-    let minor = match found.text.strip_prefix("python3") {
-        Some("") => return Some(Runtime::Python3 { minor: None }),
-        Some(rest) => rest
-            .strip_prefix('.')
-            .filter(|minor| minor.bytes().all(|b| b.is_ascii_digit()) && minor.len() <= 3),
-        None => None,
+    let number = |text: &str| {
+        let is_short = text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 3;
+        text.parse().ok().filter(|_| is_short)
     };
-    let minor = minor.and_then(|minor| minor.parse().ok());
-    if minor.is_none() {
+    let (python, node) = (
+        found.text.strip_prefix("python3"),
+        found.text.strip_prefix("nodejs"),
+    );
+    let runtime = match (found.text, python, node) {
+        ("provided", ..) => Some(Runtime::Provided(Provided::Plain)),
+        ("provided.al2", ..) => Some(Runtime::Provided(Provided::Al2)),
+        ("provided.al2023", ..) => Some(Runtime::Provided(Provided::Al2023)),
+        (_, Some(""), _) => Some(Runtime::Python3 { minor: None }),
+        (_, _, Some("")) => Some(Runtime::Node { major: None }),
+        (_, Some(rest), _) => rest
+            .strip_prefix('.')
+            .and_then(number)
+            .map(|minor| Runtime::Python3 { minor: Some(minor) }),
+        (_, _, Some(rest)) => rest
+            .strip_suffix(".x")
+            .and_then(number)
+            .map(|major| Runtime::Node { major: Some(major) }),
+        _ => None,
+    };
+    if runtime.is_none() {
         let message = format!("there is no runtime {}", quoted(found.text));
-        checker.report_near(
-            &found.at,
-            message,
-            key.expected(),
-            nearest(found.text, ["python3"]),
-        );
+        let known = ["python3", "nodejs", "provided", "provided.al2", "provided.al2023"];
+        checker.report_near(&found.at, message, key.expected(), nearest(found.text, known));
     }
-    Some(Runtime::Python3 { minor: Some(minor?) })
+    runtime
 }
 
 /// The folder, and whether it is there (or nobody can tell).
@@ -117,69 +127,23 @@ fn read_memory(checker: &mut Checker<'_>, block: &Block<'_>) -> Size {
     memory
 }
 
-fn read_handler(
-    checker: &mut Checker<'_>,
-    block: &Block<'_>,
-    key: &Key,
-    folder: Option<&Path>,
-) -> Option<Handler> {
-    let found = checker.text(block, key)?;
-    let Some(handler) = parse_handler(found.text) else {
-        checker.report(
-            &found.at,
-            format!("the handler {} is not valid", quoted(found.text)),
-            key.expected(),
-        );
-        return None;
-    };
-    if let (Some(dir), Some(folder)) = (checker.dir, folder) {
-        let path = PathBuf::from(handler.module.replace('.', "/"));
-        let base = dir.join(folder);
-        if !base.join(path.with_extension("py")).is_file() && !base.join(&path).join("__init__.py").is_file()
-        {
-            let message = format!(
-                "there is no file \"{}\" in {}",
-                path.with_extension("py").display(),
-                folder.display()
-            );
-            let near = files::near_entry(&base, &path.with_extension("py"), Kind::File).and_then(|near| {
-                Some(format!(
-                    "{}.{}",
-                    near.strip_suffix(".py")?.replace('/', "."),
-                    handler.function
-                ))
-            });
-            checker.report_near(
-                &found.at,
-                message,
-                "the handler of a Python file in the function's source",
-                near,
-            );
-        }
-    }
-    Some(handler)
-}
-
-/// Lambda's rule: after the last dot is the function, before it the module, with dots or slashes.
-fn parse_handler(text: &str) -> Option<Handler> {
-    let (module, function) = text.rsplit_once('.')?;
-    let is_word =
-        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
-    let is_name =
-        is_word(function) && !function.contains('-') && !function.starts_with(|c: char| c.is_numeric());
-    let module = module.replace('/', ".");
-    (text.len() <= MAX_HANDLER && is_name && module.split('.').all(is_word)).then(|| Handler {
-        module,
-        function: function.to_owned(),
-    })
-}
-
 fn read_requirements(
     checker: &mut Checker<'_>,
     block: &Block<'_>,
     key: &Key,
     folder: Option<&Path>,
+    runtime: Option<Runtime>,
 ) -> Option<PathBuf> {
+    if !matches!(runtime?, Runtime::Python3 { .. }) {
+        if let Some(entry) = block.get(key.name) {
+            checker.report(
+                &entry.value.span(),
+                "\"requirements\" is for Python only".to_owned(),
+                "what the code requires in its folder, such as node_modules",
+            );
+        }
+        return None;
+    }
     if block.get(key.name).is_some() {
         let found = checker.text(block, key)?;
         // Without the folder there is nothing to look in, but the path itself can be wrong.

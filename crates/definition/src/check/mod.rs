@@ -3,6 +3,7 @@
 
 mod files;
 mod function;
+mod handler;
 mod route;
 mod rule;
 mod table;

@@ -129,3 +129,56 @@ fn the_sample_is_right() {
     let definition = Definition::read(&sample).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(definition.project.name, "orders");
 }
+
+#[test]
+fn a_handlers_file_lies_where_its_language_looks() {
+    let dir = project();
+    for file in ["app.js", "module.mjs", "bootstrap"] {
+        fs::write(dir.path().join("code").join(file), "").unwrap();
+    }
+    let with = |runtime: &str, handler: &str| {
+        let text = FILE_TEXT
+            .replace("python3", runtime)
+            .replace("create.handler", handler);
+        read(dir.path(), &text)
+    };
+    for (runtime, handler) in [
+        ("nodejs", "app.run"),
+        ("nodejs22.x", "module.a.b"),
+        ("provided.al2023", "anything"),
+    ] {
+        let definition = with(runtime, handler).unwrap();
+        let function = definition.functions.values().next().unwrap();
+        assert_eq!(
+            (function.runtime.to_string(), &*function.handler),
+            (runtime.to_owned(), handler)
+        );
+    }
+    for (runtime, handler, message, nearest) in [
+        (
+            "nodejs",
+            "ap.run",
+            "there is no file \"ap.js\" in code",
+            Some("app.run"),
+        ),
+        ("nodejs", "app", "the handler \"app\" is not valid", None),
+        ("provided", "a b", "the handler \"a b\" is not valid", None),
+        (
+            "nodejs",
+            "app.run\"\nrequirements = \"list.txt",
+            "is for Python only",
+            None,
+        ),
+    ] {
+        let problems = with(runtime, handler).unwrap_err().0;
+        assert!(problems[0].message.contains(message), "{}", problems[0]);
+        assert_eq!(problems[0].nearest.as_deref(), nearest, "{}", problems[0]);
+    }
+    fs::remove_file(dir.path().join("code/bootstrap")).unwrap();
+    let problems = with("provided", "x").unwrap_err().0;
+    assert!(
+        problems[0].message.contains("there is no file \"bootstrap\""),
+        "{}",
+        problems[0]
+    );
+}

@@ -279,8 +279,14 @@ fn functions() {
         ),
         (
             "runtime",
-            "runtime = \"nodejs20.x\"",
-            "6:11 there is no runtime \"nodejs20.x\" … expected \"python3\", or",
+            "runtime = \"ruby3.3\"",
+            "6:11 there is no runtime \"ruby3.3\" … expected \"python3\" or",
+        ),
+        ("runtime", "runtime = \"nodejs20\"", "6:11 there is no runtime"),
+        (
+            "runtime",
+            "runtime = \"provided.al1\"",
+            "6:11 there is no runtime \"provided.al1\" … nearest provided.al2",
         ),
         ("runtime", "runtime = \"python3.x\"", "6:11 there is no runtime"),
         ("runtime", "runtime = \"python3.\"", "6:11 there is no runtime"),

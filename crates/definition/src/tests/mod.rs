@@ -66,13 +66,7 @@ fn every_key_arrives_in_the_types() {
     let create = &definition.functions[&"create".parse().unwrap()];
     assert_eq!(create.runtime, Runtime::Python3 { minor: None });
     assert_eq!(create.source, PathBuf::from("functions"));
-    assert_eq!(
-        create.handler,
-        Handler {
-            module: "create".into(),
-            function: "handler".into()
-        }
-    );
+    assert_eq!(create.handler, "create.handler");
     assert_eq!(create.requirements, Some("more/requirements.txt".into()));
     assert_eq!(create.memory, Size::from_mib(256));
     assert_eq!(create.timeout, Duration::from_millis(1_500));
@@ -93,7 +87,7 @@ fn every_key_arrives_in_the_types() {
     let receipt = &definition.functions[&"receipt".parse().unwrap()];
     assert_eq!(receipt.runtime.to_string(), "python3.11");
     assert_eq!(receipt.source, PathBuf::from("functions/receipts"));
-    assert_eq!(receipt.handler.to_string(), "issue.receipt.handle");
+    assert_eq!(receipt.handler, "issue.receipt.handle");
     let routes: Vec<String> = definition
         .routes
         .iter()

@@ -14,6 +14,7 @@ fn raised() -> Fault {
         kind: "ValueError".to_owned(),
         message: "secret detail".to_owned(),
         trace: vec!["File \"create.py\", line 3".to_owned()],
+        body: None,
     })
 }
 

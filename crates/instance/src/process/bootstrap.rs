@@ -1,6 +1,7 @@
-//! The platform's side of a Python function: its source in a folder that sandboxes see, and compiled for each interpreter.
+//! The platform's side of functions in Python and Node.js: sources in a folder that sandboxes see, that of Python also compiled for each
+//! interpreter.
 //!
-//! An interpreter keeps what it compiles of modules, but compiles the script that it is started with each time, which is a
+//! Python keeps what it compiles of modules, but compiles the script that it is started with each time, which is a
 //! sixth of a cold start. So the first start with an interpreter also has it compile the script, aside, and the later
 //! ones are started with that.
 
@@ -15,6 +16,9 @@ use aloft_function::Interpreter;
 
 const SOURCE: &str = include_str!("bootstrap.py");
 const SOURCE_NAME: &str = "bootstrap.py";
+const NODE_SOURCE: &str = include_str!("bootstrap.cjs");
+/// The script with which Node.js is started.
+pub(super) const NODE_SOURCE_NAME: &str = "bootstrap.cjs";
 /// Its arguments: the source, the path that traces shall show for it, and where to leave what is compiled. The source
 /// is not looked at again when that is run. It ends with its standard input, and so with the platform.
 const COMPILE: &str = "import os, sys, threading, py_compile
@@ -36,11 +40,13 @@ impl Bootstrap {
     /// overwritten before it is used.
     pub(super) fn new(folder: PathBuf) -> std::io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        let source = folder.join(SOURCE_NAME);
-        std::fs::write(&source, SOURCE)?;
         // Sandboxes run under another user, whatever the umask of this one.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
-        std::fs::set_permissions(&source, std::fs::Permissions::from_mode(0o644))?;
+        for (name, source) in [(SOURCE_NAME, SOURCE), (NODE_SOURCE_NAME, NODE_SOURCE)] {
+            let file = folder.join(name);
+            std::fs::write(&file, source)?;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
+        }
         Ok(Self {
             folder,
             compiled: Arc::default(),

@@ -24,10 +24,6 @@ pub(crate) fn environment(
         ("_HANDLER", version.handler.clone()),
         ("AWS_REGION", region.to_string()),
         ("AWS_DEFAULT_REGION", region.to_string()),
-        (
-            "AWS_EXECUTION_ENV",
-            format!("AWS_Lambda_{}", version.interpreter.runtime),
-        ),
         ("AWS_LAMBDA_FUNCTION_NAME", version.function.to_string()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb.to_string()),
         ("AWS_LAMBDA_FUNCTION_VERSION", number.clone()),
@@ -51,6 +47,7 @@ pub(crate) fn environment(
         ("TZ", ":UTC".to_owned()),
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".to_owned()),
         ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+        ("NODE_PATH", "/opt/nodejs/node_modules".to_owned()),
     ];
     // The definition's own come last: those that Lambda reserves were refused when it was read, the others may be set.
     let theirs = version
@@ -61,6 +58,10 @@ pub(crate) fn environment(
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+    if version.program.interpreter().is_some() {
+        let environment = format!("AWS_Lambda_{}", version.program.runtime());
+        all.push(("AWS_EXECUTION_ENV".to_owned(), environment));
+    }
     for (name, value) in theirs {
         all.retain(|(former, _)| *former != name);
         all.push((name, value));

@@ -22,7 +22,7 @@ use crate::runtime::{Called, Instance};
 
 /// Lambda's bound for a call's payload.
 const PAYLOAD_LIMIT: usize = 6 << 20;
-/// How long after a reply that broke off the process's end may come and say why. The kernel closes a dying process's
+/// How long a runtime may take to go on after an error, and how long after a reply that broke off the process's end may come and say why. The kernel closes a dying process's
 /// connections before its end is told; in between lie milliseconds.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -61,7 +61,7 @@ impl ProcessInstance {
                 Fault::Init(FunctionError {
                     kind: "Runtime.ExitError".into(),
                     message,
-                    trace: vec![],
+                    ..FunctionError::default()
                 })
             }
             other => other,
@@ -122,7 +122,7 @@ impl ProcessInstance {
         let driving = self.drive.take();
         let mut ended = pin!(self.exit_fault());
         let mut is_closed = false;
-        let mut broken: Option<FunctionError> = None;
+        let (mut broken, mut told) = (None::<FunctionError>, None::<FunctionError>);
         let mut grace = Stall::default();
         self.overdue().restart();
         poll_fn(|cx| {
@@ -131,14 +131,22 @@ impl ProcessInstance {
             if !is_closed {
                 match Pin::new(&mut replied).poll(cx) {
                     Poll::Ready(Ok(Reply::Broken(error))) => (broken, is_closed) = (Some(error), true),
+                    Poll::Ready(Ok(Reply::Error(error))) => (told, is_closed) = (Some(error), true),
                     Poll::Ready(Ok(reply)) => return Poll::Ready(outcome(reply)),
                     // There will be none: the process's end says why.
                     Poll::Ready(Err(_)) => is_closed = true,
                     Poll::Pending => {}
                 }
             }
+            // After an error a runtime may go on or end. One that ends must not be given a call in between.
+            if told.is_some() && self.exchange.is_waiting() {
+                return Poll::Ready(Err((Fault::Raised(told.take().unwrap_or_default()), true)));
+            }
             if let Poll::Ready(fault) = ended.as_mut().poll(cx) {
-                return Poll::Ready(Err((fault, false)));
+                return Poll::Ready(Err((told.take().map_or(fault, Fault::Raised), false)));
+            }
+            if told.is_some() && grace.poll(cx, GRACE).is_ready() {
+                return Poll::Ready(Err((Fault::Raised(told.take().unwrap_or_default()), false)));
             }
             if broken.is_some() && grace.poll(cx, GRACE).is_ready() {
                 let error = broken.take().unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Functions as processes: any interpreter, in a sandbox of its own.
 
+mod ask;
 mod bootstrap;
 mod environment;
 mod instance;
 mod lineage;
 mod logs;
+mod node;
 mod python;
 mod start;
 
@@ -13,7 +15,9 @@ use std::sync::Arc;
 use aloft_call::Caller;
 use aloft_http::Handler;
 
-pub use python::{NoInterpreter, Pythons};
+pub use ask::NoInterpreter;
+pub use node::Nodes;
+pub use python::Pythons;
 pub use start::{Config, ProcessRuntime};
 
 /// The platform's services, as a function's instance meets them on its own listener.

@@ -1,21 +1,18 @@
 //! The Python interpreters of this machine.
 //!
-//! Asking each candidate is the only sure way: distributions, pyenv, conda and the official installers all lay their
-//! files out differently. The answer names the real executable and what of the host a sandbox needs to see for it.
+//! Each candidate is asked; the answer names the real executable and what of the host a sandbox needs to see for it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use aloft_function::Interpreter;
 use aloft_sandbox::Mount;
 use serde::Deserialize;
 
+use super::ask::{NoInterpreter, ask, outermost};
+
 /// What each candidate is asked.
 const QUESTION: &str = include_str!("interpreter.py");
-/// The bound of a candidate's answer. A cold disk takes seconds, a hanging wrapper forever.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Below this, handlers and the bootstrap may miss what they use.
 const OLDEST_MINOR: u32 = 8;
 
@@ -26,16 +23,6 @@ struct Reply {
     micro: u32,
     executable: PathBuf,
     needs: Vec<PathBuf>,
-}
-
-/// No interpreter fits.
-#[derive(Debug, thiserror::Error)]
-#[error("no interpreter for runtime \"{wanted}\" was found; this machine has {found}")]
-pub struct NoInterpreter {
-    /// The runtime that was asked for.
-    pub wanted: String,
-    /// Those that were found, for people.
-    pub found: String,
 }
 
 /// The Python interpreters of this machine, by minor version.
@@ -50,7 +37,7 @@ impl Pythons {
         let seen: Vec<&Path> = system.iter().map(Mount::target).collect();
         let answers = candidates(search).into_iter().map(|candidate| {
             let seen = &seen;
-            async move { ask(&candidate, seen).await }
+            async move { ask::<Reply>(&candidate, &["-I", "-S", "-c", QUESTION], seen).await }
         });
         for reply in futures_util::future::join_all(answers)
             .await
@@ -148,38 +135,6 @@ fn candidates(search: &[PathBuf]) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// Without what lies in a folder that is there, too.
-fn outermost(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    paths.retain(|path| path.is_absolute());
-    // By components, so that what lies in a folder comes behind it.
-    paths.sort();
-    paths.dedup_by(|path, former| path.starts_with(former));
-    paths
-}
-
-async fn ask(candidate: &Path, seen: &[&Path]) -> Option<Reply> {
-    let mut command = tokio::process::Command::new(candidate);
-    command
-        .args(["-I", "-S", "-c", QUESTION])
-        .args(seen)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output())
-        .await
-        .ok()?
-        .ok()?;
-    let reply = output
-        .status
-        .success()
-        .then(|| serde_json::from_slice(&output.stdout).ok())
-        .flatten();
-    if reply.is_none() {
-        tracing::debug!(candidate = %candidate.display(), "is not a usable Python 3");
-    }
-    reply
 }
 
 #[cfg(test)]

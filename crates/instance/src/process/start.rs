@@ -1,20 +1,22 @@
 //! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
-use aloft_function::Version;
+use aloft_function::{Program, Version};
 use aloft_http::{Limits, Room};
 use aloft_observe::Feed;
 use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
 use async_trait::async_trait;
 
 use super::Services;
-use super::bootstrap::Bootstrap;
+use super::bootstrap::{Bootstrap, NODE_SOURCE_NAME};
 use super::environment::environment;
 use super::instance::{OwnTasks, Peak, ProcessInstance};
 use super::lineage::{Causes, Stamped};
@@ -26,6 +28,8 @@ use crate::runtime::{Runtime, Started};
 pub(super) const TASK: &str = "/var/task";
 pub(super) const RUNTIME: &str = "/var/runtime";
 const REQUIREMENTS: &str = "/opt/python";
+/// The program of code that brings its own.
+const OWN: &str = "bootstrap";
 /// The ports inside a sandbox: the Runtime API where Lambda's emulator has it, the services where they are outside.
 const RUNTIME_PORT: u16 = 9001;
 const SERVICES_PORT: u16 = 4566;
@@ -95,7 +99,6 @@ impl ProcessRuntime {
     }
 
     fn spec(&self, version: &Version, caller: &Caller) -> Spec {
-        let interpreter = &version.interpreter;
         let is_isolated = self.config.isolation == Isolation::Full;
         // Without walls the host's own paths are seen.
         let inside = |path: &'static str, outside: &Path| {
@@ -107,25 +110,17 @@ impl ProcessRuntime {
         };
         let task = inside(TASK, &version.code.task);
         let runtime = inside(RUNTIME, self.bootstrap.folder());
-        let (script, compile) = self.bootstrap.script(interpreter, &runtime);
-        if let Some(compile) = compile {
-            let stop = self.tasks.stop().clone();
-            self.tasks
-                .start("compile the bootstrap", Policy::Alone, async move {
-                    tokio::select! {
-                        done = compile => done,
-                        // A child that nobody waits for any more is killed.
-                        () = stop.asked() => Ok(()),
-                    }
-                });
-        }
         let requirements = version
             .code
             .requirements
             .as_ref()
             .map(|folder| inside(REQUIREMENTS, folder));
         let mut mounts = self.system.clone();
-        mounts.extend(interpreter.needs.iter().map(Mount::same));
+        let needs = version
+            .program
+            .interpreter()
+            .map(|interpreter| &interpreter.needs);
+        mounts.extend(needs.into_iter().flatten().map(Mount::same));
         mounts.push(Mount::read_only(&version.code.task, TASK));
         mounts.push(Mount::read_only(self.bootstrap.folder(), RUNTIME));
         mounts.extend(
@@ -152,12 +147,7 @@ impl ProcessRuntime {
         };
         Spec {
             name: version.function.to_string(),
-            // -S: the site module is slow and its folders are not here; see bootstrap.py.
-            argv: vec![
-                interpreter.executable.clone().into(),
-                "-S".into(),
-                runtime.join(script).into(),
-            ],
+            argv: self.argv(version, &task, &runtime),
             environment: variables,
             directory: task,
             mounts,
@@ -170,6 +160,39 @@ impl ProcessRuntime {
                 listen(SERVICES_PORT, "AWS_ENDPOINT_URL", "http://"),
             ],
             isolation: self.config.isolation,
+        }
+    }
+
+    /// What is started.
+    fn argv(&self, version: &Version, task: &Path, runtime: &Path) -> Vec<OsString> {
+        match &version.program {
+            Program::Python(interpreter) => {
+                let (script, compile) = self.bootstrap.script(interpreter, runtime);
+                if let Some(compile) = compile {
+                    let stop = self.tasks.stop().clone();
+                    self.tasks
+                        .start("compile the bootstrap", Policy::Alone, async move {
+                            tokio::select! {
+                                done = compile => done,
+                                // A child that nobody waits for any more is killed.
+                                () = stop.asked() => Ok(()),
+                            }
+                        });
+                }
+                // -S: the site module is slow and its folders are not here; see bootstrap.py.
+                vec![
+                    interpreter.executable.clone().into(),
+                    "-S".into(),
+                    runtime.join(script).into(),
+                ]
+            }
+            // V8 knows nothing of the sandbox's limit, and would let garbage grow beyond it.
+            Program::Node(interpreter) => vec![
+                interpreter.executable.clone().into(),
+                format!("--max-old-space-size={}", version.memory.bytes() >> 20).into(),
+                runtime.join(NODE_SOURCE_NAME).into(),
+            ],
+            Program::Own { .. } => vec![task.join(OWN).into()],
         }
     }
 
@@ -267,6 +290,9 @@ impl Runtime for ProcessRuntime {
                 grants: version.grants.clone(),
             },
         };
+        if matches!(version.program, Program::Own { .. }) {
+            check_own(&version.code.task).await?;
+        }
         let spec = self.spec(&version, &caller);
         let started = self
             .spawner
@@ -293,7 +319,7 @@ impl Runtime for ProcessRuntime {
             Err(Fault::Init(FunctionError {
                 kind: "Runtime.InitTimeout".into(),
                 message,
-                trace: vec![],
+                ..FunctionError::default()
             }))
         });
         if let Err(fault) = loaded {
@@ -305,6 +331,22 @@ impl Runtime for ProcessRuntime {
             init: self.clock.instant().duration_since(began),
         })
     }
+}
+
+/// Whether the code has a program to be started.
+async fn check_own(task: &Path) -> Result<(), Fault> {
+    let found = tokio::fs::metadata(task.join(OWN)).await;
+    let is_program = found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+    is_program.then_some(()).ok_or_else(|| {
+        let message = format!(
+            "Couldn't find valid bootstrap(s): [{TASK}/{OWN}]: the code must have an executable file of this name at its top"
+        );
+        Fault::Init(FunctionError {
+            kind: "Runtime.InvalidEntrypoint".into(),
+            message,
+            ..FunctionError::default()
+        })
+    })
 }
 
 fn platform(why: &str) -> Fault {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use aloft_base::{Clock, Region, Size, Stop, SystemChance, SystemClock, Tasks, Tenant, Timestamp};
 use aloft_call::{Caller, Grants};
-use aloft_function::{Code, Queue, Version};
+use aloft_function::{Code, Program, Queue, Version};
 use aloft_http::{Handler, Request, Response, empty};
 use aloft_instance::Runtime;
 use aloft_instance::process::{Config, Credentials, ProcessRuntime, Pythons, Services};
@@ -94,7 +94,7 @@ fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
         function: "f".parse().unwrap(),
         number: 0,
         id: "v".into(),
-        interpreter: pythons.get(None).unwrap().clone(),
+        program: Program::Python(pythons.get(None).unwrap().clone()),
         handler: "code.handler".into(),
         code: Code {
             task: folder.join("task"),

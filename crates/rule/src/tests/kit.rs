@@ -174,7 +174,7 @@ impl Invoke for Script {
                 Err(Fault::Raised(FunctionError {
                     kind,
                     message: format!("no {id}"),
-                    trace: vec![],
+                    ..FunctionError::default()
                 }))
             }
             Some(Step::Gone) => Err(Fault::NoFunction {

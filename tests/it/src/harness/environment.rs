@@ -27,6 +27,11 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     path
 }
 
+/// The folder with the fetched Node.js.
+pub(crate) fn nodejs() -> PathBuf {
+    told("ALOFT_TEST_TOOLS").join("nodejs")
+}
+
 /// The tree.
 pub(crate) fn root() -> PathBuf {
     told("ALOFT_TEST_ROOT")

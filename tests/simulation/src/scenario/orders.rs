@@ -10,7 +10,7 @@ use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal,
 use aloft_controller::Controller;
 use aloft_delivery::{Content, LetterId, Policy};
 use aloft_event::Pattern;
-use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Queue, Version};
+use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Program, Queue, Version};
 use aloft_item::{Item, Number, Value};
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::{Order, Rule, Rules, TableLogs, TableSource};
@@ -65,11 +65,11 @@ fn version(function: &str) -> Result<Version> {
         function: function.parse()?,
         number: 0,
         id: "1".into(),
-        interpreter: Interpreter {
+        program: Program::Python(Interpreter {
             runtime: "python3.11".to_owned(),
             executable: "python3".into(),
             needs: Vec::new(),
-        },
+        }),
         handler: "app.handler".to_owned(),
         code: Code {
             task: "code".into(),

@@ -6,6 +6,7 @@
 
 use aloft_http::{Body, BodyError};
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::BodyExt;
 
 /// Why there is no answer.
@@ -17,9 +18,17 @@ pub(super) enum Unread {
     Broken(BodyError),
 }
 
+/// An answer as it was heard.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) bytes: Bytes,
+    /// What came behind it. A runtime that streams tells there that something went wrong.
+    pub(super) trailers: HeaderMap,
+}
+
 /// Reads an answer to its end.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Unread> {
-    let mut parts: Vec<Bytes> = Vec::new();
+pub(super) async fn read(mut body: Body, limit: usize) -> Result<Heard, Unread> {
+    let (mut parts, mut trailers) = (Vec::<Bytes>::new(), HeaderMap::new());
     let mut size: usize = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| match error {
@@ -29,7 +38,13 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Unread> 
             },
             error => Unread::Broken(error),
         })?;
-        let Ok(data) = frame.into_data() else { continue };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().unwrap_or_default();
+                continue;
+            }
+        };
         size = size.saturating_add(data.len());
         if size <= limit {
             parts.push(data);
@@ -40,11 +55,12 @@ pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Unread> 
     if size > limit {
         return Err(Unread::TooLarge { size });
     }
-    match parts.len() {
+    let bytes = match parts.len() {
         // Small ones come in one piece, which is not copied.
-        0 | 1 => Ok(parts.pop().unwrap_or_default()),
-        _ => Ok(parts.concat().into()),
-    }
+        0 | 1 => parts.pop().unwrap_or_default(),
+        _ => parts.concat().into(),
+    };
+    Ok(Heard { bytes, trailers })
 }
 
 #[cfg(test)]
@@ -78,10 +94,11 @@ mod tests {
         let body = Pieces(pieces.collect())
             .map_err(|never| match never {})
             .boxed_unsync();
-        read(body, 10).await.map_err(|unread| match unread {
+        let heard = read(body, 10).await.map_err(|unread| match unread {
             Unread::TooLarge { size } => size,
             Unread::Broken(error) => panic!("{error}"),
-        })
+        });
+        heard.map(|heard| heard.bytes)
     }
 
     #[tokio::test]

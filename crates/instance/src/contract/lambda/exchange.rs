@@ -124,6 +124,11 @@ impl Exchange {
         }
     }
 
+    /// Whether the runtime has asked for the next invocation.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(*self.lock(), State::Waiting(_))
+    }
+
     /// The runtime's side: `GET …/invocation/next`. What is returned resolves to the next invocation.
     pub(crate) fn next(&self) -> Result<oneshot::Receiver<Job>, Refused> {
         let (sender, receiver) = oneshot::channel();
@@ -284,7 +289,7 @@ mod tests {
         let error = FunctionError {
             kind: "E".into(),
             message: "m".into(),
-            trace: vec![],
+            ..FunctionError::default()
         };
         exchange.fail_init(error.clone()).unwrap();
         assert_eq!(

@@ -7,11 +7,15 @@
 
 use aloft_call::FunctionError;
 use aloft_http::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 
 use super::server::ANSWER_LIMIT;
 
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+const ERROR_BODY: &str = "lambda-runtime-function-error-body";
 /// Bounds of what is kept: of the type, in which nobody reads more; of the message and of the trace, as of a line of a log.
 const KIND_BYTES: usize = 256;
 const MESSAGE_BYTES: usize = 256 << 10;
@@ -22,20 +26,41 @@ pub(super) fn wrong(kind: &str, message: &str) -> FunctionError {
     FunctionError {
         kind: kind.to_owned(),
         message: message.to_owned(),
-        trace: Vec::new(),
+        ..FunctionError::default()
     }
 }
 
-/// Reads a reported error, and says whether it is whole. What is not the usual JSON is kept as the message.
+/// Reads a reported error, and says whether it is whole.
 pub(super) async fn read(head: &http::request::Parts, body: Body) -> (FunctionError, bool) {
     let (bytes, is_whole) = gather(body, ANSWER_LIMIT).await;
-    let mut error: FunctionError = serde_json::from_slice(&bytes).unwrap_or_else(|_| FunctionError {
-        kind: String::new(),
-        message: String::from_utf8_lossy(&bytes).into_owned(),
-        trace: Vec::new(),
-    });
+    let header = head.headers.get(ERROR_TYPE).map(HeaderValue::as_bytes);
+    (parse(bytes, header, known), is_whole)
+}
+
+/// The error that stands behind a streamed answer, if something went wrong: its type, and its report in base64.
+pub(super) fn trailing(trailers: &HeaderMap) -> Option<FunctionError> {
+    let kind = trailers.get(ERROR_TYPE)?.as_bytes();
+    let body = trailers.get(ERROR_BODY).map(HeaderValue::as_bytes);
+    let body = STANDARD.decode(body.unwrap_or_default()).unwrap_or_default();
+    // Clients put the error's own type there, in no given form.
+    let plain = |kind: &[u8]| String::from_utf8_lossy(kind).into_owned();
+    Some(parse(body, Some(kind), plain))
+}
+
+/// What is not the usual JSON is kept as the message.
+fn parse(bytes: Vec<u8>, header: Option<&[u8]>, known: impl Fn(&[u8]) -> String) -> FunctionError {
+    let mut error: FunctionError = match serde_json::from_slice(&bytes) {
+        Ok(error) if bytes.len() <= MESSAGE_BYTES => FunctionError {
+            body: Some(bytes.into()),
+            ..error
+        },
+        Ok(error) => error,
+        Err(_) => FunctionError {
+            message: String::from_utf8_lossy(&bytes).into_owned(),
+            ..FunctionError::default()
+        },
+    };
     if error.kind.is_empty() {
-        let header = head.headers.get(ERROR_TYPE).map(|value| value.as_bytes());
         error.kind = known(header.unwrap_or_default());
     }
     cut(&mut error.kind, KIND_BYTES);
@@ -46,7 +71,7 @@ pub(super) async fn read(head: &http::request::Parts, body: Body) -> (FunctionEr
         left = if fits { left - line.len() } else { 0 };
         fits
     });
-    (error, is_whole)
+    error
 }
 
 /// The start of a body, up to where it breaks off. What is beyond the limit is heard out, as of an answer.

@@ -22,7 +22,7 @@ const PREFIX: &str = "/2018-06-01/";
 /// The query of an answer, or of an error, whose sender asks for the next invocation with it: `POST …/{id}/response?next`. It
 /// is the one thing here that Lambda does not have, and saves the platform's own bootstraps a request for each invocation.
 const NEXT: &str = "next";
-/// How a runtime says that it sends its answer piece by piece.
+/// How a runtime says that it sends its answer piece by piece. It is gathered: a caller gets it as a whole.
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 
 /// Answers one instance's runtime.
@@ -129,20 +129,22 @@ impl RuntimeApi {
     /// Whatever is wrong with an answer ends the call, and the caller and the runtime are told the same.
     async fn response(&self, id: &str, head: &Parts, body: Body) -> Option<Response> {
         let answer = answer::read(body, ANSWER_LIMIT).await;
-        if let Some(mode) = head.headers.get(RESPONSE_MODE).filter(|mode| !mode.is_empty()) {
-            let message = match mode.as_bytes() {
-                b"streaming" => {
-                    "streamed answers are not supported: answer at once, without the header \
-                     Lambda-Runtime-Function-Response-Mode"
-                }
-                _ => "Invalid function response mode",
-            };
+        let mode = head.headers.get(RESPONSE_MODE);
+        if mode.is_some_and(|mode| !mode.is_empty() && mode.as_bytes() != b"streaming") {
+            let message = "Invalid function response mode";
             let reply = Reply::Error(reported::wrong("Runtime.InvalidResponseModeHeader", message));
             let refusal = || error(StatusCode::BAD_REQUEST, "InvalidFunctionResponseMode", message);
             return self.fail(id, reply, refusal);
         }
         match answer {
-            Ok(bytes) => accepted(self.exchange.answer(id, Reply::Answer(bytes))),
+            Ok(heard) => {
+                // Only who streams has something to add.
+                let reply = match reported::trailing(&heard.trailers) {
+                    Some(error) => Reply::Error(error),
+                    None => Reply::Answer(heard.bytes),
+                };
+                accepted(self.exchange.answer(id, reply))
+            }
             // The runtime lives on.
             Err(Unread::TooLarge { size }) => self.fail(id, Reply::TooLarge { size }, || {
                 error(

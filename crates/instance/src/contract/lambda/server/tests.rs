@@ -229,7 +229,6 @@ async fn an_error_that_is_too_large_is_cut() {
 #[tokio::test]
 async fn an_answer_in_a_mode_that_is_not_there_is_refused_to_both_sides() {
     for (mode, expected) in [
-        ("streaming", "streamed answers are not supported"),
         ("buffered", "Invalid function response mode"),
         ("Streaming", "Invalid function response mode"),
         ("\u{e9}", "Invalid function response mode"),
@@ -271,6 +270,44 @@ async fn an_answer_in_a_mode_that_is_not_there_is_refused_to_both_sides() {
         matches!(replied.await, Ok(Reply::Answer(_))),
         "an empty header says nothing"
     );
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_gathered_and_its_trailers_tell_what_went_wrong() {
+    let (exchange, api) = api();
+    let tasks = Tasks::new(Stop::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let room = Room::new(16 << 20);
+    aloft_http::serve(listener, Limits::default(), &room, Arc::new(api), &tasks);
+    for (trailers, error) in [
+        ("", None),
+        (
+            // {"errorType":"E","errorMessage":"late"}
+            "Lambda-Runtime-Function-Error-Type: E\r\nLambda-Runtime-Function-Error-Body: eyJlcnJvclR5cGUiOiJFIiwiZXJyb3JNZXNzYWdlIjoibGF0ZSJ9\r\n",
+            Some("E: late"),
+        ),
+        ("Lambda-Runtime-Function-Error-Type: Odd\r\n", Some("Odd: ")),
+    ] {
+        let _next = exchange.next().unwrap();
+        let replied = exchange.give(job()).unwrap();
+        let mut runtime = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "POST {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n\
+             Transfer-Encoding: chunked\r\nTrailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n\
+             3\r\none\r\n3\r\ntwo\r\n0\r\n{trailers}\r\n",
+            response_path(id())
+        );
+        runtime.write_all(request.as_bytes()).await.unwrap();
+        match (replied.await.unwrap(), error) {
+            (Reply::Answer(bytes), None) => assert_eq!(bytes, "onetwo"),
+            (Reply::Error(found), Some(expected)) => assert_eq!(found.to_string(), expected),
+            (other, _) => panic!("{trailers}: {other:?}"),
+        }
+        let mut answer = String::new();
+        runtime.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
 }
 
 /// A body that breaks off is no question of size: an answer is truncated, and of an error counts what has come.
