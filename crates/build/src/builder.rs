@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::artifact::{Content, Opened, hash_of, open_to_all, unpack};
 use crate::metrics::Metrics;
-use crate::{Error, Looked, python, requirements, zip};
+use crate::{Error, Looked, npm, python, requirements, sdk, zip};
 
 /// What is to be built.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +58,8 @@ pub struct Parts {
     pub data: PathBuf,
     /// A folder that projects share, for what is installed.
     pub cache: PathBuf,
+    /// Folders in which programs are looked for.
+    pub search: Vec<PathBuf>,
     /// Where artifacts lie.
     pub blobs: Arc<dyn Blobs>,
     /// Time.
@@ -75,6 +77,7 @@ pub struct Parts {
 pub struct Builder {
     artifacts: PathBuf,
     requirements: PathBuf,
+    search: Vec<PathBuf>,
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
@@ -83,6 +86,8 @@ pub struct Builder {
     metrics: Metrics,
     /// Zips' folders that were asked for since the start.
     wanted: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Held while an SDK is installed: whoever wants the same waits for it instead of installing it, too.
+    installing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Builder {
@@ -91,6 +96,7 @@ impl Builder {
         Self {
             artifacts: parts.data.join("artifacts"),
             requirements: parts.cache.join("requirements"),
+            search: parts.search,
             blobs: parts.blobs,
             clock: parts.clock,
             chance: parts.chance,
@@ -98,6 +104,7 @@ impl Builder {
             feed: parts.feed,
             metrics: Metrics::register(metrics),
             wanted: Arc::default(),
+            installing: Arc::default(),
         }
     }
 
@@ -127,8 +134,14 @@ impl Builder {
             .map(|folder| folder.as_os_str().as_encoded_bytes())
             .unwrap_or_default();
         let version = hash_of(&[hash.as_bytes(), list]);
+        let code = Code {
+            task,
+            requirements,
+            sdk: None,
+        };
+        let sdk = self.sdk(&code, program).await;
         Ok(Built {
-            code: Code { task, requirements },
+            code: Code { sdk, ..code },
             hash: version,
             artifact,
         })
@@ -226,13 +239,90 @@ impl Builder {
         .await
     }
 
+    /// The folder with AWS's SDK for code that names it and does not bring it. That it cannot be installed, as on a machine without a
+    /// network, is told, and is no failure: whoever imports it learns of it then.
+    pub async fn sdk(&self, code: &Code, program: &Program) -> Option<PathBuf> {
+        let found = match program {
+            Program::Python(interpreter) => self.boto3(code, interpreter).await,
+            Program::Node(interpreter) => self.javascript_sdk(code, interpreter).await,
+            Program::Own { .. } => Ok(None),
+        };
+        found.unwrap_or_else(|error| {
+            let message = format!("AWS's SDK is not installed, so code that imports it fails: {error}");
+            tracing::warn!("{message}");
+            self.feed.publish(Notice::Build(Build {
+                at: self.clock.now(),
+                subject: program.runtime().to_owned(),
+                ok: false,
+                message,
+                took_ms: 0,
+            }));
+            None
+        })
+    }
+
+    async fn boto3(&self, code: &Code, interpreter: &Interpreter) -> Result<Option<PathBuf>, Error> {
+        let (task, requirements) = (code.task.clone(), code.requirements.clone());
+        let is_named = self
+            .blocking(move || {
+                sdk::names_boto3(&task, requirements.as_deref()).map_err(Error::io("look through", &task))
+            })
+            .await?;
+        if !is_named {
+            return Ok(None);
+        }
+        let _installing = self.installing.lock().await;
+        let list = Path::new("boto3");
+        Ok(Some(
+            self.installed(list, sdk::PYTHON.as_bytes(), interpreter).await?,
+        ))
+    }
+
+    async fn javascript_sdk(&self, code: &Code, interpreter: &Interpreter) -> Result<Option<PathBuf>, Error> {
+        let task = code.task.clone();
+        let packages = self
+            .blocking(move || sdk::javascript(&task).map_err(Error::io("look through", &task)))
+            .await?;
+        if packages.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<&str> = packages.iter().map(String::as_str).collect();
+        let key = names.join(" ");
+        let hash = hash_of(&[interpreter.runtime.as_bytes(), key.as_bytes()]);
+        let folder = self.requirements.join(hash);
+        let _installing = self.installing.lock().await;
+        if folder.is_dir() {
+            return Ok(Some(folder));
+        }
+        let began = self.clock.instant();
+        let progress = |line: String| self.tell(key.clone(), line, began);
+        progress(format!("installing for {}", interpreter.runtime));
+        let new = self.beside(&folder);
+        let installed = npm::install(interpreter, &self.search, &names, &new, &progress).await;
+        let ended = self.since(began);
+        self.metrics.requirements.ended(installed.is_ok(), ended);
+        if let Err(error) = installed {
+            // There may be nothing yet to remove.
+            let _ = tokio::fs::remove_dir_all(&new).await;
+            return Err(error);
+        }
+        self.finish(&new, &folder).await?;
+        progress("installed".to_owned());
+        Ok(Some(folder))
+    }
+
     async fn require(&self, list: &Path, interpreter: &Interpreter) -> Result<PathBuf, Error> {
         let text = tokio::fs::read(list).await.map_err(Error::io("read", list))?;
         requirements::check(list, &text)?;
+        self.installed(list, &text, interpreter).await
+    }
+
+    /// The folder with what a list requires, installed if this machine has not done so yet.
+    async fn installed(&self, list: &Path, text: &[u8], interpreter: &Interpreter) -> Result<PathBuf, Error> {
         let hash = hash_of(&[
             interpreter.runtime.as_bytes(),
             std::env::consts::ARCH.as_bytes(),
-            &text,
+            text,
         ]);
         let folder = self.requirements.join(hash);
         if folder.is_dir() {
@@ -246,7 +336,7 @@ impl Builder {
             began,
         );
         let progress = |line: String| self.tell(subject.clone(), line, began);
-        let installed = self.install((list, &text), interpreter, &folder, &progress).await;
+        let installed = self.install((list, text), interpreter, &folder, &progress).await;
         self.metrics
             .requirements
             .ended(installed.is_ok(), self.since(began));

@@ -25,9 +25,11 @@ mod artifact;
 mod builder;
 mod error;
 mod metrics;
+mod npm;
 mod pip;
 mod python;
 mod requirements;
+mod sdk;
 mod zip;
 
 #[cfg(test)]

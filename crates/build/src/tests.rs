@@ -54,6 +54,7 @@ impl Kit {
         let parts = Parts {
             data: folder.path().to_owned(),
             cache: folder.path().join("cache"),
+            search: Vec::new(),
             blobs: Arc::new(blobs.clone()),
             clock: clock.clone(),
             chance: chance.clone(),

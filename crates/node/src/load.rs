@@ -141,16 +141,19 @@ impl Loader {
                 why: error.to_string(),
             },
         })?;
+        let code = Code {
+            task,
+            requirements: None,
+            sdk: None,
+        };
+        let sdk = self.builder.sdk(&code, &program).await;
         Ok(Version {
             function: function.clone(),
             number: published.number,
             id: format!("{:032x}", published.revision).into(),
             program,
             handler: configuration.handler.clone(),
-            code: Code {
-                task,
-                requirements: None,
-            },
+            code: Code { sdk, ..code },
             memory: Size::from_mib(configuration.memory.into()),
             storage: Size::from_mib(configuration.storage.into()),
             timeout: Duration::from_secs(configuration.timeout.into()),

@@ -87,6 +87,7 @@ impl Node {
         let builder = aloft_build::Parts {
             data: config.data.clone(),
             cache: config.cache.clone(),
+            search: config.search.clone(),
             blobs: blobs.clone(),
             clock: time.clock.clone(),
             chance: time.chance.clone(),

@@ -255,6 +255,30 @@ def escapes():
         assert "evil" in refused["Error"]["Message"], refused
 
 
+NESTED = """
+import boto3, json
+
+def handler(event, context):
+    if event == 0:
+        return boto3.client("sts").get_caller_identity()["Arn"]
+    answer = boto3.client("lambda").invoke(FunctionName=context.function_name, Payload=json.dumps(event - 1))
+    found = json.loads(answer["Payload"].read())
+    return [event, found] if "FunctionError" not in answer else found
+"""
+
+
+def nested():
+    """boto3 is there without being brought, and functions call functions, up to a depth."""
+    make("nested", NESTED, Timeout=60, MemorySize=256)
+    who = "arn:aws:sts::000000000000:assumed-role/nested/nested"
+    assert result("nested", 2) == [2, [1, who]]
+    deep = result("nested", 40)
+    while isinstance(deep, list):
+        deep = deep[1]
+    assert deep["errorType"] == "RecursiveInvocationException" and "in a loop" in deep["errorMessage"], deep
+    client.delete_function(FunctionName="nested")
+
+
 def together():
     """A burst at a cold function: each call gets its own answer."""
     make("burst", "import time\n\ndef handler(event, context):\n    time.sleep(0.05)\n    return event")
@@ -327,6 +351,7 @@ def main(arguments):
     versions()
     faults()
     escapes()
+    nested()
     together()
     command_line()
     assert client.list_functions()["Functions"] == []

@@ -156,6 +156,18 @@ def streamed():
     assert result("stream", 1) == "one two"
 
 
+SDK = """
+import { STSClient, GetCallerIdentityCommand } from "@aws-sdk/client-sts";
+export const handler = async () => (await new STSClient({}).send(new GetCallerIdentityCommand({}))).Arn;
+"""
+
+
+def sdk():
+    """Version 3 of the SDK is there without being brought."""
+    make("sdk", {"index.mjs": SDK})
+    assert result("sdk") == "arn:aws:sts::000000000000:assumed-role/sdk/sdk"
+
+
 OWN = r"""#!/bin/bash
 set -euo pipefail
 export LC_ALL=C
@@ -202,4 +214,5 @@ def own():
 
 javascript()
 streamed()
+sdk()
 own()

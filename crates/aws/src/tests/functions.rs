@@ -626,6 +626,7 @@ fn version(name: &str) -> Version {
         code: aloft_function::Code {
             task: "/code".into(),
             requirements: None,
+            sdk: None,
         },
         memory: aloft_base::Size::from_mib(128),
         storage: aloft_base::Size::from_mib(512),

@@ -97,6 +97,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
     let builder = aloft_build::Parts {
         data: folder.path().to_owned(),
         cache: folder.path().join("cache"),
+        search: Vec::new(),
         blobs: Arc::new(blobs),
         clock: clock.clone(),
         chance: chance.clone(),

@@ -39,6 +39,7 @@ fn version(id: &str) -> Version {
         code: Code {
             task: "/code".into(),
             requirements: None,
+            sdk: None,
         },
         memory: Size::from_mib(128),
         storage: Size::from_mib(512),

@@ -234,6 +234,10 @@ def prepare():
     requirements = os.environ.pop("ALOFT_REQUIREMENTS", "/opt/python")
     # The first entry is this file's folder, of which handlers know nothing.
     sys.path[:1] = [os.environ["LAMBDA_TASK_ROOT"], requirements]
+    # Behind all else: what a function brings itself comes first.
+    sdk = os.environ.pop("ALOFT_SDK", None)
+    if sdk is not None:
+        sys.path.append(sdk)
     sys.stdout.reconfigure(line_buffering=True)
     # A library that asks for the script's arguments finds none of the platform's.
     sys.argv = [""]

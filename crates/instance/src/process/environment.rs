@@ -47,7 +47,6 @@ pub(crate) fn environment(
         ("TZ", ":UTC".to_owned()),
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".to_owned()),
         ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
-        ("NODE_PATH", "/opt/nodejs/node_modules".to_owned()),
     ];
     // The definition's own come last: those that Lambda reserves were refused when it was read, the others may be set.
     let theirs = version

@@ -28,6 +28,9 @@ use crate::runtime::{Runtime, Started};
 pub(super) const TASK: &str = "/var/task";
 pub(super) const RUNTIME: &str = "/var/runtime";
 const REQUIREMENTS: &str = "/opt/python";
+/// Where AWS's SDK is: Python is told, and Node.js looks there by itself.
+const PYTHON_SDK: &str = "/var/sdk";
+const NODE_SDK: &str = "/var/node_modules";
 /// The program of code that brings its own.
 const OWN: &str = "bootstrap";
 /// The ports inside a sandbox: the Runtime API where Lambda's emulator has it, the services where they are outside.
@@ -130,6 +133,15 @@ impl ProcessRuntime {
                 .as_ref()
                 .map(|folder| Mount::read_only(folder, REQUIREMENTS)),
         );
+        let sdk = version.code.sdk.as_ref().map(|folder| match &version.program {
+            Program::Node(_) => (folder.join("node_modules"), NODE_SDK, "NODE_PATH"),
+            Program::Python(_) | Program::Own { .. } => (folder.clone(), PYTHON_SDK, "ALOFT_SDK"),
+        });
+        let sdk = sdk.map(|(folder, place, variable)| {
+            let seen = inside(place, &folder);
+            mounts.push(Mount::read_only(folder, place));
+            (variable.into(), seen.into())
+        });
         let credentials = self.services.credentials(caller);
         let mut variables = environment(
             version,
@@ -141,6 +153,7 @@ impl ProcessRuntime {
         variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
         variables.push(("LAMBDA_TASK_ROOT".into(), task.clone().into()));
         variables.extend(requirements.map(|folder| ("ALOFT_REQUIREMENTS".into(), folder.into())));
+        variables.extend(sdk);
         let listen = |port, variable: &str, before: &str| Listen {
             port,
             announce: Some((variable.into(), before.into())),
