@@ -7,6 +7,7 @@ use aloft_rule::Rules;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::Parts;
 use crate::error::{Error, json_response};
 
 /// A page, the newest first; `more` says that there are others, and `before=ID` of the last one asks for them.
@@ -35,21 +36,36 @@ pub(crate) async fn list(rules: &Rules, query: &str) -> Result<Response, Error> 
 }
 
 /// One letter, with its event if that can still be made.
-pub(crate) async fn show(rules: &Rules, id: &str) -> Result<Response, Error> {
+pub(crate) async fn show(parts: &Parts, id: &str) -> Result<Response, Error> {
     let id = parse(id)?;
-    let letter = rules.letters().show(id).await.map_err(failed)?;
+    let letter = parts.rules.letters().show(id).await.map_err(failed)?;
     let mut described = describe(id, &letter);
-    if let (Some(fields), Some(event)) = (described.as_object_mut(), rules.event(&letter).await) {
-        fields.insert("content".into(), event.event.to_value());
+    let content = if parts.deferred.owns(&letter) {
+        let payload = parts.deferred.payload(&letter);
+        payload.and_then(|payload| serde_json::from_slice(&payload).ok())
+    } else {
+        parts
+            .rules
+            .event(&letter)
+            .await
+            .map(|event| event.event.to_value())
+    };
+    if let (Some(fields), Some(content)) = (described.as_object_mut(), content) {
+        fields.insert("content".into(), content);
     }
     Ok(json_response(StatusCode::OK, &described))
 }
 
-pub(crate) async fn retry(rules: &Rules, id: &str) -> Result<Response, Error> {
-    rules
-        .retry(parse(id)?)
-        .await
-        .map_err(|error| refused(error.kind(), &error))?;
+pub(crate) async fn retry(parts: &Parts, id: &str) -> Result<Response, Error> {
+    let letter = parse(id)?;
+    let shown = parts.rules.letters().show(letter).await.map_err(failed)?;
+    if parts.deferred.owns(&shown) {
+        let retried = parts.deferred.retry(letter).await;
+        retried.map_err(|error| refused(error.kind(), &error))?;
+    } else {
+        let retried = parts.rules.retry(letter).await;
+        retried.map_err(|error| refused(error.kind(), &error))?;
+    }
     Ok(json_response(
         StatusCode::OK,
         &json!({ "id": id, "state": "retrying" }),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aloft_base::{Chance, ErrorKind, Region, Tenant};
 use aloft_call::Invoke;
 use aloft_controller::Controller;
+use aloft_deferred::Deferred;
 use aloft_http::{Handler, Refusal, Request, Response, full};
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::Rules;
@@ -27,6 +28,8 @@ pub struct Parts {
     pub controller: Controller,
     /// What runs for events, and holds what could not be delivered.
     pub rules: Rules,
+    /// The queues of asynchronous calls.
+    pub deferred: Deferred,
     /// What happens.
     pub feed: Feed,
     /// What is counted.
@@ -86,8 +89,8 @@ impl Api {
             (&Method::GET, ["deliveries"]) => {
                 deliveries::list(&parts.rules, request.uri().query().unwrap_or_default()).await
             }
-            (&Method::GET, ["deliveries", id]) => deliveries::show(&parts.rules, id).await,
-            (&Method::POST, ["deliveries", id, "retry"]) => deliveries::retry(&parts.rules, id).await,
+            (&Method::GET, ["deliveries", id]) => deliveries::show(parts, id).await,
+            (&Method::POST, ["deliveries", id, "retry"]) => deliveries::retry(parts, id).await,
             (&Method::DELETE, ["deliveries", id]) => deliveries::drop(&parts.rules, id).await,
             _ => Err(Error::new(
                 ErrorKind::Missing,

@@ -34,5 +34,5 @@ pub use error::ErrorKind;
 pub use id::{FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
 pub use stall::Stall;
 pub use tasks::{Policy, Stop, Tasks};
-pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
 pub use unit::{InvalidUnit, Size, format_duration, parse_duration};

@@ -157,6 +157,33 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock that goes with tokio's time, so that a test which pauses that moves both.
+#[derive(Debug, Clone, Copy)]
+pub struct TokioClock {
+    start: Timestamp,
+    began: tokio::time::Instant,
+}
+
+impl TokioClock {
+    /// A clock that shows `start` now.
+    pub fn new(start: Timestamp) -> Self {
+        Self {
+            start,
+            began: tokio::time::Instant::now(),
+        }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        self.start + self.began.elapsed()
+    }
+
+    fn instant(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

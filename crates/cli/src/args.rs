@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId};
+use aloft_base::{FunctionName, InvocationId, parse_duration};
 use clap::{Args, Parser, Subcommand};
 
 /// A whole serverless platform in one binary.
@@ -63,6 +64,9 @@ pub(crate) struct Dev {
     /// An access key; with it, signatures of requests to the services are verified
     #[arg(long, value_name = "ID:SECRET")]
     pub(crate) key: Option<String>,
+    /// The time before an asynchronous call that failed is made again, and twice that before the next; the default is Lambda's
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) retry_base: Duration,
     /// Run functions without a sandbox, as plain processes of your own user: they can read and write your files and
     /// reach your network
     #[arg(long)]

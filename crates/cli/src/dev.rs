@@ -85,6 +85,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         obstacle: None,
         search,
         connections: Limits::default().connections,
+        retry_base: dev.retry_base,
         drain: DRAIN,
     })
 }

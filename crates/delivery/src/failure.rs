@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use aloft_call::Fault;
+use bytes::Bytes;
 
 use crate::Reason;
 
@@ -21,6 +22,8 @@ pub struct Failure {
     /// Whether the target failed before it saw the event: it is not there, its code cannot be loaded, it has no room. Any event
     /// would have met the same.
     pub is_unseen: bool,
+    /// What the target answered, JSON, for whoever is told when the event is given up; absent above [`Failure::ANSWER`] bytes.
+    pub answer: Option<Bytes>,
 }
 
 /// What a failure means for the next attempt.
@@ -43,6 +46,9 @@ impl Failure {
     /// small beside its event.
     pub const MESSAGE: usize = 4_096;
 
+    /// The largest answer that is kept, in bytes.
+    pub const ANSWER: usize = 16 << 10;
+
     /// A failure with a message that is cut to the bound.
     pub fn new(effect: Effect, word: &str, message: impl Into<String>) -> Self {
         let mut message = message.into();
@@ -52,6 +58,7 @@ impl Failure {
             word: word.to_owned(),
             message,
             is_unseen: matches!(effect, Effect::Ages { .. }),
+            answer: None,
         }
     }
 }
@@ -80,9 +87,22 @@ impl From<&Fault> for Failure {
                     fault,
                     Fault::NoFunction { .. } | Fault::Unrunnable { .. } | Fault::Init(_)
                 ),
+            answer: answer(fault),
             ..failure
         }
     }
+}
+
+/// What the function reported, as far as it was the function.
+fn answer(fault: &Fault) -> Option<Bytes> {
+    let report = match fault {
+        Fault::Raised(error) | Fault::Init(error) => match &error.body {
+            Some(body) => body.clone(),
+            None => serde_json::to_vec(error).ok()?.into(),
+        },
+        _ => serde_json::to_vec(&fault.error()).ok()?.into(),
+    };
+    (report.len() <= Failure::ANSWER).then_some(report)
 }
 
 /// One exhaustive map, so that a new fault is a decision.

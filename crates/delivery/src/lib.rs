@@ -40,9 +40,11 @@
 mod backlog;
 mod breaker;
 mod caught;
+mod destination;
 mod error;
 mod failure;
 mod gate;
+mod ground;
 mod letter;
 mod metrics;
 mod parcel;
@@ -56,13 +58,15 @@ mod tests;
 
 pub use backlog::{Backlogs, Parked};
 pub use caught::caught;
+pub use destination::{Buried, Deliver, Destination, Route, Unpack, attempt_once};
 pub use error::Error;
 pub use failure::{Effect, Failure};
 pub use gate::Gate;
+pub use ground::{Ground, STORE_BACKOFF};
 pub use letter::{Content, DeadLetters, Letter, LetterId, Listed, Range};
 pub use metrics::{Metrics, RuleMetrics};
 pub use parcel::{Failures, KeyHash, Parcel};
 pub use policy::{Attempts, Decision, Policy, Reason, decide};
-pub use run::{Destination, Ground, Route, Runner, STORE_BACKOFF, Unpack, attempt_once, beside};
+pub use run::{Runner, beside};
 pub use space::{RuleId, Space};
 pub use target::{ATTEMPT_BOUND, FunctionTarget, Target};

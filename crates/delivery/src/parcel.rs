@@ -46,6 +46,8 @@ pub struct Failures {
     pub word: String,
     /// The last failure's message.
     pub message: String,
+    /// What the target answered last, if it was kept: see [`Failure::answer`].
+    pub answer: Option<Bytes>,
 }
 
 /// A 128-bit hash of an ordering key. Keys whose hashes are equal share an order, which harms nobody: so no more is stored.
@@ -84,11 +86,13 @@ impl Parcel {
     pub fn failed(mut self, attempts: Attempts, failure: &Failure, now: Timestamp) -> Self {
         let first = self.failures.as_ref().map_or(now, |failures| failures.first);
         let (word, message) = (failure.word.clone(), failure.message.clone());
+        let answer = failure.answer.clone();
         self.failures = Some(Failures {
             first,
             last: now,
             word,
             message,
+            answer,
         });
         self.attempts = attempts;
         self.is_alone = false;
@@ -111,6 +115,9 @@ impl Parcel {
                 .u64(9, failures.last.as_millis())
                 .text(10, &failures.word)
                 .text(11, &failures.message);
+            if let Some(answer) = &failures.answer {
+                writer = writer.bytes(15, answer);
+            }
         }
         if let Some((root, depth)) = self.lineage {
             writer = writer.u128(12, root.to_u128()).u64(13, depth.into());
@@ -129,7 +136,7 @@ impl Parcel {
     fn read(value: &Bytes) -> Result<Self, aloft_codec::Error> {
         let mut parcel = Self::new(String::new(), KeyHash(0), Timestamp::default(), Bytes::new());
         let (mut first, mut last, mut word, mut message) = (None, None, String::new(), String::new());
-        let (mut root, mut depth) = (None, 0);
+        let (mut answer, mut root, mut depth) = (None, None, 0);
         let mut fields = Reader::new(value, FORMAT)?;
         while let Some(field) = fields.next()? {
             match field.number() {
@@ -147,6 +154,7 @@ impl Parcel {
                 12 => root = Some(InvocationId::from_u128(field.u128()?)),
                 13 => depth = u8::try_from(field.u64()?).unwrap_or(u8::MAX),
                 14 => parcel.is_alone = field.u64()? != 0,
+                15 => answer = Some(field.bytes()),
                 _ => parcel.unknown.keep(&field),
             }
         }
@@ -155,6 +163,7 @@ impl Parcel {
             last,
             word,
             message,
+            answer,
         });
         parcel.lineage = root.map(|root| (root, depth));
         Ok(parcel)

@@ -29,6 +29,9 @@ pub struct Policy {
     pub maximum_age: Duration,
     /// The delays between attempts.
     pub backoff: Backoff,
+    /// After a failure that counts, instead of the backoff: so long, times the failures so far. Lambda's asynchronous calls wait one
+    /// minute after the first and two after the second.
+    pub spacing: Option<Duration>,
 }
 
 impl Policy {
@@ -50,6 +53,7 @@ impl Policy {
             retries,
             maximum_age,
             backoff: Self::BACKOFF,
+            spacing: None,
         }
     }
 
@@ -209,7 +213,10 @@ pub fn decide(
             attempts,
         };
     }
-    let drawn = policy.backoff.delay(attempts.tried, chance);
+    let drawn = match policy.spacing {
+        Some(spacing) if counts > 0 => spacing.saturating_mul(attempts.failed),
+        _ => policy.backoff.delay(attempts.tried, chance),
+    };
     Decision::Retry {
         at: now + drawn.max(retry_after).min(left),
         attempts,

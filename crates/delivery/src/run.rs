@@ -13,110 +13,32 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aloft_base::{Backoff, Chance, Clock, Stop, Timestamp};
-use aloft_call::Event;
-use aloft_store::{Batch, BatchId, Claim, Entry, Lease, Outcome, Store, Token};
+use aloft_base::{Backoff, Stop, Timestamp};
+use aloft_store::{Batch, Claim, Entry, Lease, Outcome, Token};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use tokio::sync::{MutexGuard, RwLock, RwLockWriteGuard};
 
 use crate::backlog::{Backlogs, Head, Waiting, decode_key};
 use crate::caught::caught;
+use crate::destination::bounded;
+use crate::ground::SHORTEST;
 use crate::letter::{Content, Letter};
 use crate::target::ATTEMPT_BOUND;
 use crate::{
-    DeadLetters, Decision, Effect, Error, Failure, KeyHash, Parcel, Policy, Reason, RuleId, RuleMetrics,
-    Space, Target, decide,
+    Buried, DeadLetters, Decision, Error, Ground, KeyHash, Parcel, Policy, Reason, Route, RuleMetrics, decide,
 };
 
 /// How long a claim holds: an attempt's bound and some time for the commit.
 const CLAIMED: Duration = Duration::from_secs(ATTEMPT_BOUND.as_secs() + 60);
 /// The poll that stands behind the wakes.
 const POLL: Duration = Duration::from_secs(30);
-/// The shortest wait, so that a due time in this very millisecond makes no busy loop.
-const SHORTEST: Duration = Duration::from_millis(5);
 /// The longest wait for a task that is due by this node's clock and not given out: the store judges by its own clock.
 const BEHIND: Duration = Duration::from_secs(1);
 /// How often a commit is tried again when the backlog changed meanwhile or the store failed.
 const TRIES: u32 = 10;
-/// Between tries of a store that fails.
-pub const STORE_BACKOFF: Backoff = Backoff {
-    base: Duration::from_millis(50),
-    ceiling: Duration::from_secs(10),
-};
-
-/// Makes an event of what is stored of it. The source of the events knows how.
-pub trait Unpack: Send + Sync + 'static {
-    /// The event of a parcel. An error is a failure that nothing mends by itself.
-    fn unpack(&self, parcel: &Parcel) -> Result<Event, Failure>;
-}
-
-/// Where the parcels of a rule go.
-#[derive(Clone)]
-pub struct Route {
-    /// The rule's number.
-    pub rule: RuleId,
-    /// The rule's name, for dead letters and logs.
-    pub name: Arc<str>,
-    /// The destination. `None` when the rule is gone: what waits for it then ends in the dead letter.
-    pub to: Option<Destination>,
-}
-
-/// A target, how its parcels become events, and the bounds.
-#[derive(Clone)]
-pub struct Destination {
-    /// The bounds.
-    pub policy: Policy,
-    /// How parcels become events.
-    pub unpack: Arc<dyn Unpack>,
-    /// The target.
-    pub target: Arc<dyn Target>,
-}
-
-/// What every runner and reader stands on.
-#[derive(Clone)]
-pub struct Ground {
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// Where deliveries lie in it.
-    pub space: Space,
-    /// Time. tokio's timers do the waiting.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub chance: Arc<dyn Chance>,
-    /// The suspects of all rules of the node take turns on it, each until it is settled: one that ends the node must not be at
-    /// work while another is tried.
-    pub suspects: Arc<Mutex<()>>,
-}
-
-impl Ground {
-    /// The dead letters.
-    pub fn letters(&self) -> DeadLetters {
-        DeadLetters::new(
-            self.store.clone(),
-            self.space,
-            self.clock.clone(),
-            self.chance.clone(),
-        )
-    }
-
-    /// An empty batch with a new id.
-    pub fn batch(&self) -> Batch {
-        Batch::new(BatchId::draw(&*self.chance))
-    }
-
-    /// Waits before the next try of a store that failed `failed` times; returns at once when `stop` is asked for.
-    pub async fn pause(&self, failed: u32, stop: &Stop) {
-        let delay = STORE_BACKOFF.delay(failed, &*self.chance).max(SHORTEST);
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = stop.asked() => {}
-        }
-    }
-}
 
 /// Works the retries of one rule.
 pub struct Runner {
@@ -127,6 +49,7 @@ pub struct Runner {
     metrics: RuleMetrics,
     letters: DeadLetters,
     backlogs: Backlogs,
+    ends_idle: bool,
     /// Attempts share it; a suspect has it to itself.
     turn: RwLock<()>,
 }
@@ -169,7 +92,17 @@ impl Runner {
             metrics,
             letters,
             backlogs,
+            ends_idle: false,
             turn: RwLock::new(()),
+        }
+    }
+
+    /// One that ends when nothing has waited for some time: half a minute, up to a whole one.
+    #[must_use]
+    pub fn ending_idle(self) -> Self {
+        Self {
+            ends_idle: true,
+            ..self
         }
     }
 
@@ -207,6 +140,7 @@ impl Runner {
         let mut in_flight = FuturesUnordered::new();
         let (mut failed, mut early) = (0, 0);
         let mut surveyed = None;
+        let mut busy = self.ground.clock.instant();
         while !stop.is_asked() {
             let free = self.concurrency - in_flight.len();
             let looked = async {
@@ -245,7 +179,13 @@ impl Runner {
             let got_nothing = claims.is_empty();
             held.extend(claims.iter().map(|claim| claim.token.clone()));
             in_flight.extend(claims.into_iter().map(|claim| self.round(claim, stop)));
-            if self.route.to.is_none() && in_flight.is_empty() && next.is_none() {
+            let is_empty = in_flight.is_empty() && next.is_none();
+            let now = self.ground.clock.instant();
+            if !is_empty {
+                busy = now;
+            }
+            let has_waited = self.ends_idle && now.saturating_duration_since(busy) >= POLL;
+            if is_empty && (self.route.to.is_none() || has_waited) {
                 return true;
             }
             let wait = next.map_or(POLL, |at| at.since(self.ground.clock.now()).min(POLL));
@@ -416,17 +356,15 @@ impl Runner {
         let Some(to) = &self.route.to else {
             return self.dead(key, Reason::RuleRemoved, parcel, false);
         };
-        if let Some(reason) = to.policy.gives_up(parcel.attempts, born, now) {
+        let policy = to.policy(&parcel);
+        if let Some(reason) = policy.gives_up(parcel.attempts, born, now) {
             return self.dead(key, reason, parcel, false);
         }
         let attempt = parcel.attempts.tried.saturating_add(1);
-        let result = match to.unpack.unpack(&parcel) {
-            Ok(event) => attempt_once(&*to.target, &event, attempt).await,
-            Err(failure) => Err(failure),
-        };
+        let result = bounded(to.deliver(&parcel, attempt)).await;
         let now = self.ground.clock.now();
         let decision = decide(
-            &to.policy,
+            &policy,
             parcel.attempts,
             born,
             result.as_ref().err(),
@@ -476,7 +414,7 @@ impl Runner {
             End::Dead { key, letter, .. } => (*key, Some(letter)),
         };
         let batch = match letter {
-            Some(letter) => self.letters.put(batch, letter)?,
+            Some(letter) => self.bury(batch, letter).await?,
             None => batch,
         };
         let snapshot = self.ground.store.snapshot().await?;
@@ -489,6 +427,17 @@ impl Runner {
                 &*self.ground.chance,
             )
             .await
+    }
+
+    async fn bury(&self, batch: Batch, letter: &Letter) -> Result<Batch, Error> {
+        let buried = match &self.route.to {
+            Some(to) => to.bury(batch, letter).await?,
+            None => Buried::Not(batch),
+        };
+        match buried {
+            Buried::Taken(batch) => Ok(batch),
+            Buried::Not(batch) => self.letters.put(batch, letter),
+        }
     }
 
     fn count(&self, end: &End) {
@@ -536,21 +485,4 @@ fn patience(early: u32) -> Duration {
         ceiling: BEHIND,
     };
     backoff.bound(early)
-}
-
-/// One attempt, bounded. A target that panics has failed, and nothing else has.
-pub async fn attempt_once(target: &dyn Target, event: &Event, attempt: u32) -> Result<(), Failure> {
-    let delivered = caught(target.deliver(event, attempt));
-    match tokio::time::timeout(ATTEMPT_BOUND, delivered).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Failure::new(
-            Effect::Counts,
-            "panicked",
-            "the platform panicked while it delivered; the log has the place",
-        )),
-        Err(_) => {
-            let message = format!("the target did not answer within {} s", ATTEMPT_BOUND.as_secs());
-            Err(Failure::new(Effect::Counts, "timed_out", message))
-        }
-    }
 }

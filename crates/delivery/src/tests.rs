@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aloft_base::{Clock, SeededChance, Stop, SystemClock, Timestamp};
+use aloft_base::{Clock, SeededChance, Stop, Timestamp, TokioClock};
 use aloft_call::Event;
 use aloft_store::layout::Id;
 use aloft_store::{Lane, Lease, Memory, Outcome, Store};
@@ -19,19 +19,6 @@ const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const RULE: RuleId = RuleId(Id::from_u64(2_000));
 const SPACE: Space = Space(Id::from_u64(2_001));
 const HOUR: Duration = Duration::from_secs(3_600);
-
-/// A clock that goes with tokio's, so that paused time moves both.
-struct TokioClock(tokio::time::Instant);
-
-impl Clock for TokioClock {
-    fn now(&self) -> Timestamp {
-        START + self.0.elapsed()
-    }
-
-    fn instant(&self) -> Instant {
-        SystemClock.instant()
-    }
-}
 
 /// What the target is told to do with an event's next attempts; then it takes the event.
 #[derive(Clone)]
@@ -90,7 +77,7 @@ struct Kit {
 
 impl Kit {
     fn new(retries: u32) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(TokioClock(tokio::time::Instant::now()));
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(START));
         let store = Arc::new(Memory::new(clock.clone()));
         let chance = Arc::new(SeededChance::new(9));
         let ground = Ground {
@@ -156,7 +143,7 @@ impl Kit {
         let route = Route {
             rule: RULE,
             name: "receipt".into(),
-            to: has_target.then(destination),
+            to: has_target.then(|| Arc::new(destination()) as Arc<dyn Deliver>),
         };
         Runner::new(
             self.ground.clone(),

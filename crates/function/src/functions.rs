@@ -388,6 +388,10 @@ impl Functions {
         Batch::new(BatchId::draw(&*self.chance))
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub(crate) fn revision(&self) -> u128 {
         self.chance.next_u128()
     }

@@ -5,6 +5,7 @@
 //! | 1 | the head: `$LATEST`, the next version's number, how many versions and aliases there are, tags |
 //! | 2, number | a published version |
 //! | 3, name | an alias |
+//! | 4, qualifier | what becomes of asynchronous calls |
 //!
 //! Whoever changes anything of a function writes its head, and expects it to be as it was: so all changes of a function come one
 //! after another, also those that concern several rows. A row of a version or the head is also the holder of the reference that keeps
@@ -19,12 +20,13 @@ use aloft_store::blobs::BlobId;
 use aloft_store::layout::Id;
 use bytes::Bytes;
 
-use crate::{Alias, Artifact, Configuration, Published};
+use crate::{Alias, Artifact, Configuration, EventInvoke, Published};
 
 const FORMAT: u8 = 1;
 const HEAD: u8 = 1;
 const VERSIONS: u8 = 2;
 const ALIASES: u8 = 3;
+const EVENTS: u8 = 4;
 
 /// A function's first row.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,54 @@ pub(crate) fn alias_key(id: Id, name: &str) -> Result<Key, aloft_store::Error> {
 
 pub(crate) fn aliases(id: Id) -> aloft_store::KeyRange {
     id.prefix(&[ALIASES])
+}
+
+pub(crate) fn events_key(id: Id, qualifier: &str) -> Result<Key, aloft_store::Error> {
+    id.key(&KeyWriter::new().u8(EVENTS).text(qualifier).finish())
+}
+
+pub(crate) fn events(id: Id) -> aloft_store::KeyRange {
+    id.prefix(&[EVENTS])
+}
+
+pub(crate) fn write_events(events: &EventInvoke) -> Bytes {
+    let EventInvoke {
+        retries,
+        maximum_age,
+        on_success,
+        on_failure,
+        modified,
+        unknown,
+    } = events;
+    let mut writer = Writer::new(FORMAT).u64(1, modified.as_millis());
+    if let Some(retries) = retries {
+        writer = writer.u64(2, (*retries).into());
+    }
+    if let Some(age) = maximum_age {
+        writer = writer.u64(3, (*age).into());
+    }
+    for (number, destination) in [(4, on_success), (5, on_failure)] {
+        if let Some(destination) = destination {
+            writer = writer.text(number, destination);
+        }
+    }
+    writer.unknown(unknown).finish()
+}
+
+pub(crate) fn read_events(value: &Bytes) -> Result<EventInvoke, Error> {
+    let mut events = EventInvoke::default();
+    let mut fields = Reader::new(value, FORMAT)?;
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => events.modified = Timestamp::from_millis(field.u64()?),
+            2 => events.retries = Some(field.u32()?),
+            3 => events.maximum_age = Some(field.u32()?),
+            4 => events.on_success = Some(field.text()?.to_owned()),
+            5 => events.on_failure = Some(field.text()?.to_owned()),
+            _ => events.unknown.keep(&field),
+        }
+    }
+    Ok(events)
 }
 
 pub(crate) fn write_head(head: &Head) -> Bytes {

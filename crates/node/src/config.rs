@@ -34,6 +34,8 @@ pub struct Config {
     pub search: Vec<PathBuf>,
     /// Connections that each port has at a time; see `aloft_http::Limits`.
     pub connections: usize,
+    /// The time between attempts of an asynchronous call: once after the first failure, twice after the second. 60 s, as on Lambda.
+    pub retry_base: Duration,
     /// How long requests, calls and deliveries under way may take to end when the node stops. 30 s.
     pub drain: Duration,
 }

@@ -91,6 +91,9 @@ pub enum Error {
         #[source]
         source: aloft_instance::process::NoInterpreter,
     },
+    /// Asynchronous calls that wait cannot be looked for.
+    #[error(transparent)]
+    Deferred(#[from] aloft_deferred::Error),
     /// Deliveries cannot be set up.
     #[error(transparent)]
     Delivery(#[from] aloft_delivery::Error),
@@ -108,6 +111,7 @@ impl Error {
             Self::Table(error) => error.kind(),
             Self::Rule(error) => error.kind(),
             Self::Delivery(error) => error.kind(),
+            Self::Deferred(error) => error.kind(),
             Self::Build { source, .. } => source.kind(),
             Self::Deploy(error) => error.kind(),
             Self::Catalogue(error) => error.kind(),
@@ -122,6 +126,7 @@ impl Error {
             | Self::Table(_)
             | Self::Rule(_)
             | Self::Delivery(_)
+            | Self::Deferred(_)
             | Self::Deploy(_)
             | Self::Catalogue(_) => true,
             Self::Definition(_)

@@ -12,6 +12,8 @@ use aloft_aws::{Aws, Trust};
 use aloft_base::{Chance, Clock, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
 use aloft_build::Builder;
 use aloft_controller::Controller;
+use aloft_deferred::Deferred;
+use aloft_delivery::Ground;
 use aloft_function::{Catalogue, Deployed, Functions};
 use aloft_gateway::Gateway;
 use aloft_http::{Limits, Room};
@@ -43,6 +45,9 @@ const SERVICES_BODY: usize = 70 << 20;
 /// application's largest, while ten thousand connections could send sixty gigabytes.
 const HELD_BODIES: usize = 256 << 20;
 
+/// How long a queue of asynchronous calls that stops waits for what is in flight.
+const QUEUES_DRAIN: Duration = Duration::from_secs(5);
+
 /// A running node.
 pub struct Node {
     config: Config,
@@ -53,6 +58,7 @@ pub struct Node {
     edge: Tasks,
     controller: Controller,
     rules: Rules,
+    deferred: Deferred,
     feed: Feed,
     /// What the rest does; stopped last.
     tasks: Tasks,
@@ -112,6 +118,18 @@ impl Node {
             loading: Mutex::default(),
         });
         let calls = Arc::new(Calls::default());
+        let rule_metrics = aloft_rule::Metrics::register(&metrics);
+        let (clock, chance) = (time.clock.clone(), time.chance.clone());
+        let ground = Ground::open(store.clone(), &namespace, clock, chance).await?;
+        let deferred = aloft_deferred::Parts {
+            ground: ground.clone(),
+            namespace: namespace.clone(),
+            invoke: calls.clone(),
+            spacing: config.retry_base,
+            drain: QUEUES_DRAIN,
+            metrics: rule_metrics.deliveries(),
+        };
+        let deferred = Deferred::new(deferred, tasks.stop().child());
         let aws = Aws::new(aloft_aws::Parts {
             tables: tables.clone(),
             lambda: aloft_aws::LambdaParts {
@@ -119,6 +137,7 @@ impl Node {
                 catalogue: catalogue.clone(),
                 load: loader.clone(),
                 builder: builder.clone(),
+                deferred: deferred.clone(),
             },
             invoke: calls.clone(),
             region: namespace.region.clone(),
@@ -150,19 +169,17 @@ impl Node {
         );
         let gateway = Arc::new(gateway);
         let rules = aloft_rule::Parts {
-            store: store.clone(),
-            clock: time.clock.clone(),
-            chance: time.chance.clone(),
+            ground,
             namespace: namespace.clone(),
             invoke: invoke.clone(),
             logs: Arc::new(TableLogs {
                 tables: tables.clone(),
                 namespace: namespace.clone(),
             }),
-            metrics: aloft_rule::Metrics::register(&metrics),
+            metrics: rule_metrics,
             config: aloft_rule::Config::default(),
         };
-        let rules = Rules::open(rules, tasks.stop().child()).await?;
+        let rules = Rules::open(rules, tasks.stop().child());
         let parts = Parts {
             namespace: namespace.clone(),
             clock: time.clock.clone(),
@@ -181,6 +198,7 @@ impl Node {
         };
         let project = Arc::new(Project::new(&config, parts)?);
         project.load().await?;
+        deferred.resume().await?;
         let readiness = Arc::new(Readiness::default());
         let address = Address {
             app: format!("http://{}", local(&app, config.app)),
@@ -205,6 +223,7 @@ impl Node {
             invoke: fresh.clone(),
             controller: controller.clone(),
             rules: rules.clone(),
+            deferred: deferred.clone(),
             feed: feed.clone(),
             metrics,
             readiness: readiness.clone(),
@@ -275,6 +294,7 @@ impl Node {
             edge,
             controller,
             rules,
+            deferred,
             feed,
             tasks,
             readiness,
@@ -303,7 +323,8 @@ impl Node {
         self.readiness.hinder("node", "it is shutting down");
         // Whoever still comes is answered that it is going down, until the last call has ended.
         self.controller.refuse_new();
-        self.rules.drain(drain).await;
+        let (rules, deferred) = (&self.rules, &self.deferred);
+        tokio::join!(rules.drain(drain), deferred.drain(drain));
         self.controller.drain(drain).await;
         // Whoever follows the log is let go, or the edge would wait for it.
         self.feed.end();

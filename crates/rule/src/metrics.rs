@@ -47,6 +47,11 @@ impl Metrics {
         }
     }
 
+    /// What deliveries count, for others than rules.
+    pub fn deliveries(&self) -> aloft_delivery::Metrics {
+        self.deliveries.clone()
+    }
+
     pub(crate) fn of(&self, rule: &str) -> Counts {
         let by_rule = ByRule {
             rule: rule.to_owned(),

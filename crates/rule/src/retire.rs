@@ -31,7 +31,14 @@ impl Rules {
         let parts = &self.inner().parts;
         let mut after: Option<String> = None;
         loop {
-            let page = layout::list(&*parts.store, &parts.namespace, KIND, after.as_deref(), PAGE).await?;
+            let page = layout::list(
+                &*parts.ground.store,
+                &parts.namespace,
+                KIND,
+                after.as_deref(),
+                PAGE,
+            )
+            .await?;
             let (names, more) = page;
             for (name, id) in &names {
                 if running.rules.contains_key(name) {
@@ -92,25 +99,25 @@ impl Rules {
             None => Reason::RuleRemoved,
         };
         for _ in 0..TRIES {
-            let left = cursor::left(&*parts.store, id, name, but).await?;
+            let left = cursor::left(&*parts.ground.store, id, name, but).await?;
             if left.is_empty() {
                 return Ok(());
             }
             for Left { cursor, log, shard } in left {
-                let batch = Batch::new(BatchId::draw(&*parts.chance))
+                let batch = Batch::new(BatchId::draw(&*parts.ground.chance))
                     .expect(cursor.key.clone(), cursor.expect)
                     .delete(cursor.key.clone());
                 let former = former.filter(|former| former.source.log() == log);
                 let unread = self.unread(log, shard, cursor.position, former).await?;
                 let batch = match unread {
                     Some(range) => {
-                        let letter = Letter::range(id, name, reason, parts.clock.now(), range);
+                        let letter = Letter::range(id, name, reason, parts.ground.clock.now(), range);
                         letters.put(batch, &letter)?
                     }
                     None => batch,
                 };
                 // Should somebody have moved it all the same, the next round finds it where it stands now.
-                let _moved = parts.store.commit(batch).await?;
+                let _moved = parts.ground.store.commit(batch).await?;
             }
         }
         Err(Error::Contended(name.to_owned()))
@@ -124,7 +131,7 @@ impl Rules {
         after: Position,
         former: Option<&Rule>,
     ) -> Result<Option<Range>, Error> {
-        let store = &self.inner().parts.store;
+        let store = &self.inner().parts.ground.store;
         let (mut first, mut last, mut wanted) = (None, after, 0_u64);
         loop {
             match store.read_log(log, shard, last, PAGE, PAGE_BYTES).await {
@@ -169,13 +176,13 @@ impl Rules {
             return Ok(());
         }
         for _ in 0..TRIES {
-            let binding = layout::resolve(&*parts.store, name).await?;
+            let binding = layout::resolve(&*parts.ground.store, name).await?;
             let Some(binding) = binding.filter(|binding| binding.id == id.0) else {
                 return Ok(());
             };
-            let batch = Batch::new(BatchId::draw(&*parts.chance));
-            let batch = layout::unbind(name, binding, 0, parts.clock.now(), batch)?;
-            if parts.store.commit(batch).await?.is_committed() {
+            let batch = Batch::new(BatchId::draw(&*parts.ground.chance));
+            let batch = layout::unbind(name, binding, 0, parts.ground.clock.now(), batch)?;
+            if parts.ground.store.commit(batch).await?.is_committed() {
                 tracing::info!(
                     rule = name.name,
                     "nothing waits for the rule any more that was removed"
@@ -197,8 +204,13 @@ impl Cursors for Rules {
         }
         let mut last = Position::END;
         for one in running.rules.values().filter(|one| one.rule.source.log() == log) {
-            let cursor =
-                Cursor::load(&*self.inner().parts.store, one.id, &one.rule.name, (log, shard)).await?;
+            let cursor = Cursor::load(
+                &*self.inner().parts.ground.store,
+                one.id,
+                &one.rule.name,
+                (log, shard),
+            )
+            .await?;
             last = last.min(cursor.map_or(Position::START, |cursor| cursor.position));
         }
         Ok(last)
@@ -207,18 +219,8 @@ impl Cursors for Rules {
 
 /// The number of a name, bound now if it was not.
 pub(crate) async fn number(store: &dyn Store, name: Name<'_>, chance: &dyn Chance) -> Result<Id, Error> {
-    for _ in 0..TRIES {
-        if let Some(binding) = layout::resolve(store, name).await? {
-            return Ok(binding.id);
-        }
-        let Some((id, batch)) = layout::bind(store, name, Batch::new(BatchId::draw(chance))).await? else {
-            continue;
-        };
-        if store.commit(batch).await?.is_committed() {
-            return Ok(id);
-        }
-    }
-    Err(Error::Contended(name.name.to_owned()))
+    let id = layout::ensure(store, name, chance).await?;
+    id.ok_or_else(|| Error::Contended(name.name.to_owned()))
 }
 
 /// A task that cannot fail.

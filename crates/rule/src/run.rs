@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, Policy, Stop, Tasks};
+use aloft_base::{Policy, Stop, Tasks};
 use aloft_call::{Caller, Invoke, Principal};
 use aloft_delivery::{
-    DeadLetters, Destination, FunctionTarget, Gate, Ground, Letter, LetterId, Route, RuleId, Runner, Space,
-    Target, Unpack,
+    DeadLetters, Destination, FunctionTarget, Gate, Ground, Letter, LetterId, Route, RuleId, Runner, Target,
+    Unpack,
 };
+use aloft_store::Shard;
 use aloft_store::layout::{Name, Namespace};
-use aloft_store::{Shard, Store};
 use tokio::sync::Mutex;
 
 use crate::cursor;
@@ -28,7 +28,6 @@ use crate::{Error, Metrics, Rule, TableSource};
 
 /// The kind of rules' names in the store's layout.
 pub(crate) const KIND: &str = "rule";
-const LETTERS: &str = "dead letters";
 
 /// How rules run.
 #[derive(Debug, Clone)]
@@ -51,12 +50,8 @@ impl Default for Config {
 
 /// What rules stand on.
 pub struct Parts {
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub chance: Arc<dyn Chance>,
+    /// What all deliveries of the node share.
+    pub ground: Ground,
     /// Whose rules they are.
     pub namespace: Namespace,
     /// What runs functions.
@@ -75,7 +70,6 @@ pub struct Rules(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
-    ground: Ground,
     pub(crate) tasks: Tasks,
     pub(crate) running: Mutex<Running>,
 }
@@ -97,30 +91,15 @@ pub(crate) struct One {
 
 impl Rules {
     /// Opens the rules of a namespace; none runs before [`apply`](Self::apply). All end when `stop` is asked for.
-    pub async fn open(parts: Parts, stop: Stop) -> Result<Self, Error> {
-        let name = Name {
-            namespace: &parts.namespace,
-            kind: LETTERS,
-            name: "rules",
-        };
-        let space = Space(number(&*parts.store, name, &*parts.chance).await?);
-        let (store, clock, chance) = (parts.store.clone(), parts.clock.clone(), parts.chance.clone());
-        let ground = Ground {
-            store,
-            space,
-            clock,
-            chance,
-            suspects: Arc::default(),
-        };
+    pub fn open(parts: Parts, stop: Stop) -> Self {
         let tasks = Tasks::new(stop);
         let rules = Self(Arc::new(Inner {
             parts,
-            ground,
             tasks,
             running: Mutex::default(),
         }));
         rules.start_trimmer();
-        Ok(rules)
+        rules
     }
 
     /// Makes `rules` the ones that run. When it returns, each sees all that is written from then on: call it before the tables can be
@@ -172,7 +151,7 @@ impl Rules {
 
     /// The dead letters of the namespace.
     pub fn letters(&self) -> DeadLetters {
-        self.0.ground.letters()
+        self.0.parts.ground.letters()
     }
 
     /// The event of a dead letter, made again from what is stored; `None` when it holds none that can be read.
@@ -210,8 +189,8 @@ impl Rules {
     fn start_trimmer(&self) {
         let parts = &self.0.parts;
         let trimmer = Trimmer {
-            store: parts.store.clone(),
-            clock: parts.clock.clone(),
+            store: parts.ground.store.clone(),
+            clock: parts.ground.clock.clone(),
             logs: parts.logs.clone(),
             cursors: Arc::new(self.clone()),
             retention: parts.config.retention,
@@ -233,12 +212,20 @@ impl Rules {
             kind: KIND,
             name: &rule.name,
         };
-        let id = RuleId(number(&*parts.store, name, &*parts.chance).await?);
+        let id = RuleId(number(&*parts.ground.store, name, &*parts.ground.chance).await?);
         let log = (rule.source.log(), rule.source.shards());
         let is_anew = former.is_some_and(|former| {
             former.source.name() == rule.source.name() && former.source.log() != rule.source.log()
         });
-        cursor::ensure(&*parts.store, id, &rule.name, log, is_anew, &*parts.chance).await?;
+        cursor::ensure(
+            &*parts.ground.store,
+            id,
+            &rule.name,
+            log,
+            is_anew,
+            &*parts.ground.chance,
+        )
+        .await?;
         Ok(id)
     }
 
@@ -287,7 +274,7 @@ impl Rules {
                 key: format!("rule/{}", rule.name).into(),
             },
         };
-        let (clock, chance) = (parts.clock.clone(), parts.chance.clone());
+        let (clock, chance) = (parts.ground.clock.clone(), parts.ground.chance.clone());
         let function = FunctionTarget::new(
             parts.invoke.clone(),
             rule.function.clone(),
@@ -313,9 +300,9 @@ impl Rules {
         shard: Shard,
         target: Arc<dyn Target>,
     ) {
-        let Inner { parts, ground, .. } = &*self.0;
+        let Inner { parts, .. } = &*self.0;
         let reader = Reader {
-            ground: ground.clone(),
+            ground: parts.ground.clone(),
             rule: rule.clone(),
             id,
             shard,
@@ -335,11 +322,11 @@ impl Rules {
         let route = Route {
             rule: id,
             name: rule.name.as_str().into(),
-            to: Some(Destination {
+            to: Some(Arc::new(Destination {
                 policy: rule.policy,
                 unpack: Arc::new(Unpacker(rule.source.clone())),
                 target,
-            }),
+            })),
         };
         let (runner, stop) = (self.runner(route, rule.concurrency), tasks.stop().clone());
         tasks.start("rule retries", Policy::Alone, async move {
@@ -350,8 +337,14 @@ impl Rules {
 
     /// A runner of a rule's retries, or of what is left of a rule that is gone.
     pub(crate) fn runner(&self, route: Route, concurrency: usize) -> Runner {
-        let Inner { parts, ground, .. } = &*self.0;
+        let Inner { parts, .. } = &*self.0;
         let metrics = parts.metrics.of(&route.name).deliveries;
-        Runner::new(ground.clone(), route, concurrency, parts.config.drain, metrics)
+        Runner::new(
+            parts.ground.clone(),
+            route,
+            concurrency,
+            parts.config.drain,
+            metrics,
+        )
     }
 }

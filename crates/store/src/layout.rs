@@ -21,8 +21,8 @@ use aloft_codec::{KeyReader, KeyWriter, Reader, Unknown, Writer};
 use bytes::Bytes;
 
 use crate::{
-    Batch, BatchId, Direction, Error, Expect, Key, KeyRange, Lane, LogId, MAX_OPERATIONS, Outcome, Position,
-    Shard, Store, Version,
+    ATTEMPTS, Batch, BatchId, Direction, Error, Expect, Key, KeyRange, Lane, LogId, MAX_OPERATIONS, Outcome,
+    Position, Shard, Store, Version, commit_decided,
 };
 
 /// How long an id is left alone after its name was unbound: longer than any request that may have resolved it lives.
@@ -173,6 +173,22 @@ pub async fn list(
         names.push((name.map_err(|error| wrong(&entry.key, error))?, id));
     }
     Ok((names, page.more))
+}
+
+/// The id of a name, which is bound if it is not. `None` if others kept binding names meanwhile.
+pub async fn ensure(store: &dyn Store, name: Name<'_>, chance: &dyn Chance) -> Result<Option<Id>, Error> {
+    for attempt in 1..=ATTEMPTS {
+        if let Some(binding) = resolve(store, name).await? {
+            return Ok(Some(binding.id));
+        }
+        let Some((id, batch)) = bind(store, name, Batch::new(BatchId::draw(chance))).await? else {
+            continue;
+        };
+        if commit_decided(store, batch, attempt, chance).await? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// Adds to `batch` what binds the name to a new id; `None` if the name is taken. A conflict of the batch on one of the

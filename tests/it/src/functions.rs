@@ -1,6 +1,8 @@
 //! Functions that are made by Lambda's API.
 
-use crate::harness::{Project, get, nodejs, script};
+use serde_json::json;
+
+use crate::harness::{Project, get, nodejs, script, send, wait_for};
 
 #[test]
 fn an_unmodified_sdk_and_command_line_make_and_call_functions() {
@@ -55,4 +57,44 @@ fn functions_of_a_project_are_called_by_the_same_tools() {
             .contains("function \"other\" was made by Lambda's API already"),
         "{refused}"
     );
+}
+
+#[test]
+fn asynchronous_calls_are_made_again_told_and_given_up() {
+    let project = Project::new(&[]);
+    let platform = project.dev().with(&["--retry-base", "100ms"]).start();
+    let said = script("later.py", &["calls"], &platform.exports()).stdout;
+    let id = said.trim();
+    // What nobody is told of is a dead letter, and can be made anew.
+    let letters = || {
+        let listed = get(&format!("{}/_aloft/deliveries", platform.api)).is(200).json();
+        listed["items"].as_array().unwrap().clone()
+    };
+    let letter = wait_for("the dead letter", || letters().pop());
+    assert_eq!(
+        (&letter["rule"], &letter["reason"], &letter["event"]),
+        (&json!("async/worker"), &json!("exhausted"), &json!(id)),
+        "{letter}"
+    );
+    let one = format!(
+        "{}/_aloft/deliveries/{}",
+        platform.api,
+        letter["id"].as_str().unwrap()
+    );
+    assert_eq!(get(&one).is(200).json()["content"]["as"], "dead");
+    send("POST", &format!("{one}/retry"), &json!(null)).is(200);
+    wait_for("it was tried and given up again", || {
+        letters().pop().filter(|other| other["id"] != letter["id"])
+    });
+}
+
+/// `kill -9` between the answer and the calls: each that was accepted is made.
+#[test]
+fn what_was_accepted_is_called_after_the_platform_was_killed() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    let accepted = script("later.py", &["accept", "100"], &platform.exports()).stdout;
+    platform.kill();
+    let platform = project.start();
+    script("later.py", &["done", accepted.trim()], &platform.exports());
 }

@@ -24,6 +24,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("aloft-table", 2),
     ("aloft-controller", 3),
     ("aloft-delivery", 3),
+    ("aloft-deferred", 4),
     ("aloft-rule", 4),
     ("aloft-api", 5),
     ("aloft-aws", 5),

@@ -58,6 +58,9 @@ pub(crate) enum Error {
     /// A zip could not be stored.
     #[error(transparent)]
     Build(aloft_build::Error),
+    /// A call could not be accepted.
+    #[error(transparent)]
+    Deferred(aloft_deferred::Error),
     /// The platform could not run the function.
     #[error("{0}")]
     Platform(String),
@@ -84,12 +87,16 @@ impl Error {
             Self::Platform(_) => ("ServiceException", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Catalogue(error) => ("ServiceException", status(error.kind())),
             Self::Build(error) => ("ServiceException", status(error.kind())),
+            Self::Deferred(error) => ("ServiceException", status(error.kind())),
         }
     }
 
     /// Whether the failure is ours, so that the log must tell of it.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Self::Catalogue(_) | Self::Build(_) | Self::Platform(_))
+        matches!(
+            self,
+            Self::Catalogue(_) | Self::Build(_) | Self::Deferred(_) | Self::Platform(_)
+        )
     }
 
     /// Seconds after which it makes sense to ask again.

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 
 use super::names::Named;
-use super::{Context, Error, nothing, report};
+use super::{Context, Error, events, nothing, report};
 use crate::Error as Refused;
 use crate::answer::REQUEST_ID;
 use crate::input::Constraints;
@@ -42,13 +42,7 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
     )?;
     let (kind, is_tailed) = kind(context)?;
     let client = client_context(context)?;
-    if !body.is_empty() {
-        serde_json::from_slice::<IgnoredAny>(&body).map_err(|error| {
-            Error::Content(format!(
-                "Could not parse request body into json: Could not parse payload into json: {error}"
-            ))
-        })?;
-    }
+    let body = payload(body)?;
     match kind {
         Kind::RequestResponse => {}
         Kind::DryRun => {
@@ -57,19 +51,17 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
             found(context, &named, &qualifier).await?;
             return Ok(nothing(StatusCode::NO_CONTENT));
         }
-        Kind::Event => return Err(super::settings::not_supported("the invocation type Event")),
+        Kind::Event => {
+            let lineage = lineage(context, &named)?;
+            return events::accept(context, &named, body, lineage).await;
+        }
     }
     let call = Call {
         id: InvocationId::draw(context.chance),
         qualifier: named.qualifier.clone().unwrap_or_default(),
         caller: context.caller.clone(),
         payload: Payload::Direct(Direct {
-            // Without a payload a function gets an empty object.
-            body: if body.is_empty() {
-                Bytes::from_static(b"{}")
-            } else {
-                body
-            },
+            body,
             context: client,
             is_tailed,
         }),
@@ -79,6 +71,36 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
     };
     let outcome = context.invoke.invoke(&named.function, call).await;
     answered(context, &named, outcome, is_tailed)
+}
+
+/// `InvokeAsync`, the older form of an asynchronous call.
+pub(super) async fn run_later(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
+    let named = context.named()?;
+    decide(
+        context.caller,
+        Action::Invoke,
+        Resource::Function(&named.function),
+    )?;
+    let lineage = lineage(context, &named)?;
+    let accepted = events::accept(context, &named, payload(body)?, lineage).await?;
+    let mut response = super::json(StatusCode::ACCEPTED, &json!({ "Status": 202 }));
+    if let Some(id) = accepted.headers().get(REQUEST_ID) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    Ok(response)
+}
+
+/// What a function is called with, which must be JSON. Without a payload it is an empty object.
+fn payload(body: Bytes) -> Result<Bytes, Error> {
+    if body.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    let is_json = serde_json::from_slice::<IgnoredAny>(&body);
+    is_json.map(|_| body).map_err(|error| {
+        Error::Content(format!(
+            "Could not parse request body into json: Could not parse payload into json: {error}"
+        ))
+    })
 }
 
 async fn found(context: &Context<'_>, named: &Named, qualifier: &Qualifier) -> Result<(), Refused> {

@@ -5,6 +5,7 @@ mod aliases;
 mod code;
 mod describe;
 mod error;
+mod events;
 mod functions;
 mod invoke;
 mod names;
@@ -20,6 +21,7 @@ use aloft_access::{Action, Resource, decide};
 use aloft_base::{Chance, FunctionName};
 use aloft_build::Builder;
 use aloft_call::{Caller, Invoke, Lineage, Qualifier, Trace};
+use aloft_deferred::Deferred;
 use aloft_function::{Catalogue, Functions, Load, Published, Version};
 use aloft_http::{Response, empty, full};
 use aloft_store::layout::Namespace;
@@ -51,6 +53,8 @@ pub struct Parts {
     pub load: Arc<dyn Load>,
     /// Takes zips in.
     pub builder: Builder,
+    /// Accepts calls that are made later.
+    pub deferred: Deferred,
 }
 
 /// What can be asked.
@@ -60,24 +64,30 @@ pub(crate) enum Operation {
     CreateFunction,
     DeleteAlias,
     DeleteFunction,
+    DeleteFunctionEventInvokeConfig,
     GetAlias,
     GetFunction,
     GetFunctionConfiguration,
+    GetFunctionEventInvokeConfig,
     Invoke,
+    InvokeAsync,
     ListAliases,
+    ListFunctionEventInvokeConfigs,
     ListFunctions,
     ListTags,
     ListVersionsByFunction,
     PublishVersion,
+    PutFunctionEventInvokeConfig,
     TagResource,
     UntagResource,
     UpdateAlias,
     UpdateFunctionCode,
     UpdateFunctionConfiguration,
+    UpdateFunctionEventInvokeConfig,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Invoke,
         Self::CreateAlias,
         Self::CreateFunction,
@@ -96,6 +106,12 @@ impl Operation {
         Self::UpdateAlias,
         Self::UpdateFunctionCode,
         Self::UpdateFunctionConfiguration,
+        Self::InvokeAsync,
+        Self::DeleteFunctionEventInvokeConfig,
+        Self::GetFunctionEventInvokeConfig,
+        Self::ListFunctionEventInvokeConfigs,
+        Self::PutFunctionEventInvokeConfig,
+        Self::UpdateFunctionEventInvokeConfig,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -118,6 +134,12 @@ impl Operation {
             Self::UpdateAlias => "UpdateAlias",
             Self::UpdateFunctionCode => "UpdateFunctionCode",
             Self::UpdateFunctionConfiguration => "UpdateFunctionConfiguration",
+            Self::InvokeAsync => "InvokeAsync",
+            Self::DeleteFunctionEventInvokeConfig => "DeleteFunctionEventInvokeConfig",
+            Self::GetFunctionEventInvokeConfig => "GetFunctionEventInvokeConfig",
+            Self::ListFunctionEventInvokeConfigs => "ListFunctionEventInvokeConfigs",
+            Self::PutFunctionEventInvokeConfig => "PutFunctionEventInvokeConfig",
+            Self::UpdateFunctionEventInvokeConfig => "UpdateFunctionEventInvokeConfig",
         }
     }
 
@@ -125,14 +147,14 @@ impl Operation {
     pub(crate) fn body_bytes(self) -> usize {
         match self {
             Self::CreateFunction | Self::UpdateFunctionCode => ZIP_REQUEST,
-            Self::Invoke => PAYLOAD,
+            Self::Invoke | Self::InvokeAsync => PAYLOAD,
             _ => REQUEST,
         }
     }
 
     /// That a body is larger.
     pub(crate) fn too_large(self) -> Error {
-        let is_invocation = self == Self::Invoke;
+        let is_invocation = matches!(self, Self::Invoke | Self::InvokeAsync);
         Error::TooLarge {
             bytes: self.body_bytes(),
             operation: if is_invocation {
@@ -162,7 +184,7 @@ pub(crate) struct Context<'a> {
 /// Does what a route wants.
 pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
     let operation = context.route.operation;
-    if operation != Operation::Invoke {
+    if !matches!(operation, Operation::Invoke | Operation::InvokeAsync) {
         decide(context.caller, Action::Manage, Resource::Functions)?;
     }
     match operation {
@@ -184,6 +206,12 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::UpdateAlias => aliases::update(context, &body).await,
         Operation::UpdateFunctionCode => code::update(context, body).await,
         Operation::UpdateFunctionConfiguration => functions::update_configuration(context, &body).await,
+        Operation::InvokeAsync => invoke::run_later(context, body).await,
+        Operation::DeleteFunctionEventInvokeConfig => events::delete(context).await,
+        Operation::GetFunctionEventInvokeConfig => events::get(context).await,
+        Operation::ListFunctionEventInvokeConfigs => events::list(context).await,
+        Operation::PutFunctionEventInvokeConfig => events::set(context, &body, true).await,
+        Operation::UpdateFunctionEventInvokeConfig => events::set(context, &body, false).await,
     }
 }
 

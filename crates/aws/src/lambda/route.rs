@@ -96,6 +96,22 @@ fn find<'a>(method: &Method, segments: &[&'a str]) -> Option<(Operation, &'a str
             ["invocations"] if post => (O::Invoke, *function, ""),
             _ => return None,
         },
+        ["2014-11-13", "functions", function, "invoke-async"] if post => (O::InvokeAsync, *function, ""),
+        ["2019-09-25", "functions", function, "event-invoke-config"] if put => {
+            (O::PutFunctionEventInvokeConfig, *function, "")
+        }
+        ["2019-09-25", "functions", function, "event-invoke-config"] if post => {
+            (O::UpdateFunctionEventInvokeConfig, *function, "")
+        }
+        ["2019-09-25", "functions", function, "event-invoke-config"] if get => {
+            (O::GetFunctionEventInvokeConfig, *function, "")
+        }
+        ["2019-09-25", "functions", function, "event-invoke-config"] if delete => {
+            (O::DeleteFunctionEventInvokeConfig, *function, "")
+        }
+        ["2019-09-25", "functions", function, "event-invoke-config", "list"] if get => {
+            (O::ListFunctionEventInvokeConfigs, *function, "")
+        }
         ["2017-03-31", "tags", resource] if get => (O::ListTags, *resource, ""),
         ["2017-03-31", "tags", resource] if post => (O::TagResource, *resource, ""),
         ["2017-03-31", "tags", resource] if delete => (O::UntagResource, *resource, ""),

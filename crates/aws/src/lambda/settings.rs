@@ -189,7 +189,7 @@ pub(super) fn not_supported(name: &str) -> Refused {
 }
 
 /// What is said of an ARN of a service that is not here, or may not be used so.
-fn no_service(arn: &str) -> Refused {
+pub(super) fn no_service(arn: &str) -> Refused {
     let service = arn.split(':').nth(2).unwrap_or_default();
     Error::Invalid(format!(
         "The provided target arn {} is invalid: the service \"{}\" does not exist here yet",

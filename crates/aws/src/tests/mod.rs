@@ -16,10 +16,13 @@ use std::time::Duration;
 use aloft_base::{ManualClock, Region, SeededChance, Stop, SystemClock, Tasks, Tenant, Timestamp};
 use aloft_build::Builder;
 use aloft_call::{Access, Caller, Grants, Principal};
+use aloft_deferred::Deferred;
+use aloft_delivery::Ground;
 use aloft_function::{Catalogue, Functions};
 use aloft_http::{Client, Limits, Patience, Request, Room, collect, full, serve};
 use aloft_observe::{Feed, Metrics};
 use aloft_store::Memory;
+use aloft_store::layout::Namespace;
 use aloft_store_folder::Folder;
 use aloft_table::Tables;
 use http::{HeaderMap, StatusCode};
@@ -106,6 +109,20 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
     };
     let catalogue = Arc::new(Catalogue::new());
     let machine = Arc::new(Machine::default());
+    let namespace = Namespace {
+        tenant: Tenant::local(),
+        region: Region::local(),
+    };
+    let ground = Ground::open(store.clone(), &namespace, clock.clone(), chance.clone()).await;
+    let deferred = aloft_deferred::Parts {
+        ground: ground.unwrap(),
+        namespace,
+        invoke: machine.clone(),
+        spacing: Duration::from_secs(60),
+        drain: Duration::ZERO,
+        metrics: aloft_delivery::Metrics::register(&metrics),
+    };
+    let deferred = Deferred::new(deferred, tasks.stop().child());
     let aws = Aws::new(Parts {
         tables: tables.clone(),
         lambda: LambdaParts {
@@ -113,6 +130,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
             catalogue: catalogue.clone(),
             load: machine.clone(),
             builder: Builder::new(builder, &metrics),
+            deferred: deferred.clone(),
         },
         invoke: machine.clone(),
         region: Region::local(),

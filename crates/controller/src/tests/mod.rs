@@ -11,7 +11,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId, Policy, Region, SeededChance, Size, Stop, Tasks, Tenant};
+use aloft_base::{
+    FunctionName, InvocationId, Policy, Region, SeededChance, Size, Stop, Tasks, Tenant, Timestamp,
+    TokioClock,
+};
 use aloft_call::{
     Answer, Call, Caller, Fault, Grants, Invoke, Lineage, Outcome, Payload, Principal, Qualifier, Trace,
 };
@@ -20,7 +23,7 @@ use aloft_observe::{Feed, Invocation, Metrics, Notice, Subscription};
 use tokio::sync::oneshot;
 
 use crate::{Config, Controller, Parts, PoolStatus};
-use script::{Loaded, PausedClock, Script, script, settled, soon};
+use script::{Loaded, Script, script, settled, soon};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -90,7 +93,7 @@ impl World {
         let catalogue = Arc::new(Catalogue::new());
         catalogue.replace([version]);
         let metrics = Metrics::new();
-        let clock = Arc::new(PausedClock(tokio::time::Instant::now()));
+        let clock = Arc::new(TokioClock::new(Timestamp::from_millis(1_700_000_000_000)));
         let config = Config { parallel_starts: 4 };
         let controller = Parts {
             config,

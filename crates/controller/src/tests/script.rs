@@ -3,9 +3,9 @@
 //! Time is tokio's, paused: it moves only when everything else waits, so that `settled` is a fact and not a guess.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aloft_base::{Clock, InvocationId, Stop, Timestamp};
+use aloft_base::{InvocationId, Stop};
 use aloft_call::{Answer, Call, Fault};
 use aloft_function::Version;
 use aloft_instance::{Called, Instance, Runtime, Started};
@@ -27,19 +27,6 @@ pub(super) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
     match tokio::time::timeout(FOREVER, wait).await {
         Ok(done) => done,
         Err(_) => panic!("it never happened: {what}"),
-    }
-}
-
-/// tokio's clock, which stands still with it.
-pub(super) struct PausedClock(pub(super) tokio::time::Instant);
-
-impl Clock for PausedClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000) + self.0.elapsed()
-    }
-
-    fn instant(&self) -> Instant {
-        tokio::time::Instant::now().into_std()
     }
 }
 

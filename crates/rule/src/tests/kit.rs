@@ -3,13 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aloft_base::{
-    Clock, FunctionName, InvocationId, Region, SeededChance, Stop, SystemClock, Tenant, Timestamp,
+    Clock, FunctionName, InvocationId, Region, SeededChance, Stop, Tenant, Timestamp, TokioClock,
 };
 use aloft_call::{Answer, Call, Event, Fault, FunctionError, Invoke, Outcome as CallOutcome, Payload, Usage};
-use aloft_delivery::{Listed, Policy};
+use aloft_delivery::{Ground, Listed, Policy};
 use aloft_event::Pattern;
 use aloft_store::layout::Namespace;
 use aloft_store::*;
@@ -24,19 +24,6 @@ const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// How many events of a rule are with its function at a time.
 pub(super) const CONCURRENCY: usize = 16;
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
-
-/// A clock that goes with tokio's, so that paused time moves both.
-pub(super) struct TokioClock(tokio::time::Instant);
-
-impl Clock for TokioClock {
-    fn now(&self) -> Timestamp {
-        START + self.0.elapsed()
-    }
-
-    fn instant(&self) -> Instant {
-        SystemClock.instant()
-    }
-}
 
 /// Records are text: an id, and optionally a depth after a `/`. Some ids are trouble, and some events are much larger than their
 /// records.
@@ -309,7 +296,7 @@ impl Kit {
     }
 
     pub(super) async fn without_rules() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(TokioClock(tokio::time::Instant::now()));
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(START));
         let memory = Memory::new(clock.clone());
         let store = Arc::new(Switch {
             memory,
@@ -446,17 +433,17 @@ async fn open(
     metrics: &Metrics,
     config: &Config,
 ) -> Rules {
+    let namespace = namespace();
+    let ground = Ground::open(store.clone(), &namespace, clock.clone(), chance.clone());
     let parts = Parts {
-        store: store.clone(),
-        clock: clock.clone(),
-        chance: chance.clone(),
-        namespace: namespace(),
+        ground: ground.await.unwrap(),
+        namespace,
         invoke: script.clone(),
         logs: Arc::new(Lines(LOG)),
         metrics: metrics.clone(),
         config: config.clone(),
     };
-    Rules::open(parts, Stop::new()).await.unwrap()
+    Rules::open(parts, Stop::new())
 }
 
 pub(super) fn namespace() -> Namespace {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aloft_base::{Chance, Clock, ErrorKind, InvocationId, Region, Size, Tasks, Tenant};
 use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_controller::Controller;
-use aloft_delivery::{Content, LetterId, Policy};
+use aloft_delivery::{Content, Ground, LetterId, Policy};
 use aloft_event::Pattern;
 use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Program, Queue, Version};
 use aloft_item::{Item, Number, Value};
@@ -134,17 +134,16 @@ impl Orders {
             tables: tables.clone(),
             namespace: namespace(),
         };
+        let ground = Ground::open(parts.store.clone(), &namespace(), clock.clone(), chance.clone()).await?;
         let rules = aloft_rule::Parts {
-            store: parts.store.clone(),
-            clock: clock.clone(),
-            chance: chance.clone(),
+            ground,
             namespace: namespace(),
             invoke: Arc::new(controller.clone()),
             logs: Arc::new(logs),
             metrics: aloft_rule::Metrics::register(&metrics),
             config: aloft_rule::Config::default(),
         };
-        let rules = Rules::open(rules, tasks.stop().child()).await?;
+        let rules = Rules::open(rules, tasks.stop().child());
         let hash = KeyAttribute {
             name: "id".to_owned(),
             kind: KeyKind::S,

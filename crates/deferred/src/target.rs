@@ -1,0 +1,160 @@
+//! One attempt of a call that waits, and what follows its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{FunctionName, InvocationId};
+use aloft_call::{Answer, Call, Caller, Direct, Lineage, Payload, Principal, Qualifier};
+use aloft_delivery::{Buried, Content, Deliver, Effect, Failure, Letter, Parcel, Policy, Reason};
+use aloft_store::Batch;
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::queues::{Inner, check};
+use crate::record::{End, record};
+use crate::{Bounds, Error, Item};
+
+/// Calls the functions that parcels name.
+pub(crate) struct Calls {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[async_trait]
+impl Deliver for Calls {
+    fn policy(&self, parcel: &Parcel) -> Policy {
+        let bounds = Item::decode(&parcel.body).ok().flatten().map(|item| item.bounds);
+        self.inner.policy(&bounds.unwrap_or_default())
+    }
+
+    async fn deliver(&self, parcel: &Parcel, _: u32) -> Result<(), Failure> {
+        let inner = &self.inner;
+        let item = read(parcel)?;
+        let id: InvocationId = parcel.event.parse().map_err(|_| unreadable("its request id"))?;
+        let (root, depth) = parcel.lineage.unzip();
+        let call = Call {
+            id,
+            qualifier: item.qualifier.clone(),
+            caller: Caller {
+                tenant: inner.parts.namespace.tenant.clone(),
+                region: inner.parts.namespace.region.clone(),
+                principal: Principal::Owner {
+                    key: "asynchronous".into(),
+                },
+            },
+            payload: Payload::Direct(Direct::from(item.payload.clone())),
+            lineage: Lineage {
+                root,
+                depth: depth.unwrap_or_default(),
+            },
+            deadline: None,
+            trace: item.trace.child(&*inner.parts.ground.chance),
+        };
+        let outcome = inner.parts.invoke.invoke(&item.function, call).await;
+        let answer = match outcome.result {
+            Ok(Answer::Bytes(bytes)) => bytes,
+            Ok(Answer::Http(_)) => Bytes::new(),
+            Err(fault) => return Err(Failure::from(&fault)),
+        };
+        if let Some(destination) = &item.bounds.on_success {
+            let end = End::Done {
+                version: outcome.usage.number,
+                answer: &answer,
+            };
+            let told = self.tell(&item, parcel, destination.clone(), &end);
+            // The call is made again rather than that nobody hears of it.
+            told.await.map_err(|error| {
+                let effect = match error {
+                    Error::Loop(_) => Effect::Final(Reason::Loop),
+                    _ => Effect::Ages {
+                        retry_after: Duration::ZERO,
+                    },
+                };
+                let message = format!("it was done, and its destination cannot be told: {error}");
+                Failure::new(effect, "untold", message)
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn bury(&self, batch: Batch, letter: &Letter) -> Result<Buried, aloft_delivery::Error> {
+        let Content::One(parcel) = &letter.content else {
+            return Ok(Buried::Not(batch));
+        };
+        let Ok(item) = read(parcel) else {
+            return Ok(Buried::Not(batch));
+        };
+        let Some(destination) = item.bounds.on_failure.clone() else {
+            return Ok(Buried::Not(batch));
+        };
+        let end = End::GivenUp {
+            reason: letter.reason,
+        };
+        let told = self.message(&item, parcel, destination, &end);
+        // Without it, what its destination cannot take is lost.
+        if let Err(error) = check(&told) {
+            tracing::warn!(function = %item.function, %error, "a destination cannot be told; the call is a dead letter");
+            return Ok(Buried::Not(batch));
+        }
+        match self.inner.add(batch, &told).await {
+            Ok(batch) => Ok(Buried::Taken(batch)),
+            Err(Error::Delivery(error)) => Err(error),
+            Err(Error::Store(error)) => Err(error.into()),
+            Err(_) => Err(aloft_delivery::Error::Contended("a destination's queue")),
+        }
+    }
+}
+
+impl Calls {
+    async fn tell(
+        &self,
+        item: &Item,
+        parcel: &Parcel,
+        destination: (FunctionName, Qualifier),
+        end: &End<'_>,
+    ) -> Result<(), Error> {
+        self.inner
+            .commit(&self.message(item, parcel, destination, end))
+            .await
+    }
+
+    /// The call that tells a destination.
+    fn message(
+        &self,
+        item: &Item,
+        parcel: &Parcel,
+        (function, qualifier): (FunctionName, Qualifier),
+        end: &End<'_>,
+    ) -> (Item, Parcel) {
+        let now = self.inner.parts.ground.clock.now();
+        let namespace = &self.inner.parts.namespace;
+        let told = Item {
+            arn: format!(
+                "arn:aws:lambda:{}:{}:function:{function}:{qualifier}",
+                namespace.region, namespace.tenant
+            ),
+            function,
+            qualifier,
+            payload: record(item, parcel, end, now),
+            trace: item.trace,
+            bounds: Bounds::default(),
+        };
+        let id = InvocationId::draw(&*self.inner.parts.ground.chance);
+        let caused = parcel.event.parse().ok();
+        let lineage = caused.map(|caused| {
+            let (root, depth) = parcel.lineage.unwrap_or((caused, 0));
+            (root, depth.saturating_add(1))
+        });
+        let message = self.inner.parcel(id, &told, lineage, now);
+        (told, message)
+    }
+}
+
+pub(crate) fn read(parcel: &Parcel) -> Result<Item, Failure> {
+    let item = Item::decode(&parcel.body).ok().flatten();
+    item.ok_or_else(|| unreadable("what is stored of it"))
+}
+
+fn unreadable(what: &str) -> Failure {
+    let message = format!("{what} cannot be read");
+    Failure::new(Effect::Final(Reason::Unreadable), "unreadable", message)
+}
