@@ -6,6 +6,7 @@ use aloft_base::{Chance, Clock, InvocationId, Region, Tenant};
 use aloft_call::{Caller, Invoke, Lineage, Principal};
 use aloft_http::{Body, BodyError, Handler, Refusal, Request, Response, collect};
 use aloft_observe::Metrics;
+use aloft_role::Roles;
 use aloft_store::layout::Namespace;
 use aloft_table::Tables;
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use crate::protocol::Protocol;
 use crate::query::{self, Form};
 use crate::service::{Operation, Service};
 use crate::sigv4::{Claim, Keys};
-use crate::{Error, lambda, sts};
+use crate::{Error, iam, lambda, sts};
 
 /// The largest body of a request: DynamoDB's.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
@@ -36,6 +37,8 @@ pub struct Parts {
     pub tables: Tables,
     /// Where functions are.
     pub lambda: lambda::Parts,
+    /// Where roles are.
+    pub roles: Roles,
     /// Calls functions for functions. [`Aws::edge`] is given its own.
     pub invoke: Arc<dyn Invoke>,
     /// The region whose namespace all requests share, whichever region they were signed for; that one shows in ARNs.
@@ -66,6 +69,7 @@ pub struct Aws(Arc<Inner>);
 struct Inner {
     tables: Tables,
     lambda: lambda::Parts,
+    roles: Roles,
     invoke: Arc<dyn Invoke>,
     region: Region,
     clock: Arc<dyn Clock>,
@@ -79,6 +83,7 @@ impl Aws {
         let Parts {
             tables,
             lambda,
+            roles,
             invoke,
             region,
             clock,
@@ -88,6 +93,7 @@ impl Aws {
         Self(Arc::new(Inner {
             tables,
             lambda,
+            roles,
             invoke,
             region,
             clock,
@@ -202,11 +208,25 @@ impl Entry {
                 let output = self.dynamodb(wanted, &caller, head, &body).await?;
                 Ok(success(id, output))
             }
+            Asked::Iam => {
+                let form = Form::parse(head, &body)?;
+                let wanted = iam::Operation::of(&form)?;
+                *operation = Some(Operation::Iam(wanted));
+                let context = iam::Context {
+                    roles: &self.aws.roles,
+                    caller: &caller,
+                    namespace: &self.namespace(&caller),
+                    form: &form,
+                };
+                let result = iam::run(wanted, &context).await?;
+                let name = wanted.name();
+                Ok(query::success(id, name, iam::NAMESPACE, result.as_deref()))
+            }
             Asked::Sts => {
                 let wanted = sts::Operation::of(&Form::parse(head, &body)?)?;
                 *operation = Some(Operation::Sts(wanted));
                 let result = sts::run(wanted, &caller)?;
-                Ok(query::success(id, wanted.name(), sts::NAMESPACE, &result))
+                Ok(query::success(id, wanted.name(), sts::NAMESPACE, Some(&result)))
             }
         }
     }
@@ -325,6 +345,7 @@ fn service(claim: &Claim<'_>) -> Result<Service, Error> {
 /// What a request asks for, as far as its head says.
 enum Asked {
     DynamoDb,
+    Iam,
     /// Told after it is known who asks.
     Lambda(Result<Route, Error>),
     Sts,
@@ -334,6 +355,7 @@ impl Asked {
     fn of(service: Service, head: &request::Parts) -> Self {
         match service {
             Service::DynamoDb => Self::DynamoDb,
+            Service::Iam => Self::Iam,
             Service::Lambda => Self::Lambda(Route::of(head)),
             Service::Sts => Self::Sts,
         }
@@ -344,7 +366,7 @@ impl Asked {
         let bytes = match self {
             Self::DynamoDb => MAX_BODY_BYTES,
             Self::Lambda(Ok(route)) => route.operation.body_bytes(),
-            Self::Sts | Self::Lambda(Err(_)) => SMALL_BODY_BYTES,
+            Self::Iam | Self::Sts | Self::Lambda(Err(_)) => SMALL_BODY_BYTES,
         };
         collect(body, bytes).await.map_err(|error| match (self, &error) {
             (Self::Lambda(Ok(route)), BodyError::TooLarge { .. }) => route.operation.too_large().into(),

@@ -45,7 +45,9 @@ pub(crate) enum Error {
     #[error("{0}")]
     UnknownOperation(String),
     /// A service that is not built yet.
-    #[error("the service \"{0}\" is not supported yet: this endpoint answers for dynamodb, lambda and sts")]
+    #[error(
+        "the service \"{0}\" is not supported yet: this endpoint answers for dynamodb, iam, lambda and sts"
+    )]
     OtherService(String),
     /// The server did not let the request through.
     #[error(transparent)]
@@ -59,6 +61,9 @@ pub(crate) enum Error {
     /// Lambda's own.
     #[error(transparent)]
     Lambda(#[from] crate::lambda::Error),
+    /// IAM's own.
+    #[error(transparent)]
+    Iam(#[from] crate::iam::Error),
     /// An answer could not be written as JSON.
     #[error("the answer could not be written: {0}")]
     Unwritten(#[source] serde_json::Error),
@@ -139,6 +144,10 @@ impl Error {
                 let (name, status) = error.code();
                 Code::new("", name, status)
             }
+            Self::Iam(error) => {
+                let (name, status) = error.code();
+                Code::new("", name, status)
+            }
             Self::Unwritten(_) => INTERNAL,
         }
     }
@@ -146,6 +155,10 @@ impl Error {
     /// What the client is told.
     pub(crate) fn message(&self) -> String {
         match self.code() {
+            _ if matches!(self, Self::Iam(error) if error.is_ours()) => {
+                "The request processing has failed; the platform's log tells more under the request id"
+                    .to_owned()
+            }
             INTERNAL => {
                 "Internal server error; the platform's log tells more under the request id".to_owned()
             }
@@ -160,6 +173,7 @@ impl Error {
     pub(crate) fn is_ours(&self) -> bool {
         match self {
             Self::Lambda(error) => error.is_ours(),
+            Self::Iam(error) => error.is_ours(),
             other => matches!(other.code(), INTERNAL | UNAVAILABLE),
         }
     }

@@ -1,7 +1,7 @@
 //! The AWS wire: what an unmodified SDK, the AWS CLI or an infrastructure tool speaks, on port 4566 and inside sandboxes.
 //!
 //! [`Aws`] answers for DynamoDB (`CreateTable DescribeTable ListTables DeleteTable PutItem GetItem UpdateItem DeleteItem Query
-//! Scan`), for Lambda (functions, versions, aliases, tags, `Invoke`) and for STS (`GetCallerIdentity`). It makes two sorts of
+//! Scan`), for Lambda (functions, versions, aliases, tags, `Invoke`) for IAM (roles) and for STS (`GetCallerIdentity`). It makes two sorts of
 //! [`Handler`](aloft_http::Handler):
 //!
 //! - [`Aws::edge`] for a port that anybody may reach. [`Trust`] says who is believed: on loopback whoever signs with any key,
@@ -31,6 +31,7 @@ mod answer;
 mod aws;
 mod dynamodb;
 mod error;
+mod iam;
 mod input;
 mod lambda;
 mod metrics;

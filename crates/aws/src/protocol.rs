@@ -116,6 +116,7 @@ impl Protocol {
             Error::UnknownOperation(_) => (named("InvalidAction"), StatusCode::BAD_REQUEST),
             Error::OtherService(_)
             | Error::Lambda(_)
+            | Error::Iam(_)
             | Error::Refused(_)
             | Error::NoTable(_)
             | Error::Table(_)

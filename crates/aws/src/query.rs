@@ -1,6 +1,8 @@
 //! The Query protocol: a form asks, XML answers. STS speaks it, and IAM, SNS and CloudFormation do.
 //! (<https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>)
 
+use std::collections::BTreeMap;
+
 use aloft_http::{Response, full};
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -34,9 +36,47 @@ impl Form {
         Ok(Self(pairs))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    /// A parameter; an empty one is none.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(other, _)| other == name);
-        found.map(|(_, value)| value.as_str())
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A parameter that must be there; `at` is its path in the service's model.
+    pub(crate) fn required(&self, name: &str, at: &str) -> Result<String, Error> {
+        let found = self.get(name).map(str::to_owned);
+        found.ok_or_else(|| {
+            Error::Validation(format!(
+                "1 validation error detected: Value null at '{at}' failed to satisfy constraint: Member must not be null"
+            ))
+        })
+    }
+
+    /// The members of a list: `NAME.member.1` and so on.
+    pub(crate) fn list(&self, name: &str) -> Vec<String> {
+        let member = |number: usize| self.get(&format!("{name}.member.{number}"));
+        (1..=PARAMETERS).map_while(member).map(str::to_owned).collect()
+    }
+
+    /// The members of a list of keys and values: `NAME.member.1.Key` and `NAME.member.1.Value`.
+    pub(crate) fn pairs(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
+        let mut pairs = BTreeMap::new();
+        for number in 1..=PARAMETERS {
+            let Some(key) = self.get(&format!("{name}.member.{number}.Key")) else {
+                break;
+            };
+            let value = self.get(&format!("{name}.member.{number}.Value"));
+            let value = value.unwrap_or_default();
+            if key.chars().count() > 128 || value.chars().count() > 256 {
+                return Err(Error::Validation(
+                    "a tag's key has at most 128 characters, and its value 256".to_owned(),
+                ));
+            }
+            pairs.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(pairs)
     }
 
     /// The operation of this version that is wanted.
@@ -64,10 +104,12 @@ impl Form {
     }
 }
 
-/// The answer to a request that was done.
-pub(crate) fn success(id: &RequestId, operation: &str, namespace: &str, result: &str) -> Response {
+/// The answer to a request that was done; some operations have no result.
+pub(crate) fn success(id: &RequestId, operation: &str, namespace: &str, result: Option<&str>) -> Response {
+    let result = result.map(|result| format!("<{operation}Result>{result}</{operation}Result>"));
+    let result = result.unwrap_or_default();
     let text = format!(
-        "<{operation}Response xmlns=\"{namespace}\"><{operation}Result>{result}</{operation}Result>\
+        "<{operation}Response xmlns=\"{namespace}\">{result}\
          <ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></{operation}Response>",
         id.as_str()
     );

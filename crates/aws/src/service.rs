@@ -1,17 +1,18 @@
 //! Which services there are, and what can be asked of them.
 
-use crate::{dynamodb, lambda, sts};
+use crate::{dynamodb, iam, lambda, sts};
 
 /// A service that answers here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     DynamoDb,
+    Iam,
     Lambda,
     Sts,
 }
 
 impl Service {
-    const ALL: [Self; 3] = [Self::DynamoDb, Self::Lambda, Self::Sts];
+    const ALL: [Self; 4] = [Self::DynamoDb, Self::Iam, Self::Lambda, Self::Sts];
 
     /// The service of a signature's scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -22,6 +23,7 @@ impl Service {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::DynamoDb => "dynamodb",
+            Self::Iam => "iam",
             Self::Lambda => "lambda",
             Self::Sts => "sts",
         }
@@ -32,6 +34,7 @@ impl Service {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     DynamoDb(dynamodb::Operation),
+    Iam(iam::Operation),
     Lambda(lambda::Operation),
     Sts(sts::Operation),
 }
@@ -39,14 +42,16 @@ pub(crate) enum Operation {
 impl Operation {
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let dynamodb = dynamodb::Operation::ALL.into_iter().map(Self::DynamoDb);
+        let iam = iam::Operation::ALL.into_iter().map(Self::Iam);
         let lambda = lambda::Operation::ALL.into_iter().map(Self::Lambda);
         let sts = sts::Operation::ALL.into_iter().map(Self::Sts);
-        dynamodb.chain(lambda).chain(sts)
+        dynamodb.chain(iam).chain(lambda).chain(sts)
     }
 
     pub(crate) fn service(self) -> Service {
         match self {
             Self::DynamoDb(_) => Service::DynamoDb,
+            Self::Iam(_) => Service::Iam,
             Self::Lambda(_) => Service::Lambda,
             Self::Sts(_) => Service::Sts,
         }
@@ -55,6 +60,7 @@ impl Operation {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::DynamoDb(operation) => operation.name(),
+            Self::Iam(operation) => operation.name(),
             Self::Lambda(operation) => operation.name(),
             Self::Sts(operation) => operation.name(),
         }

@@ -19,6 +19,7 @@ use aloft_gateway::Gateway;
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
 use aloft_observe::{Feed, Metrics};
+use aloft_role::Roles;
 use aloft_rule::{Rules, TableLogs};
 use aloft_sandbox::Spawner;
 use aloft_store::blobs::{Blobs, Collector};
@@ -139,6 +140,7 @@ impl Node {
                 builder: builder.clone(),
                 deferred: deferred.clone(),
             },
+            roles: Roles::new(store.clone(), time.clock.clone(), time.chance.clone()),
             invoke: calls.clone(),
             region: namespace.region.clone(),
             clock: time.clock.clone(),

@@ -98,3 +98,10 @@ fn what_was_accepted_is_called_after_the_platform_was_killed() {
     let platform = project.start();
     script("later.py", &["done", accepted.trim()], &platform.exports());
 }
+
+#[test]
+fn roles_are_kept_as_tools_make_them() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    script("roles.py", &[], &platform.exports());
+}

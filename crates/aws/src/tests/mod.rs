@@ -21,6 +21,7 @@ use aloft_delivery::Ground;
 use aloft_function::{Catalogue, Functions};
 use aloft_http::{Client, Limits, Patience, Request, Room, collect, full, serve};
 use aloft_observe::{Feed, Metrics};
+use aloft_role::Roles;
 use aloft_store::Memory;
 use aloft_store::layout::Namespace;
 use aloft_store_folder::Folder;
@@ -126,12 +127,13 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
     let aws = Aws::new(Parts {
         tables: tables.clone(),
         lambda: LambdaParts {
-            functions: Functions::new(store, clock.clone(), chance.clone(), catalogue.clone()),
+            functions: Functions::new(store.clone(), clock.clone(), chance.clone(), catalogue.clone()),
             catalogue: catalogue.clone(),
             load: machine.clone(),
             builder: Builder::new(builder, &metrics),
             deferred: deferred.clone(),
         },
+        roles: Roles::new(store, clock.clone(), chance.clone()),
         invoke: machine.clone(),
         region: Region::local(),
         clock,

@@ -1,0 +1,422 @@
+//! IAM, API version 2010-05-08: the roles that every tool makes before it makes a function. They are kept and shown; what a function may do is
+//! decided elsewhere, as `docs/lambda.md` says.
+
+use aloft_access::{Action, Resource, decide};
+use aloft_base::Timestamp;
+use aloft_call::Caller;
+use aloft_role::{Role, Roles};
+use aloft_store::layout::Namespace;
+use http::StatusCode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value as Json;
+
+use crate::Error as Refused;
+use crate::query::{Form, element};
+
+/// The namespace of its answers.
+pub(crate) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
+const VERSION: &str = "2010-05-08";
+/// Roles of one page, as on IAM.
+const PAGE: usize = 100;
+/// Policy documents are percent-encoded in answers (RFC 3986).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    AttachRolePolicy,
+    CreateRole,
+    DeleteRole,
+    DeleteRolePolicy,
+    DetachRolePolicy,
+    GetRole,
+    GetRolePolicy,
+    ListAttachedRolePolicies,
+    ListInstanceProfilesForRole,
+    ListRolePolicies,
+    ListRoleTags,
+    ListRoles,
+    PutRolePolicy,
+    TagRole,
+    UntagRole,
+    UpdateAssumeRolePolicy,
+    UpdateRole,
+}
+
+impl Operation {
+    pub(crate) const ALL: [Self; 17] = [
+        Self::AttachRolePolicy,
+        Self::CreateRole,
+        Self::DeleteRole,
+        Self::DeleteRolePolicy,
+        Self::DetachRolePolicy,
+        Self::GetRole,
+        Self::GetRolePolicy,
+        Self::ListAttachedRolePolicies,
+        Self::ListInstanceProfilesForRole,
+        Self::ListRolePolicies,
+        Self::ListRoleTags,
+        Self::ListRoles,
+        Self::PutRolePolicy,
+        Self::TagRole,
+        Self::UntagRole,
+        Self::UpdateAssumeRolePolicy,
+        Self::UpdateRole,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AttachRolePolicy => "AttachRolePolicy",
+            Self::CreateRole => "CreateRole",
+            Self::DeleteRole => "DeleteRole",
+            Self::DeleteRolePolicy => "DeleteRolePolicy",
+            Self::DetachRolePolicy => "DetachRolePolicy",
+            Self::GetRole => "GetRole",
+            Self::GetRolePolicy => "GetRolePolicy",
+            Self::ListAttachedRolePolicies => "ListAttachedRolePolicies",
+            Self::ListInstanceProfilesForRole => "ListInstanceProfilesForRole",
+            Self::ListRolePolicies => "ListRolePolicies",
+            Self::ListRoleTags => "ListRoleTags",
+            Self::ListRoles => "ListRoles",
+            Self::PutRolePolicy => "PutRolePolicy",
+            Self::TagRole => "TagRole",
+            Self::UntagRole => "UntagRole",
+            Self::UpdateAssumeRolePolicy => "UpdateAssumeRolePolicy",
+            Self::UpdateRole => "UpdateRole",
+        }
+    }
+
+    /// The operation that a form wants.
+    pub(crate) fn of(form: &Form) -> Result<Self, Refused> {
+        form.find(&Self::ALL, VERSION, Self::name)
+    }
+}
+
+/// Why an operation of IAM's was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The roles'.
+    #[error(transparent)]
+    Role(#[from] aloft_role::Error),
+    /// There is no such policy.
+    #[error("{0}")]
+    NoPolicy(String),
+    /// A policy that is no JSON.
+    #[error("This policy contains invalid Json: {0}")]
+    Malformed(String),
+}
+
+impl Error {
+    /// The code and the status.
+    pub(crate) fn code(&self) -> (&'static str, StatusCode) {
+        use aloft_role::Error as E;
+        match self {
+            Self::Role(E::Missing(_)) | Self::NoPolicy(_) => ("NoSuchEntity", StatusCode::NOT_FOUND),
+            Self::Role(E::Exists(_)) => ("EntityAlreadyExists", StatusCode::CONFLICT),
+            Self::Role(E::InUse(_)) => ("DeleteConflict", StatusCode::CONFLICT),
+            Self::Role(E::TooMany(_)) => ("LimitExceeded", StatusCode::CONFLICT),
+            Self::Role(E::Contended(_)) => ("ConcurrentModification", StatusCode::CONFLICT),
+            Self::Role(E::Store(_)) => ("ServiceFailure", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Malformed(_) => ("MalformedPolicyDocument", StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// Whether the failure is ours, so that the log must tell of it.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Role(aloft_role::Error::Store(_)))
+    }
+}
+
+/// For whom an operation is done, and on what.
+pub(crate) struct Context<'a> {
+    pub(crate) roles: &'a Roles,
+    pub(crate) caller: &'a Caller,
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) form: &'a Form,
+}
+
+/// Does it, and gives what stands in the answer's result; nothing for an operation that answers nothing.
+pub(crate) async fn run(operation: Operation, context: &Context<'_>) -> Result<Option<String>, Refused> {
+    decide(context.caller, Action::Manage, Resource::Functions)?;
+    use Operation as O;
+    match operation {
+        O::CreateRole => create(context).await.map(Some),
+        O::GetRole => Ok(Some(context.shown(&context.role().await?))),
+        O::ListRoles => list(context).await.map(Some),
+        O::DeleteRole => {
+            let deleted = context.roles.delete(context.namespace, &context.name()?).await;
+            deleted.map(|()| None).map_err(|error| Error::from(error).into())
+        }
+        O::UpdateRole => {
+            let description = context.form.get("Description").map(str::to_owned);
+            let session = session(context.form)?;
+            context
+                .change(|role| {
+                    if let Some(description) = &description {
+                        role.description.clone_from(description);
+                    }
+                    role.session = session.unwrap_or(role.session);
+                })
+                .await?;
+            Ok(Some(String::new()))
+        }
+        O::UpdateAssumeRolePolicy => {
+            let trust = policy(context.form, "PolicyDocument")?;
+            context.change(|role| role.trust.clone_from(&trust)).await?;
+            Ok(None)
+        }
+        O::PutRolePolicy => {
+            let (name, text) = (
+                context.form.required("PolicyName", "policyName")?,
+                policy(context.form, "PolicyDocument")?,
+            );
+            let put = |role: &mut Role| drop(role.policies.insert(name.clone(), text.clone()));
+            context.change(put).await?;
+            Ok(None)
+        }
+        O::GetRolePolicy => {
+            let name = context.form.required("PolicyName", "policyName")?;
+            let role = context.role().await?;
+            let text = role.policies.get(&name).ok_or_else(|| no_policy(&name))?;
+            let text = utf8_percent_encode(text, ENCODED).to_string();
+            let parts = [
+                element("RoleName", &role.name),
+                element("PolicyName", &name),
+                element("PolicyDocument", &text),
+            ];
+            Ok(Some(parts.concat()))
+        }
+        O::DeleteRolePolicy => {
+            let name = context.form.required("PolicyName", "policyName")?;
+            let was_there = context
+                .change(|role| role.policies.remove(&name).is_some())
+                .await?;
+            was_there.then_some(None).ok_or_else(|| no_policy(&name).into())
+        }
+        O::AttachRolePolicy => {
+            let arn = context.form.required("PolicyArn", "policyArn")?;
+            context.change(|role| role.attached.insert(arn.clone())).await?;
+            Ok(None)
+        }
+        O::DetachRolePolicy => {
+            let arn = context.form.required("PolicyArn", "policyArn")?;
+            let was_there = context.change(|role| role.attached.remove(&arn)).await?;
+            let missing = || Error::NoPolicy(format!("Policy {arn} was not found."));
+            was_there.then_some(None).ok_or_else(|| missing().into())
+        }
+        O::ListRolePolicies => {
+            let role = context.role().await?;
+            let members = role.policies.keys().map(|name| element("member", name));
+            Ok(Some(whole("PolicyNames", members)))
+        }
+        O::ListAttachedRolePolicies => {
+            let role = context.role().await?;
+            let members = role.attached.iter().map(|arn| {
+                let name = arn.rsplit('/').next().unwrap_or(arn);
+                let parts = [element("PolicyName", name), element("PolicyArn", arn)];
+                format!("<member>{}</member>", parts.concat())
+            });
+            Ok(Some(whole("AttachedPolicies", members)))
+        }
+        // There are none here; tools ask before they delete a role.
+        O::ListInstanceProfilesForRole => {
+            context.role().await?;
+            Ok(Some(whole("InstanceProfiles", std::iter::empty())))
+        }
+        O::ListRoleTags => {
+            let role = context.role().await?;
+            Ok(Some(whole("Tags", role.tags.iter().map(tag))))
+        }
+        O::TagRole => {
+            let tags = context.form.pairs("Tags")?;
+            context.change(|role| role.tags.extend(tags.clone())).await?;
+            Ok(None)
+        }
+        O::UntagRole => {
+            let keys = context.form.list("TagKeys");
+            let untag = |role: &mut Role| role.tags.retain(|key, _| !keys.contains(key));
+            context.change(untag).await?;
+            Ok(None)
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The role's name that the form has.
+    fn name(&self) -> Result<String, Refused> {
+        let name = self.form.required("RoleName", "roleName")?;
+        let is_word = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
+        if name.len() > 64 || !name.bytes().all(is_word) {
+            let name: String = name.chars().take(200).collect();
+            return Err(Refused::Validation(format!(
+                "1 validation error detected: Value '{name}' at 'roleName' failed to satisfy constraint: Member must satisfy regular \
+                 expression pattern: [\\w+=,.@-]{{1,64}}"
+            )));
+        }
+        Ok(name)
+    }
+
+    async fn role(&self) -> Result<Role, Refused> {
+        let found = self.roles.get(self.namespace, &self.name()?).await;
+        found.map_err(|error| Error::from(error).into())
+    }
+
+    async fn change<T>(&self, change: impl Fn(&mut Role) -> T) -> Result<T, Refused> {
+        let name = self.name()?;
+        let changed = self
+            .roles
+            .change(self.namespace, &name, |role| Ok(change(role)))
+            .await;
+        changed.map_err(|error| Error::from(error).into())
+    }
+
+    fn shown(&self, role: &Role) -> String {
+        format!("<Role>{}</Role>", self.members(role))
+    }
+
+    fn members(&self, role: &Role) -> String {
+        let arn = format!(
+            "arn:aws:iam::{}:role{}{}",
+            self.caller.tenant, role.path, role.name
+        );
+        let mut parts = vec![
+            element("Path", &role.path),
+            element("RoleName", &role.name),
+            element("RoleId", &format!("AROA{:017X}", role.id)),
+            element("Arn", &arn),
+            element("CreateDate", &time(role.created)),
+            element(
+                "AssumeRolePolicyDocument",
+                &utf8_percent_encode(&role.trust, ENCODED).to_string(),
+            ),
+            element("MaxSessionDuration", &role.session.to_string()),
+        ];
+        if !role.description.is_empty() {
+            parts.push(element("Description", &role.description));
+        }
+        if !role.tags.is_empty() {
+            let tags: String = role.tags.iter().map(tag).collect();
+            parts.push(format!("<Tags>{tags}</Tags>"));
+        }
+        parts.concat()
+    }
+}
+
+async fn create(context: &Context<'_>) -> Result<String, Refused> {
+    let form = context.form;
+    if form.get("PermissionsBoundary").is_some() {
+        return Err(Refused::Validation(
+            "PermissionsBoundary is not supported yet".to_owned(),
+        ));
+    }
+    let path = form.get("Path").unwrap_or("/").to_owned();
+    if !path.starts_with('/') || !path.ends_with('/') || path.len() > 512 {
+        return Err(Refused::Validation(format!(
+            "1 validation error detected: Value '{}' at 'path' failed to satisfy constraint: Member must begin and end with /",
+            path.chars().take(200).collect::<String>()
+        )));
+    }
+    let description = form.get("Description").unwrap_or_default().to_owned();
+    if description.chars().count() > 1_000 {
+        return Err(Refused::Validation(
+            "1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or \
+             equal to 1000"
+                .to_owned(),
+        ));
+    }
+    let role = Role {
+        name: context.name()?,
+        path,
+        trust: policy(form, "AssumeRolePolicyDocument")?,
+        description,
+        session: session(form)?.unwrap_or(3_600),
+        tags: form.pairs("Tags")?,
+        ..Role::default()
+    };
+    let made = context.roles.create(context.namespace, role).await;
+    Ok(context.shown(&made.map_err(Error::from)?))
+}
+
+async fn list(context: &Context<'_>) -> Result<String, Refused> {
+    let limit = match context.form.get("MaxItems") {
+        None => PAGE,
+        Some(text) => text.parse::<usize>().unwrap_or(PAGE).clamp(1, 1_000),
+    };
+    let prefix = context.form.get("PathPrefix").unwrap_or("/");
+    let page = context
+        .roles
+        .list(context.namespace, context.form.get("Marker"), limit)
+        .await;
+    let (roles, more) = page.map_err(Error::from)?;
+    let members: String = roles
+        .iter()
+        .filter(|role| role.path.starts_with(prefix))
+        .map(|role| format!("<member>{}</member>", context.members(role)))
+        .collect();
+    let marker = roles.last().filter(|_| more);
+    let marker = marker.map_or_else(String::new, |last| element("Marker", &last.name));
+    Ok(format!(
+        "<Roles>{members}</Roles><IsTruncated>{more}</IsTruncated>{marker}"
+    ))
+}
+
+/// A list that is whole.
+fn whole(name: &str, members: impl Iterator<Item = String>) -> String {
+    let members: String = members.collect();
+    format!("<{name}>{members}</{name}><IsTruncated>false</IsTruncated>")
+}
+
+fn tag((key, value): (&String, &String)) -> String {
+    format!(
+        "<member>{}{}</member>",
+        element("Key", key),
+        element("Value", value)
+    )
+}
+
+/// A policy document, which must be JSON.
+fn policy(form: &Form, name: &str) -> Result<String, Refused> {
+    let text = form.required(name, "policyDocument")?;
+    if text.chars().count() > Roles::POLICIES {
+        let most = Roles::POLICIES;
+        return Err(Refused::Validation(format!(
+            "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must have length less than or equal to {most}"
+        )));
+    }
+    match serde_json::from_str::<Json>(&text) {
+        Ok(Json::Object(_)) => Ok(text),
+        Ok(_) => Err(Error::Malformed("it is no object".to_owned()).into()),
+        Err(error) => Err(Error::Malformed(error.to_string()).into()),
+    }
+}
+
+fn session(form: &Form) -> Result<Option<u32>, Refused> {
+    let Some(text) = form.get("MaxSessionDuration") else {
+        return Ok(None);
+    };
+    let seconds = text
+        .parse()
+        .ok()
+        .filter(|seconds| (3_600..=43_200).contains(seconds));
+    seconds.map(Some).ok_or_else(|| {
+        let text: String = text.chars().take(100).collect();
+        Refused::Validation(format!(
+            "1 validation error detected: Value '{text}' at 'maxSessionDuration' failed to satisfy constraint: Member must be a number from \
+             3600 to 43200"
+        ))
+    })
+}
+
+fn no_policy(name: &str) -> Error {
+    Error::NoPolicy(format!("The role policy with name {name} cannot be found."))
+}
+
+/// `2026-01-31T12:34:56Z`.
+fn time(at: Timestamp) -> String {
+    let (year, month, day, hour, minute, second, _) = at.civil();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
