@@ -51,11 +51,14 @@ pub enum Error {
     TooMany {
         /// The function.
         function: FunctionName,
-        /// `versions`, `aliases` or `tags`.
+        /// `versions`, `aliases`, `tags` …
         what: &'static str,
         /// The bound.
         most: usize,
     },
+    /// Its policy has no such statement.
+    #[error("Statement {0} is not found in resource policy.")]
+    NoStatement(String),
     /// Others kept changing the function.
     #[error("the function was changed by others {0} times in a row: try again")]
     Contended(u32),
@@ -77,7 +80,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. } => ErrorKind::Invalid,
-            Self::Missing { .. } => ErrorKind::Missing,
+            Self::Missing { .. } | Self::NoStatement(_) => ErrorKind::Missing,
             Self::Exists { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::Contended(_) => {
                 ErrorKind::Conflict
             }

@@ -2,12 +2,11 @@
 
 use aloft_base::{FunctionName, Timestamp};
 use aloft_call::Qualifier;
-use aloft_codec::{KeyReader, Unknown};
-use aloft_store::Direction;
+use aloft_codec::Unknown;
 use aloft_store::layout::Namespace;
 
-use crate::functions::corrupt;
-use crate::{Error, Functions, stored};
+use crate::stored::{Sort, read_events, write_events};
+use crate::{Error, Functions};
 
 /// What becomes of asynchronous calls of a function by one of its names: Lambda's `EventInvokeConfig`. What is none has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,13 +45,8 @@ impl Functions {
         function: &FunctionName,
         qualifier: &Qualifier,
     ) -> Result<Option<EventInvoke>, Error> {
-        let id = self.find(namespace, function).await?.id;
-        let key = stored::events_key(id, &qualifier.to_string())?;
-        let Some(entry) = self.store().get(&key).await? else {
-            return Ok(None);
-        };
-        let events = stored::read_events(&entry.value).map_err(|error| corrupt(&entry, error))?;
-        Ok(Some(events))
+        self.said(namespace, function, (Sort::Events, qualifier), read_events)
+            .await
     }
 
     /// Changes it: `change` is given what is there, and says what shall be, `None` for nothing.
@@ -66,32 +60,19 @@ impl Functions {
         qualifier: &Qualifier,
         change: impl Fn(Option<EventInvoke>) -> Result<Option<EventInvoke>, Error>,
     ) -> Result<Option<EventInvoke>, Error> {
-        let change = &change;
-        self.again(function, |attempt| async move {
-            let found = self.find(namespace, function).await?;
-            match qualifier {
-                Qualifier::Latest => {}
-                Qualifier::Version(number) => drop(self.version(function, found.id, *number).await?),
-                Qualifier::Alias(name) => drop(self.alias(namespace, function, name).await?),
-            }
-            let former = self.events(namespace, function, qualifier).await?;
+        let change = |former| {
             let events = change(former)?;
-            let events = events.map(|events| EventInvoke {
+            Ok(events.map(|events| EventInvoke {
                 modified: self.now(),
                 ..events
-            });
-            let key = stored::events_key(found.id, &qualifier.to_string())?;
-            let batch = found.write(self.batch());
-            let batch = match &events {
-                Some(events) => batch.put(key, stored::write_events(events)),
-                None => batch.delete(key),
-            };
-            Ok(self.committed(batch, attempt).await?.then_some(events))
-        })
-        .await
+            }))
+        };
+        let sort = (Sort::Events, qualifier);
+        self.say(namespace, function, sort, read_events, write_events, change)
+            .await
     }
 
-    /// What was said of a function's names, in their order.
+    /// What was said of a function's names, in their order, after `after`: at most `limit`, and whether there is more.
     ///
     /// # Errors
     /// [`Error::Missing`] when there is no such function.
@@ -102,22 +83,7 @@ impl Functions {
         after: Option<&Qualifier>,
         limit: usize,
     ) -> Result<(Vec<(Qualifier, EventInvoke)>, bool), Error> {
-        let id = self.find(namespace, function).await?.id;
-        let mut range = stored::events(id);
-        if let Some(after) = after {
-            range = range.after(&stored::events_key(id, &after.to_string())?);
-        }
-        let snapshot = self.store().snapshot().await?;
-        let page = snapshot.scan(&range, Direction::Forward, limit).await?;
-        let mut all = Vec::with_capacity(page.entries.len());
-        for entry in page.entries {
-            let rest = id.rest(&entry.key).unwrap_or_default();
-            let mut parts = KeyReader::new(rest.get(1..).unwrap_or_default());
-            let name = parts.text().map_err(|error| corrupt(&entry, error))?;
-            let qualifier = name.parse().map_err(|error| corrupt(&entry, error))?;
-            let events = stored::read_events(&entry.value).map_err(|error| corrupt(&entry, error))?;
-            all.push((qualifier, events));
-        }
-        Ok((all, page.more))
+        self.all_said(namespace, function, Sort::Events, (after, limit), read_events)
+            .await
     }
 }

@@ -19,6 +19,8 @@ mod error;
 mod events;
 mod functions;
 mod load;
+mod policy;
+mod qualified;
 mod stored;
 mod version;
 
@@ -33,4 +35,5 @@ pub use error::Error;
 pub use events::EventInvoke;
 pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Publish, Published, Update};
 pub use load::{Load, NoOthers};
+pub use policy::Policy;
 pub use version::{Code, Interpreter, Program, Queue, Version};

@@ -6,6 +6,7 @@
 //! | 2, number | a published version |
 //! | 3, name | an alias |
 //! | 4, qualifier | what becomes of asynchronous calls |
+//! | 5, qualifier | the policy |
 //!
 //! Whoever changes anything of a function writes its head, and expects it to be as it was: so all changes of a function come one
 //! after another, also those that concern several rows. A row of a version or the head is also the holder of the reference that keeps
@@ -20,13 +21,19 @@ use aloft_store::blobs::BlobId;
 use aloft_store::layout::Id;
 use bytes::Bytes;
 
-use crate::{Alias, Artifact, Configuration, EventInvoke, Published};
+use crate::{Alias, Artifact, Configuration, EventInvoke, Policy, Published};
 
 const FORMAT: u8 = 1;
 const HEAD: u8 = 1;
 const VERSIONS: u8 = 2;
 const ALIASES: u8 = 3;
-const EVENTS: u8 = 4;
+
+/// Sorts of things that are said of one of a function's names, by the number of their rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sort {
+    Events = 4,
+    Policy = 5,
+}
 
 /// A function's first row.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,12 +67,33 @@ pub(crate) fn aliases(id: Id) -> aloft_store::KeyRange {
     id.prefix(&[ALIASES])
 }
 
-pub(crate) fn events_key(id: Id, qualifier: &str) -> Result<Key, aloft_store::Error> {
-    id.key(&KeyWriter::new().u8(EVENTS).text(qualifier).finish())
+pub(crate) fn said_key(id: Id, sort: Sort, qualifier: &str) -> Result<Key, aloft_store::Error> {
+    id.key(&KeyWriter::new().u8(sort as u8).text(qualifier).finish())
 }
 
-pub(crate) fn events(id: Id) -> aloft_store::KeyRange {
-    id.prefix(&[EVENTS])
+pub(crate) fn said(id: Id, sort: Sort) -> aloft_store::KeyRange {
+    id.prefix(&[sort as u8])
+}
+
+pub(crate) fn write_policy(policy: &Policy) -> Bytes {
+    let writer = Writer::new(FORMAT).u128(1, policy.revision);
+    let writer = policy.statements.iter().fold(writer, |writer, (id, text)| {
+        writer.nested(2, |w| w.text(1, id).text(2, text))
+    });
+    writer.unknown(&policy.unknown).finish()
+}
+
+pub(crate) fn read_policy(value: &Bytes) -> Result<Policy, Error> {
+    let mut policy = Policy::default();
+    let mut fields = Reader::new(value, FORMAT)?;
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => policy.revision = field.u128()?,
+            2 => policy.statements.push(read_pair(field.nested()?)?),
+            _ => policy.unknown.keep(&field),
+        }
+    }
+    Ok(policy)
 }
 
 pub(crate) fn write_events(events: &EventInvoke) -> Bytes {

@@ -178,6 +178,34 @@ def versions():
     client.delete_function(FunctionName="versioned")
 
 
+def permissions():
+    make("shared", "handler = lambda e, c: 1")
+    fails("ResourceNotFoundException", client.get_policy, FunctionName="shared")
+    arguments = dict(FunctionName="shared", StatementId="events", Action="lambda:InvokeFunction")
+    source = "arn:aws:events:us-east-1:000000000000:rule/x"
+    added = client.add_permission(**arguments, Principal="events.amazonaws.com", SourceArn=source)
+    statement = json.loads(added["Statement"])
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}, statement
+    assert statement["Resource"] == ARN + "shared", statement
+    assert statement["Condition"] == {"ArnLike": {"AWS:SourceArn": source}}, statement
+    fails("ResourceConflictException", client.add_permission, **arguments, Principal="*")
+    fails("ValidationException", client.add_permission, **{**arguments, "StatementId": "a b"}, Principal="*")
+    url = dict(Action="lambda:InvokeFunctionUrl", Principal="*", FunctionUrlAuthType="NONE")
+    client.add_permission(FunctionName="shared", StatementId="url", **url)
+    found = client.get_policy(FunctionName="shared")
+    statements = json.loads(found["Policy"])["Statement"]
+    assert [statement["Sid"] for statement in statements] == ["events", "url"], statements
+    assert statements[1]["Condition"] == {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}, statements
+    stale = "00000000-0000-0000-0000-000000000001"
+    remove = dict(FunctionName="shared", StatementId="events")
+    fails("PreconditionFailedException", client.remove_permission, **remove, RevisionId=stale)
+    client.remove_permission(**remove, RevisionId=found["RevisionId"])
+    fails("ResourceNotFoundException", client.remove_permission, **remove)
+    client.remove_permission(FunctionName="shared", StatementId="url")
+    fails("ResourceNotFoundException", client.get_policy, FunctionName="shared")
+    client.delete_function(FunctionName="shared")
+
+
 FAULTS = """
 import os, sys, time
 
@@ -349,6 +377,7 @@ def main(arguments):
         return
     life()
     versions()
+    permissions()
     faults()
     escapes()
     nested()

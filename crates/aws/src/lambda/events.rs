@@ -83,7 +83,7 @@ async fn bounds(context: &Context<'_>, named: &Named, qualifier: &Qualifier) -> 
 
 /// Sets all of it (`Put`), or what is given (`Update`).
 pub(super) async fn set(context: &Context<'_>, body: &[u8], is_whole: bool) -> Result<Response, Refused> {
-    let (named, qualifier) = own(context)?;
+    let (named, qualifier) = context.own_name()?;
     let given = read(context, body).await?;
     let merged = |former: Option<EventInvoke>| {
         let former = match (former, is_whole) {
@@ -117,7 +117,7 @@ pub(super) async fn set(context: &Context<'_>, body: &[u8], is_whole: bool) -> R
 }
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = own(context)?;
+    let (named, qualifier) = context.own_name()?;
     let functions = &context.parts.functions;
     let found = functions
         .events(context.namespace, &named.function, &qualifier)
@@ -131,7 +131,7 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = own(context)?;
+    let (named, qualifier) = context.own_name()?;
     let functions = &context.parts.functions;
     let deleted = functions
         .set_events(context.namespace, &named.function, &qualifier, |former| {
@@ -143,7 +143,7 @@ pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, _) = own(context)?;
+    let (named, _) = context.own_name()?;
     let (after, limit) = context.page(PAGE)?;
     let after = after.map(str::parse::<Qualifier>).transpose();
     let after =
@@ -162,13 +162,6 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
         answer.insert("NextMarker".to_owned(), json!(last.to_string()));
     }
     Ok(super::json(StatusCode::OK, &answer))
-}
-
-/// A function that is not the project's, and the name of it that is meant.
-fn own(context: &Context<'_>) -> Result<(Named, Qualifier), Refused> {
-    let named = context.own()?;
-    let qualifier = named.qualifier.clone().unwrap_or_default();
-    Ok((named, qualifier))
 }
 
 /// Nobody has said what becomes of calls by this name.

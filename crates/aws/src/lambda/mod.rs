@@ -9,6 +9,7 @@ mod events;
 mod functions;
 mod invoke;
 mod names;
+mod permissions;
 mod report;
 mod route;
 mod settings;
@@ -60,6 +61,7 @@ pub struct Parts {
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
+    AddPermission,
     CreateAlias,
     CreateFunction,
     DeleteAlias,
@@ -69,6 +71,7 @@ pub(crate) enum Operation {
     GetFunction,
     GetFunctionConfiguration,
     GetFunctionEventInvokeConfig,
+    GetPolicy,
     Invoke,
     InvokeAsync,
     ListAliases,
@@ -78,6 +81,7 @@ pub(crate) enum Operation {
     ListVersionsByFunction,
     PublishVersion,
     PutFunctionEventInvokeConfig,
+    RemovePermission,
     TagResource,
     UntagResource,
     UpdateAlias,
@@ -87,7 +91,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Invoke,
         Self::CreateAlias,
         Self::CreateFunction,
@@ -112,6 +116,9 @@ impl Operation {
         Self::ListFunctionEventInvokeConfigs,
         Self::PutFunctionEventInvokeConfig,
         Self::UpdateFunctionEventInvokeConfig,
+        Self::AddPermission,
+        Self::GetPolicy,
+        Self::RemovePermission,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -135,6 +142,9 @@ impl Operation {
             Self::UpdateFunctionCode => "UpdateFunctionCode",
             Self::UpdateFunctionConfiguration => "UpdateFunctionConfiguration",
             Self::InvokeAsync => "InvokeAsync",
+            Self::AddPermission => "AddPermission",
+            Self::GetPolicy => "GetPolicy",
+            Self::RemovePermission => "RemovePermission",
             Self::DeleteFunctionEventInvokeConfig => "DeleteFunctionEventInvokeConfig",
             Self::GetFunctionEventInvokeConfig => "GetFunctionEventInvokeConfig",
             Self::ListFunctionEventInvokeConfigs => "ListFunctionEventInvokeConfigs",
@@ -207,6 +217,9 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::UpdateFunctionCode => code::update(context, body).await,
         Operation::UpdateFunctionConfiguration => functions::update_configuration(context, &body).await,
         Operation::InvokeAsync => invoke::run_later(context, body).await,
+        Operation::AddPermission => permissions::add(context, &body).await,
+        Operation::GetPolicy => permissions::get(context).await,
+        Operation::RemovePermission => permissions::remove(context).await,
         Operation::DeleteFunctionEventInvokeConfig => events::delete(context).await,
         Operation::GetFunctionEventInvokeConfig => events::get(context).await,
         Operation::ListFunctionEventInvokeConfigs => events::list(context).await,
@@ -235,6 +248,13 @@ impl Context<'_> {
             )))
         })?;
         Ok(named)
+    }
+
+    /// The same, and the one of its names that is meant.
+    fn own_name(&self) -> Result<(Named, Qualifier), Refused> {
+        let named = self.own()?;
+        let qualifier = named.qualifier.clone().unwrap_or_default();
+        Ok((named, qualifier))
     }
 
     fn of_project(&self, function: &FunctionName) -> Option<Arc<Version>> {
@@ -277,6 +297,7 @@ impl Context<'_> {
                 what: "Function",
                 name,
             } => Error::Conflict(format!("Function already exist: {name}")),
+            error @ E::NoStatement(_) => Error::Missing(error.to_string()),
             E::Stale { what: "RevisionId" } => Error::Stale,
             error @ (E::Exists { .. } | E::InUse { .. } | E::Contended(_)) => {
                 Error::Conflict(error.to_string())

@@ -19,7 +19,7 @@ pub(crate) struct Route {
     pub(crate) operation: Operation,
     /// The function's name as given, or the resource's ARN; empty where there is none.
     pub(super) subject: String,
-    /// The alias.
+    /// The alias, or the statement.
     pub(super) name: String,
     query: Vec<(String, String)>,
 }
@@ -93,6 +93,9 @@ fn find<'a>(method: &Method, segments: &[&'a str]) -> Option<(Operation, &'a str
             ["aliases", alias] if get => (O::GetAlias, *function, *alias),
             ["aliases", alias] if put => (O::UpdateAlias, *function, *alias),
             ["aliases", alias] if delete => (O::DeleteAlias, *function, *alias),
+            ["policy"] if post => (O::AddPermission, *function, ""),
+            ["policy"] if get => (O::GetPolicy, *function, ""),
+            ["policy", id] if delete => (O::RemovePermission, *function, *id),
             ["invocations"] if post => (O::Invoke, *function, ""),
             _ => return None,
         },

@@ -1,0 +1,94 @@
+//! What is said of one of a function's names (`$LATEST`, a version, an alias): a row for each sort of thing and each name.
+
+use aloft_base::FunctionName;
+use aloft_call::Qualifier;
+use aloft_codec::KeyReader;
+use aloft_store::Direction;
+use aloft_store::layout::Namespace;
+use bytes::Bytes;
+
+use crate::functions::corrupt;
+use crate::stored::Sort;
+use crate::{Error, Functions, stored};
+
+impl Functions {
+    /// What was said, read by `read`.
+    pub(crate) async fn said<T>(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        (sort, qualifier): (Sort, &Qualifier),
+        read: impl Fn(&Bytes) -> Result<T, aloft_codec::Error>,
+    ) -> Result<Option<T>, Error> {
+        let id = self.find(namespace, function).await?.id;
+        let key = stored::said_key(id, sort, &qualifier.to_string())?;
+        let Some(entry) = self.store().get(&key).await? else {
+            return Ok(None);
+        };
+        read(&entry.value)
+            .map(Some)
+            .map_err(|error| corrupt(&entry, error))
+    }
+
+    /// Says something else: `change` is given what there is and gives what there shall be, `None` for nothing. The name must be there.
+    pub(crate) async fn say<T>(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        (sort, qualifier): (Sort, &Qualifier),
+        read: impl Fn(&Bytes) -> Result<T, aloft_codec::Error>,
+        write: impl Fn(&T) -> Bytes,
+        change: impl Fn(Option<T>) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let (read, write, change) = (&read, &write, &change);
+        self.again(function, |attempt| async move {
+            let found = self.find(namespace, function).await?;
+            match qualifier {
+                Qualifier::Latest => {}
+                Qualifier::Version(number) => drop(self.version(function, found.id, *number).await?),
+                Qualifier::Alias(name) => drop(self.alias(namespace, function, name).await?),
+            }
+            let key = stored::said_key(found.id, sort, &qualifier.to_string())?;
+            let former = match self.store().get(&key).await? {
+                Some(entry) => Some(read(&entry.value).map_err(|error| corrupt(&entry, error))?),
+                None => None,
+            };
+            let new = change(former)?;
+            let batch = found.write(self.batch());
+            let batch = match &new {
+                Some(new) => batch.put(key, write(new)),
+                None => batch.delete(key),
+            };
+            Ok(self.committed(batch, attempt).await?.then_some(new))
+        })
+        .await
+    }
+
+    /// What was said of all names, in their order, after `after`: at most `limit`, and whether there is more.
+    pub(crate) async fn all_said<T>(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        sort: Sort,
+        (after, limit): (Option<&Qualifier>, usize),
+        read: impl Fn(&Bytes) -> Result<T, aloft_codec::Error>,
+    ) -> Result<(Vec<(Qualifier, T)>, bool), Error> {
+        let id = self.find(namespace, function).await?.id;
+        let mut range = stored::said(id, sort);
+        if let Some(after) = after {
+            range = range.after(&stored::said_key(id, sort, &after.to_string())?);
+        }
+        let snapshot = self.store().snapshot().await?;
+        let page = snapshot.scan(&range, Direction::Forward, limit).await?;
+        let mut all = Vec::with_capacity(page.entries.len());
+        for entry in page.entries {
+            let rest = id.rest(&entry.key).unwrap_or_default();
+            let mut parts = KeyReader::new(rest.get(1..).unwrap_or_default());
+            let name = parts.text().map_err(|error| corrupt(&entry, error))?;
+            let qualifier = name.parse().map_err(|error| corrupt(&entry, error))?;
+            let said = read(&entry.value).map_err(|error| corrupt(&entry, error))?;
+            all.push((qualifier, said));
+        }
+        Ok((all, page.more))
+    }
+}
