@@ -17,7 +17,7 @@ use http::{HeaderValue, request};
 use crate::answer::{REQUEST_ID, RequestId, failure, success};
 use crate::dynamodb::{self, Context};
 use crate::input::Members;
-use crate::lambda::Route;
+use crate::lambda::{Downloads, Route};
 use crate::metrics::Declared;
 use crate::protocol::Protocol;
 use crate::query::{self, Form};
@@ -75,6 +75,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     metrics: Declared,
+    downloads: Downloads,
 }
 
 impl Aws {
@@ -90,6 +91,8 @@ impl Aws {
             chance,
             metrics,
         } = parts;
+        let mut key = [0; 32];
+        chance.fill(&mut key);
         Self(Arc::new(Inner {
             tables,
             lambda,
@@ -99,6 +102,7 @@ impl Aws {
             clock,
             chance,
             metrics: Declared::register(&metrics),
+            downloads: Downloads::new(key),
         }))
     }
 
@@ -141,6 +145,12 @@ impl Handler for Entry {
         let started = self.aws.clock.instant();
         let id = RequestId::draw(self.aws.chance.as_ref());
         let (head, body) = request.into_parts();
+        if let (Door::Edge(_), Some(allowed)) = (
+            &self.door,
+            self.aws.downloads.allowed(&head, self.aws.clock.now()),
+        ) {
+            return lambda::download(&self.aws.lambda.builder, allowed).await;
+        }
         let mut operation = None;
         match self.answer(&head, body, &id, &mut operation).await {
             Ok(response) => {
@@ -271,6 +281,8 @@ impl Entry {
             namespace: &namespace,
             route,
             headers: &head.headers,
+            downloads: &self.aws.downloads,
+            now: self.aws.clock.now(),
             lineage,
             trace: lambda::trace(head, &*self.aws.chance),
         };

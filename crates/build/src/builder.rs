@@ -11,7 +11,7 @@ use std::time::Duration;
 use aloft_base::{Chance, Clock, Policy, Tasks};
 use aloft_function::{Code, Interpreter, Program};
 use aloft_observe::{Build, Feed, Notice};
-use aloft_store::blobs::{BlobId, Blobs, CHUNK_BYTES, Naming};
+use aloft_store::blobs::{Blob, BlobId, Blobs, CHUNK_BYTES, Naming};
 use aloft_store_folder::place;
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -169,6 +169,14 @@ impl Builder {
             bytes: stored.bytes,
             looked,
         })
+    }
+
+    /// A stored zip, to be read.
+    ///
+    /// # Errors
+    /// The store's, also when there is no such zip.
+    pub async fn stored(&self, zip: BlobId) -> Result<Box<dyn Blob>, Error> {
+        Ok(self.blobs.open(zip).await?)
     }
 
     /// The folder with a stored zip's content, unpacked and compiled if this node has not done so yet. It is never written to again.

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.error
+import urllib.request
 import zipfile
 
 import boto3
@@ -113,6 +115,15 @@ def life():
     )
     got = client.get_function(FunctionName="echo")
     assert got["Configuration"]["Timeout"] == 20 and got["Tags"] == {"team": "a"}, got
+    location = got["Code"]["Location"]
+    with urllib.request.urlopen(location) as answer:
+        assert answer.read() == packed("handler = lambda e, c: 'new'")
+    for wrong in (location[:-1] + ("0" if location[-1] != "0" else "1"), location.replace("Expires=1", "Expires=2")):
+        try:
+            urllib.request.urlopen(wrong)
+            raise AssertionError(f"{wrong} is let through")
+        except urllib.error.HTTPError as error:
+            assert error.code == 403, error
     assert client.get_function_configuration(FunctionName="echo")["Environment"]["Variables"] == {"COLOUR": "red"}
 
     client.tag_resource(Resource=ARN + "echo", Tags={"stage": "x", "team": "b"})

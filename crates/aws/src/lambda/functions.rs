@@ -69,17 +69,29 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
     let named = context.named()?;
-    let configuration = configuration(context, &named).await?;
+    if context.of_project(&named.function).is_some() {
+        let configuration = configuration(context, &named).await?;
+        return Ok(super::json(
+            StatusCode::OK,
+            &json!({ "Configuration": configuration }),
+        ));
+    }
+    let published = context.published(&named).await?;
+    let asked = named.qualifier.as_ref();
+    let configuration = describe::function(context.caller, &named.function, &published, asked);
     let mut answer = json!({ "Configuration": configuration });
-    if context.of_project(&named.function).is_none()
-        && let Some(answer) = answer.as_object_mut()
-    {
+    if let Some(answer) = answer.as_object_mut() {
         let settings = context.parts.functions.tags(context.namespace, &named.function);
         let tags = settings.await.map_err(|error| context.failed(&named, error))?;
         if !tags.is_empty() {
             answer.insert("Tags".to_owned(), json!(tags));
         }
-        answer.insert("Code".to_owned(), json!({ "RepositoryType": "S3" }));
+        let zip = published.artifact.blob;
+        let location = context.downloads.address(context.headers, zip, context.now);
+        answer.insert(
+            "Code".to_owned(),
+            json!({ "RepositoryType": "S3", "Location": location }),
+        );
     }
     Ok(super::json(StatusCode::OK, &answer))
 }

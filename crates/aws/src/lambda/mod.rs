@@ -4,6 +4,7 @@
 mod aliases;
 mod code;
 mod describe;
+mod download;
 mod error;
 mod events;
 mod functions;
@@ -19,7 +20,7 @@ mod versions;
 use std::sync::Arc;
 
 use aloft_access::{Action, Resource, decide};
-use aloft_base::{Chance, FunctionName};
+use aloft_base::{Chance, FunctionName, Timestamp};
 use aloft_build::Builder;
 use aloft_call::{Caller, Invoke, Lineage, Qualifier, Trace};
 use aloft_deferred::Deferred;
@@ -32,6 +33,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value as Json;
 
 use crate::Error as Refused;
+pub(crate) use download::{Downloads, answer as download};
 pub(crate) use error::Error;
 use names::Named;
 pub(crate) use route::Route;
@@ -186,6 +188,8 @@ pub(crate) struct Context<'a> {
     pub(crate) namespace: &'a Namespace,
     pub(crate) route: &'a Route,
     pub(crate) headers: &'a HeaderMap,
+    pub(crate) downloads: &'a Downloads,
+    pub(crate) now: Timestamp,
     /// The chain that a call belongs to, when a function's invocation asks.
     pub(crate) lineage: Lineage,
     pub(crate) trace: Trace,
