@@ -618,3 +618,75 @@ proptest! {
         prop_assert_eq!(read_version(&write_version(&version)).unwrap().unwrap(), version);
     }
 }
+
+#[tokio::test]
+async fn tags_events_and_policies_are_kept_with_a_function() {
+    let kit = Kit::new();
+    kit.create("hello", 1).await.unwrap();
+    let (hello, latest) = (function("hello"), Qualifier::Latest);
+    let (functions, namespace) = (&kit.functions, &kit.namespace);
+    functions
+        .tag(namespace, &hello, |tags| {
+            tags.extend([("team".to_owned(), "a".to_owned())]);
+        })
+        .await
+        .unwrap();
+    let many = functions.tag(namespace, &hello, |tags| {
+        tags.extend((0..MAX_TAGS).map(|number| (number.to_string(), String::new())));
+    });
+    assert!(matches!(many.await, Err(Error::TooMany { what: "tags", .. })));
+    let tags = functions.tags(namespace, &hello).await.unwrap();
+    assert_eq!(
+        tags.into_iter().collect::<Vec<_>>(),
+        [("team".to_owned(), "a".to_owned())]
+    );
+
+    let events = EventInvoke {
+        retries: Some(1),
+        on_failure: Some("arn".into()),
+        ..EventInvoke::default()
+    };
+    let said = functions.set_events(namespace, &hello, &latest, |former| {
+        assert_eq!(former, None);
+        Ok(Some(events.clone()))
+    });
+    let said = said.await.unwrap().unwrap();
+    assert_eq!(said.modified, Timestamp::from_millis(1_000));
+    assert_eq!(
+        functions.events(namespace, &hello, &latest).await.unwrap(),
+        Some(said.clone())
+    );
+    let nobody = Qualifier::Version(9);
+    let missing = functions.set_events(namespace, &hello, &nobody, |_| Ok(Some(events.clone())));
+    assert!(matches!(missing.await, Err(Error::Missing { .. })));
+    let (all, more) = functions.all_events(namespace, &hello, None, 10).await.unwrap();
+    assert_eq!((all, more), (vec![(latest.clone(), said)], false));
+
+    let add = |id: &'static str, revision| {
+        functions.add_statement(namespace, &hello, &latest, (id, "{}"), revision)
+    };
+    add("a", None).await.unwrap();
+    assert!(matches!(add("a", None).await, Err(Error::Exists { .. })));
+    assert!(matches!(add("b", Some(1)).await, Err(Error::Stale { .. })));
+    let revision = functions
+        .policy(namespace, &hello, &latest)
+        .await
+        .unwrap()
+        .unwrap()
+        .revision;
+    add("b", Some(revision)).await.unwrap();
+    let long = "x".repeat(Policy::BYTES);
+    let large = functions.add_statement(namespace, &hello, &latest, ("c", &long), None);
+    assert!(matches!(large.await, Err(Error::TooMany { .. })));
+    let remove = |id: &'static str| functions.remove_statement(namespace, &hello, &latest, id, None);
+    remove("a").await.unwrap();
+    assert!(matches!(remove("a").await, Err(Error::NoStatement(_))));
+    remove("b").await.unwrap();
+    assert_eq!(functions.policy(namespace, &hello, &latest).await.unwrap(), None);
+
+    // All of it belongs to this function, and not to one that is made later under its name.
+    functions.delete(namespace, &hello).await.unwrap();
+    kit.create("hello", 2).await.unwrap();
+    assert!(functions.tags(namespace, &hello).await.unwrap().is_empty());
+    assert_eq!(functions.events(namespace, &hello, &latest).await.unwrap(), None);
+}

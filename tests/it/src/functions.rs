@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Project, get, nodejs, script, send, wait_for};
+use crate::harness::{Project, example, get, nodejs, quiet_aws, run, script, send, tool, wait_for};
 
 #[test]
 fn an_unmodified_sdk_and_command_line_make_and_call_functions() {
@@ -104,4 +104,34 @@ fn roles_are_kept_as_tools_make_them() {
     let project = Project::new(&[]);
     let platform = project.start();
     script("roles.py", &[], &platform.exports());
+}
+
+/// The sample, as its page says, with the command line of the tests.
+#[test]
+fn the_sample_makes_functions_by_the_command_line() {
+    let project = Project::new(&[]);
+    let platform = project.dev().with(&["--retry-base", "100ms"]).start();
+    let tools = tool("aws").parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(tools).chain(std::env::split_paths(&path));
+    let mut command = std::process::Command::new("sh");
+    command
+        .arg(example("lambda").join("make.sh"))
+        .env("PATH", std::env::join_paths(folders).unwrap());
+    let finished = run(quiet_aws(&mut command).envs(platform.exports()));
+    assert_eq!(finished.code, Some(0), "{finished}");
+    for said in [
+        "greeting world in version $LATEST",
+        "REPORT RequestId: ",
+        r#"{"greeting": "Hello, world!", "version": "1"}"#,
+    ] {
+        assert!(finished.stdout.contains(said), "no {said} in {finished}");
+    }
+    platform.event("the destination is told", |event| {
+        event["event"] == "log"
+            && event["function"] == "told"
+            && event["text"]
+                .to_string()
+                .contains("greet: RetriesExhausted after 2 attempts")
+    });
 }

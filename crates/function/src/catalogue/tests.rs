@@ -1,0 +1,125 @@
+//! What a look-up finds, and what a change takes from it.
+
+use std::time::Duration;
+
+use aloft_base::{SeededChance, Size};
+use aloft_codec::Unknown;
+
+use super::*;
+use crate::{Code, Program, Queue};
+
+fn version(function: &str, number: u64) -> Arc<Version> {
+    Arc::new(Version {
+        function: function.parse().unwrap(),
+        number,
+        id: number.to_string().into(),
+        program: Program::Own {
+            runtime: "provided".into(),
+        },
+        handler: "x".into(),
+        code: Code {
+            task: "/code".into(),
+            requirements: None,
+            sdk: None,
+        },
+        memory: Size::from_mib(128),
+        storage: Size::from_mib(512),
+        timeout: Duration::from_secs(3),
+        idle: Duration::from_secs(300),
+        concurrency: 1,
+        queue: Queue {
+            length: 1,
+            wait: Duration::from_secs(1),
+        },
+        environment: BTreeMap::new(),
+        grants: Arc::default(),
+    })
+}
+
+fn alias(name: &str, version: u64, other: Option<(u64, f64)>) -> Alias {
+    Alias {
+        name: name.parse().unwrap(),
+        version,
+        other,
+        description: String::new(),
+        revision: 1,
+        unknown: Unknown::default(),
+    }
+}
+
+fn find(catalogue: &Catalogue, function: &str, qualifier: &str) -> Result<u64, String> {
+    let chance = SeededChance::new(1);
+    match catalogue.find(&function.parse().unwrap(), &qualifier.parse().unwrap(), &chance) {
+        Found::Version(version) => Ok(version.number),
+        Found::Unknown(qualifier) => Err(qualifier.to_string()),
+    }
+}
+
+#[test]
+fn a_function_of_the_project_has_one_version() {
+    let catalogue = Catalogue::new();
+    catalogue.replace([version("f", 0)]);
+    assert_eq!(find(&catalogue, "f", "$LATEST"), Ok(0));
+    assert_eq!(find(&catalogue, "f", "1"), Err("1".into()));
+    assert_eq!(find(&catalogue, "f", "live"), Err("live".into()));
+    assert_eq!(find(&catalogue, "g", "$LATEST"), Err("$LATEST".into()));
+    catalogue.replace([version("g", 0)]);
+    assert_eq!(find(&catalogue, "f", "$LATEST"), Err("$LATEST".into()));
+    assert!(catalogue.numbered(&"g".parse().unwrap(), 0).is_some());
+    assert!(catalogue.numbered(&"g".parse().unwrap(), 1).is_none());
+}
+
+#[test]
+fn what_was_loaded_is_found_until_the_function_changes() {
+    let catalogue = Catalogue::new();
+    let (f, epoch) = ("f".parse().unwrap(), catalogue.epoch());
+    assert!(catalogue.keep(epoch, &version("f", 0), None));
+    assert!(catalogue.keep(epoch, &version("f", 2), Some(alias("live", 2, None))));
+    assert!(catalogue.keep(epoch, &version("g", 0), None));
+    assert_eq!(find(&catalogue, "f", "$LATEST"), Ok(0));
+    assert_eq!(find(&catalogue, "f", "live"), Ok(2));
+    assert_eq!(find(&catalogue, "f", "1"), Err("1".into()));
+    catalogue.forget(&f);
+    assert_eq!(find(&catalogue, "f", "$LATEST"), Err("$LATEST".into()));
+    assert_eq!(find(&catalogue, "g", "$LATEST"), Ok(0), "others stay");
+    // What was read before the change may be old.
+    assert!(!catalogue.keep(epoch, &version("f", 0), None));
+    assert_eq!(find(&catalogue, "f", "$LATEST"), Err("$LATEST".into()));
+    assert!(catalogue.keep(catalogue.epoch(), &version("f", 0), None));
+    assert_eq!(find(&catalogue, "f", "$LATEST"), Ok(0));
+}
+
+#[test]
+fn an_alias_that_splits_calls_chooses_each_time_and_says_what_is_missing() {
+    let catalogue = Catalogue::new();
+    let split = alias("live", 1, Some((2, 0.5)));
+    assert!(catalogue.keep(catalogue.epoch(), &version("f", 1), Some(split)));
+    let chance = SeededChance::new(7);
+    let (function, live) = ("f".parse().unwrap(), "live".parse().unwrap());
+    let found: Vec<Found> = (0..64)
+        .map(|_| catalogue.find(&function, &live, &chance))
+        .collect();
+    let missing = Found::Unknown(Qualifier::Version(2));
+    let chosen = found.iter().filter(|found| **found == missing).count();
+    assert!((16..48).contains(&chosen), "about half: {chosen}");
+    assert!(
+        found
+            .iter()
+            .all(|found| *found == missing || *found == Found::Version(version("f", 1)))
+    );
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_of_each_function_that_changed() {
+    let catalogue = Arc::new(Catalogue::new());
+    let (f, g): (FunctionName, FunctionName) = ("f".parse().unwrap(), "g".parse().unwrap());
+    catalogue.forget(&f);
+    catalogue.forget(&g);
+    catalogue.forget(&f);
+    assert_eq!(catalogue.changed().await, BTreeSet::from([f.clone(), g]));
+    let listener = catalogue.clone();
+    let listening = tokio::spawn(async move { listener.changed().await });
+    tokio::task::yield_now().await;
+    catalogue.forget(&f);
+    assert_eq!(listening.await.unwrap(), BTreeSet::from([f]));
+}
