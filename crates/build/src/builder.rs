@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::artifact::{Content, Opened, hash_of, open_to_all, unpack};
 use crate::metrics::Metrics;
-use crate::{Error, Looked, npm, python, requirements, sdk, zip};
+use crate::{Error, Looked, layers, npm, python, requirements, sdk, zip};
 
 /// What is to be built.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +137,7 @@ impl Builder {
         let code = Code {
             task,
             requirements,
+            layers: None,
             sdk: None,
         };
         let sdk = self.sdk(&code, program).await;
@@ -207,14 +208,61 @@ impl Builder {
     }
 
     /// Where [`unpacked`](Self::unpacked) puts a zip's content.
-    pub fn place(&self, zip: BlobId, program: &Program) -> PathBuf {
-        // Compiled code depends on the interpreter.
-        let compiled = match program {
-            Program::Python(interpreter) => interpreter.runtime.as_bytes(),
-            Program::Node(_) | Program::Own { .. } => &[],
-        };
+    fn place(&self, zip: BlobId, program: &Program) -> PathBuf {
         let zip = zip.to_string();
-        self.artifacts.join(hash_of(&[b"zip", zip.as_bytes(), compiled]))
+        self.artifacts
+            .join(hash_of(&[b"zip", zip.as_bytes(), compiled_for(program)]))
+    }
+
+    /// The folder with the content of layers, put together if this node has not done so yet: what a later one has lies over what a former
+    /// one has. It is never written to again.
+    ///
+    /// # Errors
+    /// The store's, and those of the data folder.
+    pub async fn layered(&self, zips: &[BlobId], program: &Program) -> Result<Option<PathBuf>, Error> {
+        if zips.is_empty() {
+            return Ok(None);
+        }
+        let place = self.layers_place(zips, program);
+        self.wanted().insert(place.clone());
+        if place.is_dir() {
+            return Ok(Some(place));
+        }
+        let mut parts = Vec::with_capacity(zips.len());
+        for zip in zips {
+            parts.push(self.unpacked(*zip, LAYER).await?);
+        }
+        let new = self.beside(&place);
+        let folder = new.clone();
+        self.blocking(move || {
+            let merged = parts.iter().try_for_each(|part| layers::lay_over(&folder, part));
+            if merged.is_err() {
+                // What is left is removed by a sweep.
+                let _ = fs::remove_dir_all(&folder);
+            }
+            merged
+        })
+        .await?;
+        compile(program, &new).await;
+        self.finish(&new, &place).await?;
+        Ok(Some(place))
+    }
+
+    /// All folders that a version's zips become.
+    pub fn places(&self, code: BlobId, zips: &[BlobId], program: &Program) -> Vec<PathBuf> {
+        let mut places = vec![self.place(code, program)];
+        if !zips.is_empty() {
+            places.push(self.layers_place(zips, program));
+            places.extend(zips.iter().map(|zip| self.place(*zip, LAYER)));
+        }
+        places
+    }
+
+    fn layers_place(&self, zips: &[BlobId], program: &Program) -> PathBuf {
+        let zips: Vec<String> = zips.iter().map(ToString::to_string).collect();
+        let zips = zips.join(" ");
+        self.artifacts
+            .join(hash_of(&[b"layers", zips.as_bytes(), compiled_for(program)]))
     }
 
     /// Removes artifacts that no version names any more; those made in the last hour are left to whoever makes them, and so are those
@@ -270,7 +318,8 @@ impl Builder {
     }
 
     async fn boto3(&self, code: &Code, interpreter: &Interpreter) -> Result<Option<PathBuf>, Error> {
-        let (task, requirements) = (code.task.clone(), code.requirements.clone());
+        let layers = code.layers.as_ref().map(|layers| layers.join("python"));
+        let (task, requirements) = (code.task.clone(), code.requirements.clone().or(layers));
         let is_named = self
             .blocking(move || {
                 sdk::names_boto3(&task, requirements.as_deref()).map_err(Error::io("look through", &task))
@@ -476,6 +525,19 @@ impl Builder {
                 std::io::ErrorKind::Interrupted.into(),
             )),
         }
+    }
+}
+
+/// A layer by itself is for any program: it is compiled where layers are put together.
+const LAYER: &Program = &Program::Own {
+    runtime: String::new(),
+};
+
+/// What a folder is compiled for: compiled code depends on the interpreter.
+fn compiled_for(program: &Program) -> &[u8] {
+    match program {
+        Program::Python(interpreter) => interpreter.runtime.as_bytes(),
+        Program::Node(_) | Program::Own { .. } => &[],
     }
 }
 

@@ -24,6 +24,7 @@
 mod artifact;
 mod builder;
 mod error;
+mod layers;
 mod metrics;
 mod npm;
 mod pip;

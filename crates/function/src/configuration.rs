@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aloft_definition::{MAX_ENVIRONMENT_BYTES, RESERVED};
 
-use crate::Error;
+use crate::{Error, UsedLayer};
 
 /// What a user sets about a function, and a version keeps for ever. Names, bounds and defaults are Lambda's
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
@@ -26,8 +26,8 @@ pub struct Configuration {
     pub storage: u32,
     /// Variables: 4 KiB in all, and none of the reserved names.
     pub environment: BTreeMap<String, String>,
-    /// ARNs of layers' versions, the later ones over the former. At most 5.
-    pub layers: Vec<String>,
+    /// Layers' versions, the later ones over the former. At most 5.
+    pub layers: Vec<UsedLayer>,
 }
 
 impl Configuration {

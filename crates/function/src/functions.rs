@@ -1,6 +1,6 @@
 //! The functions of a store: creating, changing, publishing, listing and deleting them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aloft_base::{Chance, Clock, FunctionName, Timestamp};
@@ -8,19 +8,21 @@ use aloft_call::Qualifier;
 use aloft_codec::Unknown;
 use aloft_store::blobs::{BlobId, refer, release};
 use aloft_store::layout::{self, Binding, Id, Name, Namespace};
-use aloft_store::{ATTEMPTS, Batch, BatchId, Direction, Entry, Expect, Store, commit_decided};
+use aloft_store::{ATTEMPTS, Batch, BatchId, Direction, Entry, Expect, Key, Store, commit_decided};
 
 use crate::stored::{self, Head};
 use crate::{Catalogue, Configuration, Error};
 
 /// The kind of the layout's names.
 const KIND: &str = "function";
-/// Published versions of one function: as many as one commit can let go of.
+/// Published versions of one function.
 pub const MAX_VERSIONS: usize = 5_000;
 /// Aliases of one function.
 pub const MAX_ALIASES: usize = 1_000;
 /// Tags of one function: AWS's bound.
 pub const MAX_TAGS: usize = 50;
+/// Versions that one commit lets go of: each has its row, its code and up to five layers.
+const AT_ONCE: usize = 1_000;
 /// Rows of one page.
 const PAGE: usize = 1_000;
 
@@ -50,6 +52,12 @@ pub struct Published {
 }
 
 impl Published {
+    /// The blobs that it needs: its code and its layers.
+    fn blobs(&self) -> BTreeSet<BlobId> {
+        let layers = self.configuration.layers.iter().map(|layer| layer.artifact.blob);
+        layers.chain([self.artifact.blob]).collect()
+    }
+
     /// What it is called in an ARN.
     pub fn qualifier(&self) -> Qualifier {
         Qualifier::numbered(self.number)
@@ -150,7 +158,7 @@ impl Functions {
                 unknown: Unknown::default(),
             };
             let key = stored::head_key(id)?;
-            let batch = refer(batch, artifact.blob, key.as_ref())?.put(key, stored::write_head(&head));
+            let batch = refer_all(batch, &head.latest, &key)?.put(key, stored::write_head(&head));
             Ok(self.committed(batch, attempt).await?.then_some(head.latest))
         })
         .await
@@ -190,17 +198,20 @@ impl Functions {
             let mut found = self.find(namespace, function).await?;
             let latest = &mut found.head.latest;
             expect_revision(update.revision, latest)?;
-            let (former, holder) = (latest.artifact, found.entry.key.clone());
+            let (former, holder) = (latest.clone(), found.entry.key.clone());
             if let Some(configuration) = &update.configuration {
                 latest.configuration = configuration.clone();
             }
-            latest.artifact = update.artifact.unwrap_or(former);
+            latest.artifact = update.artifact.unwrap_or(former.artifact);
             latest.modified = self.clock.now();
             latest.revision = self.chance.next_u128();
             let (latest, mut batch) = (latest.clone(), self.batch());
-            if latest.artifact.blob != former.blob {
-                batch = release(batch, former.blob, holder.as_ref())?;
-                batch = refer(batch, latest.artifact.blob, holder.as_ref())?;
+            let (old, new) = (former.blobs(), latest.blobs());
+            for gone in old.difference(&new) {
+                batch = release(batch, *gone, holder.as_ref())?;
+            }
+            for added in new.difference(&old) {
+                batch = refer(batch, *added, holder.as_ref())?;
             }
             let batch = found.write(batch);
             Ok(self.committed(batch, attempt).await?.then_some(latest))
@@ -251,7 +262,7 @@ impl Functions {
             found.head.next += 1;
             found.head.versions += 1;
             let key = stored::version_key(found.id, version.number)?;
-            let batch = refer(found.write(self.batch()), version.artifact.blob, key.as_ref())?;
+            let batch = refer_all(found.write(self.batch()), &version, &key)?;
             let batch = batch.put(key, stored::write_version(&version));
             Ok(self.committed(batch, attempt).await?.then_some(version))
         })
@@ -337,15 +348,26 @@ impl Functions {
     /// [`Error::Missing`].
     pub async fn delete(&self, namespace: &Namespace, function: &FunctionName) -> Result<(), Error> {
         self.again(function, |attempt| async move {
-            let found = self.find(namespace, function).await?;
+            let mut found = self.find(namespace, function).await?;
+            let mut rows = self.rows(found.id).await?;
             let now = self.clock.now();
+            // What one commit cannot let go of goes before, as if somebody had deleted these versions.
+            if rows.len() > AT_ONCE {
+                rows.truncate(AT_ONCE);
+                found.head.versions = found.head.versions.saturating_sub(AT_ONCE as u64);
+                let mut batch = found.write(self.batch());
+                for entry in rows {
+                    batch = release_all(batch, &read_version(&entry)?, &entry.key)?.delete(entry.key);
+                }
+                self.committed(batch, attempt).await?;
+                return Ok(None);
+            }
             let mut batch = layout::unbind(name(namespace, function), found.binding, 0, now, self.batch())?;
-            for entry in self.rows(found.id).await? {
-                let version = read_version(&entry)?;
-                batch = release(batch, version.artifact.blob, entry.key.as_ref())?;
+            for entry in rows {
+                batch = release_all(batch, &read_version(&entry)?, &entry.key)?;
             }
             let (head, key) = (&found.head, &found.entry.key);
-            batch = release(batch, head.latest.artifact.blob, key.as_ref())?;
+            batch = release_all(batch, &head.latest, key)?;
             // Whoever has read the head before changes nothing any more: a reference of his would be left behind.
             batch = batch
                 .expect(key.clone(), Expect::Version(found.entry.version))
@@ -377,7 +399,7 @@ impl Functions {
             }
             found.head.versions = found.head.versions.saturating_sub(1);
             let key = stored::version_key(found.id, number)?;
-            let batch = release(found.write(self.batch()), version.artifact.blob, key.as_ref())?;
+            let batch = release_all(found.write(self.batch()), &version, &key)?;
             let batch = batch.delete(key);
             Ok(self.committed(batch, attempt).await?.then_some(()))
         })
@@ -528,6 +550,18 @@ fn check_tags(function: &FunctionName, tags: &BTreeMap<String, String>) -> Resul
         what: "tags",
         most: MAX_TAGS,
     })
+}
+
+/// Adds that what a row stands for is needed.
+fn refer_all(batch: Batch, version: &Published, key: &Key) -> Result<Batch, Error> {
+    let mut blobs = version.blobs().into_iter();
+    Ok(blobs.try_fold(batch, |batch, blob| refer(batch, blob, key.as_ref()))?)
+}
+
+/// Adds that it is needed no longer.
+fn release_all(batch: Batch, version: &Published, key: &Key) -> Result<Batch, Error> {
+    let mut blobs = version.blobs().into_iter();
+    Ok(blobs.try_fold(batch, |batch, blob| release(batch, blob, key.as_ref()))?)
 }
 
 fn expect_revision(expected: Option<u128>, latest: &Published) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 //! - [`Functions`] are what users made: durable, each with `$LATEST`, published versions that never change, and [`Alias`]es that
 //!   point to a version or split calls between two. Names, bounds and rules are Lambda's. All changes of one function come one after
 //!   another, each in one commit, with the references that keep its artifacts.
+//! - [`Layers`] are code that functions share; a function that uses one keeps what it holds.
 //! - A [`Version`] is all that an instance needs: code on this machine, interpreter, limits. The [`Catalogue`] says which version a
 //!   call gets: a look-up in memory that takes no lock. What it does not know, a node [`Load`]s. A change of a function is forgotten
 //!   there before it is answered, so that calls that come later get what was changed.
@@ -18,6 +19,7 @@ mod deployed;
 mod error;
 mod events;
 mod functions;
+mod layers;
 mod load;
 mod policy;
 mod qualified;
@@ -34,6 +36,7 @@ pub use deployed::{DeployError, Deployed};
 pub use error::Error;
 pub use events::EventInvoke;
 pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Publish, Published, Update};
+pub use layers::{LayerVersion, Layers, UsedLayer};
 pub use load::{Load, NoOthers};
 pub use policy::Policy;
 pub use version::{Code, Interpreter, Program, Queue, Version};

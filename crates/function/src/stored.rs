@@ -21,7 +21,7 @@ use aloft_store::blobs::BlobId;
 use aloft_store::layout::Id;
 use bytes::Bytes;
 
-use crate::{Alias, Artifact, Configuration, EventInvoke, Policy, Published};
+use crate::{Alias, Artifact, Configuration, EventInvoke, Policy, Published, UsedLayer};
 
 const FORMAT: u8 = 1;
 const HEAD: u8 = 1;
@@ -217,7 +217,14 @@ fn published(writer: Writer, version: &Published) -> Writer {
     let writer = environment.iter().fold(writer, |writer, (name, value)| {
         writer.nested(17, |w| w.text(1, name).text(2, value))
     });
-    let writer = layers.iter().fold(writer, |writer, layer| writer.text(18, layer));
+    let writer = layers.iter().fold(writer, |writer, layer| {
+        writer.nested(18, |w| {
+            w.text(1, &layer.arn)
+                .text(2, &layer.artifact.blob.to_string())
+                .u64(3, layer.artifact.bytes)
+                .u64(4, layer.content)
+        })
+    });
     writer.unknown(unknown)
 }
 
@@ -242,7 +249,7 @@ fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
                 let (name, value) = read_pair(field.nested()?)?;
                 read.environment.insert(name, value);
             }
-            18 => read.layers.push(field.text()?.to_owned()),
+            18 => read.layers.extend(read_layer(field.nested()?)?),
             _ => unknown.keep(&field),
         }
     }
@@ -253,6 +260,25 @@ fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
         modified,
         revision,
         unknown,
+    }))
+}
+
+/// A layer; nothing if it names no blob.
+fn read_layer(mut fields: Reader) -> Result<Option<UsedLayer>, Error> {
+    let (mut arn, mut blob, mut bytes, mut content) = (String::new(), None::<BlobId>, 0, 0);
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => field.text()?.clone_into(&mut arn),
+            2 => blob = field.text()?.parse().ok(),
+            3 => bytes = field.u64()?,
+            4 => content = field.u64()?,
+            _ => {}
+        }
+    }
+    Ok(blob.map(|blob| UsedLayer {
+        arn,
+        artifact: Artifact { blob, bytes },
+        content,
     }))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aloft_base::{Chance as _, FunctionName, ManualClock, Region, SeededChance, Tenant, Timestamp};
 use aloft_call::Qualifier;
-use aloft_codec::{Reader, Writer};
+use aloft_codec::{Reader, Unknown, Writer};
 use aloft_store::blobs::{BlobId, is_referred};
 use aloft_store::layout::{Namespace, reclaim};
 use aloft_store::{Batch, BatchId, Memory, Store};
@@ -490,7 +490,7 @@ async fn a_value_out_of_its_bounds_is_refused_by_name_and_changes_nothing() {
         (
             "Layers",
             Configuration {
-                layers: vec![String::new(); 6],
+                layers: vec![layer("l", 1); 6],
                 ..configuration()
             },
         ),
@@ -592,7 +592,7 @@ proptest! {
         texts in prop::collection::vec(".{0,20}", 4),
         numbers in prop::collection::vec(any::<u32>(), 3),
         environment in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4),
-        layers in prop::collection::vec(".{0,9}", 0..3),
+        layers in prop::collection::vec((".{0,9}", any::<u8>()), 0..3),
         number: u64,
         seed: u64,
     ) {
@@ -608,7 +608,7 @@ proptest! {
                 memory: numbers[1],
                 storage: numbers[2],
                 environment,
-                layers,
+                layers: layers.into_iter().map(|(arn, code)| layer(&arn, code)).collect(),
             },
             artifact: Artifact { blob: BlobId::draw(&chance), bytes: chance.next_u64() },
             modified: Timestamp::from_millis(chance.next_u64()),
@@ -689,4 +689,119 @@ async fn tags_events_and_policies_are_kept_with_a_function() {
     kit.create("hello", 2).await.unwrap();
     assert!(functions.tags(namespace, &hello).await.unwrap().is_empty());
     assert_eq!(functions.events(namespace, &hello, &latest).await.unwrap(), None);
+}
+
+fn layer(arn: &str, code: u8) -> UsedLayer {
+    UsedLayer {
+        arn: arn.to_owned(),
+        artifact: artifact(code),
+        content: 7,
+    }
+}
+
+#[tokio::test]
+async fn a_layer_is_kept_as_long_as_somebody_needs_it() {
+    let kit = Kit::new();
+    let layers = Layers::new(
+        kit.store.clone(),
+        kit.clock.clone(),
+        Arc::new(SeededChance::new(2)),
+    );
+    let version = |code| LayerVersion {
+        number: 0,
+        artifact: artifact(code),
+        content: 7,
+        description: "shared".into(),
+        runtimes: vec!["python3.12".into()],
+        architectures: vec![],
+        license: "MIT".into(),
+        created: Timestamp::default(),
+        unknown: Unknown::default(),
+    };
+    let first = layers.publish(&kit.namespace, "l", version(50)).await.unwrap();
+    let second = layers.publish(&kit.namespace, "l", version(51)).await.unwrap();
+    assert_eq!((first.number, second.number), (1, 2));
+    assert_eq!(
+        layers.get(&kit.namespace, "l", 1).await.unwrap(),
+        Some(first.clone())
+    );
+    let (versions, more) = layers.versions(&kit.namespace, "l", None, 1).await.unwrap();
+    assert_eq!((versions, more), (vec![second.clone()], true));
+    let (versions, _) = layers.versions(&kit.namespace, "l", Some(2), 9).await.unwrap();
+    assert_eq!(versions, [first]);
+    layers.publish(&kit.namespace, "m", version(52)).await.unwrap();
+    let (all, last) = layers.list(&kit.namespace, None, 1).await.unwrap();
+    assert_eq!(
+        (all[0].0.as_str(), all[0].1.number, last.as_deref()),
+        ("l", 2, Some("l"))
+    );
+
+    let used = |code| {
+        let snapshot = kit.store.snapshot();
+        async move {
+            is_referred(&*snapshot.await.unwrap(), artifact(code).blob)
+                .await
+                .unwrap()
+        }
+    };
+    kit.create("hello", 1).await.unwrap();
+    let with = |layers: Vec<UsedLayer>| Update {
+        configuration: Some(Configuration {
+            layers,
+            ..configuration()
+        }),
+        ..Update::default()
+    };
+    kit.update(with(vec![layer("l:1", 50), layer("l:2", 51)]))
+        .await
+        .unwrap();
+    kit.publish(Publish::default()).await.unwrap();
+    for number in [1, 2] {
+        layers.delete(&kit.namespace, "l", number).await.unwrap();
+        layers.delete(&kit.namespace, "l", number).await.unwrap();
+    }
+    assert_eq!(layers.get(&kit.namespace, "l", 1).await.unwrap(), None);
+    kit.update(with(vec![layer("l:2", 51)])).await.unwrap();
+    assert!(used(50).await, "the version keeps it");
+    assert!(used(51).await);
+    kit.functions
+        .delete_version(&kit.namespace, &function("hello"), 1)
+        .await
+        .unwrap();
+    assert!(!used(50).await);
+    assert!(used(51).await, "the function keeps it");
+    kit.functions
+        .delete(&kit.namespace, &function("hello"))
+        .await
+        .unwrap();
+    assert!(!used(51).await);
+    assert!(used(52).await);
+    // The numbers go on, also after all versions were deleted.
+    let third = layers.publish(&kit.namespace, "l", version(53)).await.unwrap();
+    assert_eq!(third.number, 3);
+}
+
+#[tokio::test]
+async fn a_function_with_more_versions_than_one_commit_lets_go_of_is_deleted() {
+    let kit = Kit::new();
+    kit.create("hello", 1).await.unwrap();
+    let count = 2_100_u32;
+    for number in 0..count {
+        let update = Update {
+            configuration: Some(Configuration {
+                timeout: 1 + number % 900,
+                memory: 128 + number / 900,
+                ..configuration()
+            }),
+            ..Update::default()
+        };
+        kit.update(update).await.unwrap();
+        kit.publish(Publish::default()).await.unwrap();
+    }
+    kit.functions
+        .delete(&kit.namespace, &function("hello"))
+        .await
+        .unwrap();
+    let snapshot = kit.store.snapshot().await.unwrap();
+    assert!(!is_referred(&*snapshot, artifact(1).blob).await.unwrap());
 }

@@ -57,6 +57,8 @@ pub struct Code {
     pub task: PathBuf,
     /// What the function requires, installed; absent if it requires nothing.
     pub requirements: Option<PathBuf>,
+    /// Layers, put together; absent if it has none.
+    pub layers: Option<PathBuf>,
     /// AWS's SDK, which is found behind all else; absent if the code names it nowhere or brings it.
     pub sdk: Option<PathBuf>,
 }

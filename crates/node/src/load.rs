@@ -14,6 +14,7 @@ use aloft_function::{
     Alias, Catalogue, Code, Found, Functions, Load, MAX_VERSIONS, Published, Queue, Version,
 };
 use aloft_observe::{Build, Feed, Notice};
+use aloft_store::blobs::BlobId;
 use aloft_store::layout::Namespace;
 use async_trait::async_trait;
 
@@ -73,7 +74,8 @@ impl Loader {
                 }
                 for version in versions {
                     if let Ok(program) = self.runtimes.named(&version.configuration.runtime).await {
-                        used.insert(self.builder.place(version.artifact.blob, &program));
+                        let layers = layers(&version);
+                        used.extend(self.builder.places(version.artifact.blob, &layers, &program));
                     }
                 }
             }
@@ -134,16 +136,20 @@ impl Loader {
                 took_ms: 0,
             }));
         }
-        let task = self.builder.unpacked(published.artifact.blob, &program).await;
-        let task = task.map_err(|error| match error.kind() {
+        let failed = |error: aloft_build::Error| match error.kind() {
             ErrorKind::Invalid => refuse(error.to_string()),
             _ => Fault::Platform {
                 why: error.to_string(),
             },
-        })?;
+        };
+        let task = self.builder.unpacked(published.artifact.blob, &program).await;
+        let task = task.map_err(failed)?;
+        let layered = self.builder.layered(&layers(published), &program).await;
+        let layered = layered.map_err(failed)?;
         let code = Code {
             task,
             requirements: None,
+            layers: layered,
             sdk: None,
         };
         let sdk = self.builder.sdk(&code, &program).await;
@@ -171,6 +177,12 @@ impl Loader {
             }),
         })
     }
+}
+
+/// The zips of a version's layers, in their order.
+fn layers(version: &Published) -> Vec<BlobId> {
+    let layers = version.configuration.layers.iter();
+    layers.map(|layer| layer.artifact.blob).collect()
 }
 
 #[async_trait]

@@ -14,7 +14,7 @@ use aloft_build::Builder;
 use aloft_controller::Controller;
 use aloft_deferred::Deferred;
 use aloft_delivery::Ground;
-use aloft_function::{Catalogue, Deployed, Functions};
+use aloft_function::{Catalogue, Deployed, Functions, Layers};
 use aloft_gateway::Gateway;
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
@@ -135,6 +135,7 @@ impl Node {
             tables: tables.clone(),
             lambda: aloft_aws::LambdaParts {
                 functions: functions.clone(),
+                layers: Layers::new(store.clone(), time.clock.clone(), time.chance.clone()),
                 catalogue: catalogue.clone(),
                 load: loader.clone(),
                 builder: builder.clone(),

@@ -217,6 +217,64 @@ def permissions():
     client.delete_function(FunctionName="shared")
 
 
+def zipped(**files):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (0o100755 if "/bin/" in "/" + name else 0o100644) << 16
+            archive.writestr(entry, text)
+    return content.getvalue()
+
+
+LAYERED = """
+import shared, site_shared, os, subprocess
+
+def handler(event, context):
+    said = subprocess.run(["hello-tool"], capture_output=True, text=True).stdout
+    return [shared.word, site_shared.word, said, sorted(os.listdir("/opt")), os.environ["LD_LIBRARY_PATH"]]
+"""
+
+
+def layers():
+    site = f"python/lib/{PYTHON}/site-packages/site_shared.py"
+    first = {"python/shared.py": "word = 'first'", site: "word = 'site'", "bin/hello-tool": "#!/bin/sh\necho hello"}
+    publish = lambda name, **files: client.publish_layer_version(
+        LayerName=name, Content={"ZipFile": zipped(**files)}, Description="shared", CompatibleRuntimes=[PYTHON]
+    )
+    one = publish("one", **first)
+    arn = one["LayerVersionArn"]
+    assert arn == "arn:aws:lambda:%s:000000000000:layer:one:1" % os.environ["AWS_REGION"], one
+    assert one["Content"]["CodeSize"] == len(zipped(**first)), one
+    with urllib.request.urlopen(client.get_layer_version_by_arn(Arn=arn)["Content"]["Location"]) as answer:
+        assert answer.read() == zipped(**first)
+    two = publish("two", **{"python/shared.py": "word = 'second'"})
+    assert publish("two", **{"python/shared.py": "word = 'third'"})["Version"] == 2
+    found = client.list_layer_versions(LayerName="two")["LayerVersions"]
+    assert [version["Version"] for version in found] == [2, 1], found
+    found = client.list_layers()["Layers"]
+    assert [(layer["LayerName"], layer["LatestMatchingVersion"]["Version"]) for layer in found] == [("one", 1), ("two", 2)]
+
+    made = make("layered", LAYERED, Layers=[arn, two["LayerVersionArn"]])
+    assert [layer["Arn"] for layer in made["Layers"]] == [arn, two["LayerVersionArn"]], made
+    word, site, said, there, libraries = result("layered")
+    assert (word, site, said, there) == ("second", "site", "hello\n", ["bin", "python"]), (word, site, said, there)
+    assert libraries.endswith("/opt/lib"), libraries
+    client.update_function_configuration(FunctionName="layered", Layers=[two["LayerVersionArn"], arn])
+    assert result("layered")[0] == "first", "the later one lies over the former"
+    # Functions go on with what was deleted, and new ones cannot have it.
+    client.delete_layer_version(LayerName="one", VersionNumber=1)
+    fails("ResourceNotFoundException", client.get_layer_version, LayerName="one", VersionNumber=1)
+    client.update_function_configuration(FunctionName="layered", Environment={"Variables": {"COLOUR": "red"}})
+    assert result("layered")[0] == "first"
+    fails("InvalidParameterValueException", make, name="x", code="", Layers=[arn])
+    twice = ["arn:aws:lambda:us-east-1:000000000000:layer:two:%d" % number for number in (1, 2)]
+    fails("InvalidParameterValueException", make, name="x", code="", Layers=twice)
+    fails("ValidationException", make, name="x", code="", Layers=["nonsense layer"])
+    fails("InvalidParameterValueException", client.publish_layer_version, LayerName="x", Content={"ZipFile": b"no zip"})
+    client.delete_function(FunctionName="layered")
+
+
 FAULTS = """
 import os, sys, time
 
@@ -389,6 +447,7 @@ def main(arguments):
     life()
     versions()
     permissions()
+    layers()
     faults()
     escapes()
     nested()

@@ -204,6 +204,14 @@ def own():
         assert found == {"handler": "any.text", "event": {"n": number}, "execution": "none"}, found
     log = base64.b64decode(call("own", 1, LogType="Tail")["LogResult"]).decode()
     assert "the shell got 1\n" in log, log
+    layer = client.publish_layer_version(LayerName="own", Content={"ZipFile": packed({"bootstrap": OWN})})
+    make("lent", {"readme": "no program"}, "by.layer", "provided", Layers=[layer["LayerVersionArn"]])
+    assert result("lent", 1) == {"handler": "by.layer", "event": 1, "execution": "none"}
+    node = client.publish_layer_version(
+        LayerName="node", Content={"ZipFile": packed({"nodejs/node_modules/four/index.js": "module.exports = 4"})}
+    )
+    make("node-layer", {"index.js": "exports.handler = async () => require('four')"}, Layers=[node["LayerVersionArn"]])
+    assert result("node-layer") == 4
     make("none", {"readme": "no program"}, "x", "provided")
     body = call("none")["Payload"]
     assert body["errorType"] == "Runtime.InvalidEntrypoint", body

@@ -2,7 +2,7 @@
 
 use aloft_base::{FunctionName, Timestamp};
 use aloft_call::{Caller, Qualifier};
-use aloft_function::{Alias, Configuration, Published, Version};
+use aloft_function::{Alias, Configuration, Published, UsedLayer, Version};
 use aloft_store::blobs::BlobId;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,7 +33,7 @@ pub(super) fn function(
         memory,
         storage,
         environment,
-        ..
+        layers,
     } = &published.configuration;
     let mut members = common(caller, name, runtime, handler, asked);
     let mut set = |member: &str, value: Json| members.insert(member.to_owned(), value);
@@ -49,6 +49,11 @@ pub(super) fn function(
     set("RevisionId", json!(uuid(published.revision)));
     if !environment.is_empty() {
         set("Environment", json!({ "Variables": environment }));
+    }
+    if !layers.is_empty() {
+        let shown = |layer: &UsedLayer| json!({ "Arn": layer.arn, "CodeSize": layer.artifact.bytes });
+        let layers: Vec<Json> = layers.iter().map(shown).collect();
+        set("Layers", layers.into());
     }
     members
 }
@@ -130,7 +135,7 @@ pub(super) fn sha256(blob: BlobId) -> Option<String> {
 }
 
 /// `2026-01-31T12:34:56.789+0000`.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     let (year, month, day, hour, minute, second, millis) = at.civil();
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}+0000")
 }

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 
 use super::names::{Named, revision};
-use super::{Context, Error, code, describe, nothing, settings};
+use super::{Context, Error, code, describe, layers, nothing, settings};
 use crate::Error as Refused;
 use crate::input::{Constraints, Members};
 
@@ -26,7 +26,7 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
     let mut rules = Constraints::default();
     rules.required(name.is_some(), "functionName");
     let mut configuration = Configuration::new("", "", "");
-    settings::apply(&mut input, &mut rules, &mut configuration)?;
+    let layers = settings::apply(&mut input, &mut rules, &mut configuration)?;
     rules.required(!configuration.role.is_empty(), "role");
     let code = input.object("Code")?;
     rules.required(code.is_some(), "code");
@@ -44,7 +44,9 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
     let tags = input.texts("Tags")?.unwrap_or_default();
     super::tags::check(&tags)?;
     let is_published = input.boolean("Publish")?.unwrap_or_default();
-    let artifact = code::artifact(context, code.unwrap_or_default()).await?;
+    configuration.layers = layers::used(context, &layers.unwrap_or_default()).await?;
+    let (artifact, content) = code::taken(context, code.unwrap_or_default()).await?;
+    layers::check_size(&configuration.layers, content)?;
     let functions = &context.parts.functions;
     let created = functions
         .create(
@@ -129,8 +131,11 @@ pub(super) async fn update_configuration(context: &Context<'_>, body: &[u8]) -> 
         let latest = latest.map_err(|error| context.failed(&named, error))?;
         let (mut configuration, mut rules) = (latest.configuration.clone(), Constraints::default());
         let expected = input.text("RevisionId")?.map(|text| revision(&text));
-        settings::apply(&mut input, &mut rules, &mut configuration)?;
+        let layers = settings::apply(&mut input, &mut rules, &mut configuration)?;
         rules.check()?;
+        if let Some(layers) = layers {
+            configuration.layers = layers::used(context, &layers).await?;
+        }
         if configuration.runtime != latest.configuration.runtime {
             runnable(context, &configuration).await?;
         }

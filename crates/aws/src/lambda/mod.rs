@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod functions;
 mod invoke;
+mod layers;
 mod names;
 mod permissions;
 mod report;
@@ -24,7 +25,7 @@ use aloft_base::{Chance, FunctionName, Timestamp};
 use aloft_build::Builder;
 use aloft_call::{Caller, Invoke, Lineage, Qualifier, Trace};
 use aloft_deferred::Deferred;
-use aloft_function::{Catalogue, Functions, Load, Published, Version};
+use aloft_function::{Catalogue, Functions, Layers, Load, Published, Version};
 use aloft_http::{Response, empty, full};
 use aloft_store::layout::Namespace;
 use bytes::Bytes;
@@ -50,6 +51,8 @@ const REQUEST: usize = 256 << 10;
 pub struct Parts {
     /// What users made.
     pub functions: Functions,
+    /// What functions share.
+    pub layers: Layers,
     /// Where the project's functions are found.
     pub catalogue: Arc<Catalogue>,
     /// Tells what this machine can run.
@@ -84,6 +87,12 @@ pub(crate) enum Operation {
     PublishVersion,
     PutFunctionEventInvokeConfig,
     RemovePermission,
+    DeleteLayerVersion,
+    GetLayerVersion,
+    GetLayerVersionByArn,
+    ListLayerVersions,
+    ListLayers,
+    PublishLayerVersion,
     TagResource,
     UntagResource,
     UpdateAlias,
@@ -93,7 +102,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::Invoke,
         Self::CreateAlias,
         Self::CreateFunction,
@@ -121,6 +130,12 @@ impl Operation {
         Self::AddPermission,
         Self::GetPolicy,
         Self::RemovePermission,
+        Self::DeleteLayerVersion,
+        Self::GetLayerVersion,
+        Self::GetLayerVersionByArn,
+        Self::ListLayerVersions,
+        Self::ListLayers,
+        Self::PublishLayerVersion,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -147,6 +162,12 @@ impl Operation {
             Self::AddPermission => "AddPermission",
             Self::GetPolicy => "GetPolicy",
             Self::RemovePermission => "RemovePermission",
+            Self::DeleteLayerVersion => "DeleteLayerVersion",
+            Self::GetLayerVersion => "GetLayerVersion",
+            Self::GetLayerVersionByArn => "GetLayerVersionByArn",
+            Self::ListLayerVersions => "ListLayerVersions",
+            Self::ListLayers => "ListLayers",
+            Self::PublishLayerVersion => "PublishLayerVersion",
             Self::DeleteFunctionEventInvokeConfig => "DeleteFunctionEventInvokeConfig",
             Self::GetFunctionEventInvokeConfig => "GetFunctionEventInvokeConfig",
             Self::ListFunctionEventInvokeConfigs => "ListFunctionEventInvokeConfigs",
@@ -158,7 +179,7 @@ impl Operation {
     /// The largest body of a request.
     pub(crate) fn body_bytes(self) -> usize {
         match self {
-            Self::CreateFunction | Self::UpdateFunctionCode => ZIP_REQUEST,
+            Self::CreateFunction | Self::PublishLayerVersion | Self::UpdateFunctionCode => ZIP_REQUEST,
             Self::Invoke | Self::InvokeAsync => PAYLOAD,
             _ => REQUEST,
         }
@@ -224,6 +245,12 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::AddPermission => permissions::add(context, &body).await,
         Operation::GetPolicy => permissions::get(context).await,
         Operation::RemovePermission => permissions::remove(context).await,
+        Operation::DeleteLayerVersion => layers::delete(context).await,
+        Operation::GetLayerVersion => layers::get(context).await,
+        Operation::GetLayerVersionByArn => layers::get_by_arn(context).await,
+        Operation::ListLayerVersions => layers::list_versions(context).await,
+        Operation::ListLayers => layers::list(context).await,
+        Operation::PublishLayerVersion => layers::publish(context, body).await,
         Operation::DeleteFunctionEventInvokeConfig => events::delete(context).await,
         Operation::GetFunctionEventInvokeConfig => events::get(context).await,
         Operation::ListFunctionEventInvokeConfigs => events::list(context).await,

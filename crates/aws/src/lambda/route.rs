@@ -19,7 +19,7 @@ pub(crate) struct Route {
     pub(crate) operation: Operation,
     /// The function's name as given, or the resource's ARN; empty where there is none.
     pub(super) subject: String,
-    /// The alias, or the statement.
+    /// The alias, the statement, or the layer's version.
     pub(super) name: String,
     query: Vec<(String, String)>,
 }
@@ -44,13 +44,15 @@ impl Route {
             .collect();
         let segments = segments.ok_or_else(unknown)?;
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-        let (operation, subject, name) = find(&head.method, &segments).ok_or_else(unknown)?;
-        let query = head.uri.query().unwrap_or_default().as_bytes();
+        let query = head.uri.query().unwrap_or_default();
+        // One of Lambda's operations is told apart from another by its query alone.
+        let is_find = query.split('&').any(|parameter| parameter == "find=LayerVersion");
+        let (operation, subject, name) = find(&head.method, &segments, is_find).ok_or_else(unknown)?;
         Ok(Self {
             operation,
             subject: subject.to_owned(),
             name: name.to_owned(),
-            query: form_urlencoded::parse(query)
+            query: form_urlencoded::parse(query.as_bytes())
                 .into_owned()
                 .take(PARAMETERS)
                 .collect(),
@@ -73,7 +75,7 @@ impl Route {
 }
 
 /// The operation, the function or resource, and the alias.
-fn find<'a>(method: &Method, segments: &[&'a str]) -> Option<(Operation, &'a str, &'a str)> {
+fn find<'a>(method: &Method, segments: &[&'a str], is_find: bool) -> Option<(Operation, &'a str, &'a str)> {
     use Operation as O;
     let (get, post) = (*method == Method::GET, *method == Method::POST);
     let (put, delete) = (*method == Method::PUT, *method == Method::DELETE);
@@ -99,6 +101,14 @@ fn find<'a>(method: &Method, segments: &[&'a str]) -> Option<(Operation, &'a str
             ["invocations"] if post => (O::Invoke, *function, ""),
             _ => return None,
         },
+        ["2018-10-31", "layers"] if get && is_find => (O::GetLayerVersionByArn, "", ""),
+        ["2018-10-31", "layers"] if get => (O::ListLayers, "", ""),
+        ["2018-10-31", "layers", layer, "versions"] if post => (O::PublishLayerVersion, *layer, ""),
+        ["2018-10-31", "layers", layer, "versions"] if get => (O::ListLayerVersions, *layer, ""),
+        ["2018-10-31", "layers", layer, "versions", number] if get => (O::GetLayerVersion, *layer, *number),
+        ["2018-10-31", "layers", layer, "versions", number] if delete => {
+            (O::DeleteLayerVersion, *layer, *number)
+        }
         ["2014-11-13", "functions", function, "invoke-async"] if post => (O::InvokeAsync, *function, ""),
         ["2019-09-25", "functions", function, "event-invoke-config"] if put => {
             (O::PutFunctionEventInvokeConfig, *function, "")

@@ -19,7 +19,7 @@ const NOT_BUILT: &[&str] = &[
     "PublishTo",
 ];
 
-/// Takes what a request says of a configuration, and leaves the rest as it is.
+/// Takes what a request says of a configuration, and leaves the rest as it is; gives the ARNs of its layers, if it says which.
 ///
 /// # Errors
 /// When a value breaks a rule, or asks for what is not built.
@@ -27,7 +27,7 @@ pub(super) fn apply(
     input: &mut Members,
     rules: &mut Constraints,
     configuration: &mut Configuration,
-) -> Result<(), Refused> {
+) -> Result<Option<Vec<String>>, Refused> {
     for (member, at, to) in [
         ("Runtime", "runtime", &mut configuration.runtime),
         ("Handler", "handler", &mut configuration.handler),
@@ -72,14 +72,22 @@ pub(super) fn apply(
     if let Some(mut environment) = input.object("Environment")? {
         configuration.environment = environment.texts("Variables")?.unwrap_or_default();
     }
-    refuse(input)
+    let layers = input.list("Layers")?;
+    let layers = layers.map(|layers| {
+        let text = |layer: Json| match layer {
+            Json::String(arn) => Ok(arn),
+            other => Err(Refused::Serialization(format!("{other} is no layer's ARN"))),
+        };
+        layers.into_iter().map(text).collect::<Result<Vec<_>, _>>()
+    });
+    refuse(input)?;
+    layers.transpose()
 }
 
 /// What may be spelt out as long as it says that there is none of it, as infrastructure tools do.
 fn refuse(input: &mut Members) -> Result<(), Refused> {
     for (member, inner) in [
         ("VpcConfig", &["SubnetIds", "SecurityGroupIds"][..]),
-        ("Layers", &[]),
         ("FileSystemConfigs", &[]),
     ] {
         let asks = match input.take(member) {

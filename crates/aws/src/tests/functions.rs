@@ -286,9 +286,12 @@ async fn an_input_that_breaks_a_rule_makes_nothing() {
             "VpcConfig",
         ),
         (
-            with("Layers", json!(["arn:aws:lambda:us-east-1:1:layer:l:1"])),
+            with(
+                "Layers",
+                json!(["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]),
+            ),
             invalid,
-            "Layers",
+            "does not exist",
         ),
         (
             with("DeadLetterConfig", json!({ "TargetArn": target })),
@@ -626,6 +629,7 @@ fn version(name: &str) -> Version {
         code: aloft_function::Code {
             task: "/code".into(),
             requirements: None,
+            layers: None,
             sdk: None,
         },
         memory: aloft_base::Size::from_mib(128),

@@ -18,7 +18,7 @@ use aloft_build::Builder;
 use aloft_call::{Access, Caller, Grants, Principal};
 use aloft_deferred::Deferred;
 use aloft_delivery::Ground;
-use aloft_function::{Catalogue, Functions};
+use aloft_function::{Catalogue, Functions, Layers};
 use aloft_http::{Client, Limits, Patience, Request, Room, collect, full, serve};
 use aloft_observe::{Feed, Metrics};
 use aloft_role::Roles;
@@ -127,6 +127,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
     let aws = Aws::new(Parts {
         tables: tables.clone(),
         lambda: LambdaParts {
+            layers: Layers::new(store.clone(), clock.clone(), chance.clone()),
             functions: Functions::new(store.clone(), clock.clone(), chance.clone(), catalogue.clone()),
             catalogue: catalogue.clone(),
             load: machine.clone(),

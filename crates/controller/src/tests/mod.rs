@@ -42,6 +42,7 @@ fn version(id: &str) -> Version {
         code: Code {
             task: "/code".into(),
             requirements: None,
+            layers: None,
             sdk: None,
         },
         memory: Size::from_mib(128),

@@ -20,6 +20,7 @@ fn version(function: &str, number: u64) -> Arc<Version> {
         code: Code {
             task: "/code".into(),
             requirements: None,
+            layers: None,
             sdk: None,
         },
         memory: Size::from_mib(128),
@@ -111,15 +112,16 @@ fn an_alias_that_splits_calls_chooses_each_time_and_says_what_is_missing() {
 
 #[tokio::test]
 async fn whoever_listens_hears_of_each_function_that_changed() {
-    let catalogue = Arc::new(Catalogue::new());
+    let catalogue = Catalogue::new();
     let (f, g): (FunctionName, FunctionName) = ("f".parse().unwrap(), "g".parse().unwrap());
     catalogue.forget(&f);
     catalogue.forget(&g);
     catalogue.forget(&f);
     assert_eq!(catalogue.changed().await, BTreeSet::from([f.clone(), g]));
-    let listener = catalogue.clone();
-    let listening = tokio::spawn(async move { listener.changed().await });
-    tokio::task::yield_now().await;
-    catalogue.forget(&f);
-    assert_eq!(listening.await.unwrap(), BTreeSet::from([f]));
+    let changes = async {
+        tokio::task::yield_now().await;
+        catalogue.forget(&f);
+    };
+    let (heard, ()) = tokio::join!(catalogue.changed(), changes);
+    assert_eq!(heard, BTreeSet::from([f]));
 }

@@ -1,7 +1,7 @@
 //! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
-use aloft_function::{Program, Version};
+use aloft_function::{Code, Program, Version};
 use aloft_http::{Limits, Room};
 use aloft_observe::Feed;
 use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
@@ -29,6 +29,8 @@ pub(super) const TASK: &str = "/var/task";
 pub(super) const RUNTIME: &str = "/var/runtime";
 const REQUIREMENTS: &str = "/opt/python";
 /// Where AWS's SDK is: Python is told, and Node.js looks there by itself.
+/// Where layers are.
+const LAYERS: &str = "/opt";
 const PYTHON_SDK: &str = "/var/sdk";
 const NODE_SDK: &str = "/var/node_modules";
 /// The program of code that brings its own.
@@ -133,11 +135,15 @@ impl ProcessRuntime {
                 .as_ref()
                 .map(|folder| Mount::read_only(folder, REQUIREMENTS)),
         );
+        let layers = version.code.layers.as_ref().map(|folder| {
+            mounts.push(Mount::read_only(folder, LAYERS));
+            inside(LAYERS, folder)
+        });
         let sdk = version.code.sdk.as_ref().map(|folder| match &version.program {
             Program::Node(_) => (folder.join("node_modules"), NODE_SDK, "NODE_PATH"),
             Program::Python(_) | Program::Own { .. } => (folder.clone(), PYTHON_SDK, "ALOFT_SDK"),
         });
-        let sdk = sdk.map(|(folder, place, variable)| {
+        let sdk: Option<(OsString, OsString)> = sdk.map(|(folder, place, variable)| {
             let seen = inside(place, &folder);
             mounts.push(Mount::read_only(folder, place));
             (variable.into(), seen.into())
@@ -153,7 +159,14 @@ impl ProcessRuntime {
         variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
         variables.push(("LAMBDA_TASK_ROOT".into(), task.clone().into()));
         variables.extend(requirements.map(|folder| ("ALOFT_REQUIREMENTS".into(), folder.into())));
-        variables.extend(sdk);
+        let of_layers =
+            layers.map(|layers| of_layers(&layers, &task, version, sdk.as_ref().map(|(_, sdk)| sdk)));
+        for (name, value) in of_layers.into_iter().flatten().chain(sdk) {
+            // A user's own counts.
+            if variables.iter().all(|(other, _)| *other != name) {
+                variables.push((name, value));
+            }
+        }
         let listen = |port, variable: &str, before: &str| Listen {
             port,
             announce: Some((variable.into(), before.into())),
@@ -205,7 +218,12 @@ impl ProcessRuntime {
                 format!("--max-old-space-size={}", version.memory.bytes() >> 20).into(),
                 runtime.join(NODE_SOURCE_NAME).into(),
             ],
-            Program::Own { .. } => vec![task.join(OWN).into()],
+            // One of a layer stands in for one that the code does not have.
+            Program::Own { .. } => {
+                let has_own = version.code.task.join(OWN).exists() || version.code.layers.is_none();
+                let folder = if has_own { task } else { Path::new(LAYERS) };
+                vec![folder.join(OWN).into()]
+            }
         }
     }
 
@@ -304,7 +322,7 @@ impl Runtime for ProcessRuntime {
             },
         };
         if matches!(version.program, Program::Own { .. }) {
-            check_own(&version.code.task).await?;
+            check_own(&version.code).await?;
         }
         let spec = self.spec(&version, &caller);
         let started = self
@@ -346,13 +364,49 @@ impl Runtime for ProcessRuntime {
     }
 }
 
+/// Where programs find what layers bring: Lambda's folders in `/opt`.
+fn of_layers(
+    layers: &Path,
+    task: &Path,
+    version: &Version,
+    sdk: Option<&OsString>,
+) -> Vec<(OsString, OsString)> {
+    let joined = |parts: &[&Path]| {
+        let parts: Vec<&OsStr> = parts.iter().map(|part| part.as_os_str()).collect();
+        parts.join(OsStr::new(":"))
+    };
+    let libraries = joined(&[task, &task.join("lib"), &layers.join("lib")]);
+    let mut variables = vec![("LD_LIBRARY_PATH".into(), libraries)];
+    if let Program::Node(interpreter) = &version.program {
+        let major = interpreter
+            .runtime
+            .trim_end_matches(".x")
+            .replace("nodejs", "node");
+        let nodejs = layers.join("nodejs");
+        let (own, any) = (
+            nodejs.join(major).join("node_modules"),
+            nodejs.join("node_modules"),
+        );
+        let mut path = joined(&[&own, &any]);
+        if let Some(sdk) = sdk {
+            path.push(":");
+            path.push(sdk);
+        }
+        variables.push(("NODE_PATH".into(), path));
+    }
+    variables
+}
+
 /// Whether the code has a program to be started.
-async fn check_own(task: &Path) -> Result<(), Fault> {
-    let found = tokio::fs::metadata(task.join(OWN)).await;
-    let is_program = found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+async fn check_own(code: &Code) -> Result<(), Fault> {
+    let mut is_program = false;
+    for folder in [Some(&code.task), code.layers.as_ref()].into_iter().flatten() {
+        let found = tokio::fs::metadata(folder.join(OWN)).await;
+        is_program |= found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+    }
     is_program.then_some(()).ok_or_else(|| {
         let message = format!(
-            "Couldn't find valid bootstrap(s): [{TASK}/{OWN}]: the code must have an executable file of this name at its top"
+            "Couldn't find valid bootstrap(s): [{TASK}/{OWN} {LAYERS}/{OWN}]: the code must have an executable file of this name at its top"
         );
         Fault::Init(FunctionError {
             kind: "Runtime.InvalidEntrypoint".into(),

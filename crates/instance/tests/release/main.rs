@@ -99,6 +99,7 @@ fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
         code: Code {
             task: folder.join("task"),
             requirements: None,
+            layers: None,
             sdk: None,
         },
         memory: Size::from_mib(128),

@@ -74,6 +74,7 @@ fn version(function: &str) -> Result<Version> {
         code: Code {
             task: "code".into(),
             requirements: None,
+            layers: None,
             sdk: None,
         },
         memory: Size::from_mib(128),

@@ -1,0 +1,288 @@
+//! Layers: `PublishLayerVersion`, `GetLayerVersion`, `GetLayerVersionByArn`, `ListLayerVersions`, `ListLayers`, `DeleteLayerVersion`.
+
+use aloft_base::Timestamp;
+use aloft_call::Caller;
+use aloft_codec::Unknown;
+use aloft_function::{Artifact, Configuration, LayerVersion, UsedLayer};
+use aloft_http::Response;
+use http::StatusCode;
+use serde_json::{Map, Value as Json, json};
+
+use super::{Context, Error, code, describe, nothing, settings};
+use crate::Error as Refused;
+use crate::input::{Constraints, Members};
+use crate::service::Service;
+
+/// Versions or layers of one page, as on Lambda.
+const PAGE: usize = 50;
+/// Lambda's bound of a function with its layers, unzipped.
+const CONTENT: u64 = 250 << 20;
+
+/// A layer as a request names it: its name, and its version if the ARN has one.
+struct Named {
+    name: String,
+    version: Option<u64>,
+}
+
+pub(super) async fn publish(context: &Context<'_>, body: bytes::Bytes) -> Result<Response, Refused> {
+    let named = named(context.caller, &context.route.subject)?;
+    let mut input = Members::parse(&body)?;
+    drop(body);
+    let content = input.object("Content")?;
+    let description = input.text("Description")?.unwrap_or_default();
+    let license = input.text("LicenseInfo")?.unwrap_or_default();
+    let (runtimes, architectures) = (
+        texts(&mut input, "CompatibleRuntimes")?,
+        texts(&mut input, "CompatibleArchitectures")?,
+    );
+    let mut rules = Constraints::default();
+    rules.required(content.is_some(), "content");
+    for (text, at, most) in [(&description, "description", 256), (&license, "licenseInfo", 512)] {
+        if text.chars().count() > most {
+            let rule = format!("Member must have length less than or equal to {most}");
+            rules.broken("Value", at, &rule);
+        }
+    }
+    rules.check()?;
+    let (artifact, content) = code::taken(context, content.unwrap_or_default()).await?;
+    let version = LayerVersion {
+        number: 0,
+        artifact,
+        content,
+        description,
+        runtimes,
+        architectures,
+        license,
+        created: Timestamp::default(),
+        unknown: Unknown::default(),
+    };
+    let layers = &context.parts.layers;
+    let published = layers.publish(context.namespace, &named.name, version).await;
+    let published = published.map_err(Error::Catalogue)?;
+    Ok(super::json(
+        StatusCode::CREATED,
+        &whole(context, &named.name, &published).into(),
+    ))
+}
+
+pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
+    let mut named = named(context.caller, &context.route.subject)?;
+    named.version = Some(number(&context.route.name)?);
+    answer(context, &named).await
+}
+
+/// `GET /layers` with `find=LayerVersion` is another operation.
+pub(super) async fn get_by_arn(context: &Context<'_>) -> Result<Response, Refused> {
+    let arn = context.route.parameter("Arn").unwrap_or_default();
+    let named = named(context.caller, arn)?;
+    answer(context, &named).await
+}
+
+async fn answer(context: &Context<'_>, named: &Named) -> Result<Response, Refused> {
+    let layers = &context.parts.layers;
+    let number = named.version.unwrap_or_default();
+    let found = layers.get(context.namespace, &named.name, number).await;
+    let found = found.map_err(Error::Catalogue)?;
+    let version =
+        found.ok_or_else(|| Error::Missing("The resource you requested does not exist.".to_owned()))?;
+    Ok(super::json(
+        StatusCode::OK,
+        &whole(context, &named.name, &version).into(),
+    ))
+}
+
+pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
+    let named = named(context.caller, &context.route.subject)?;
+    let number = number(&context.route.name)?;
+    let layers = &context.parts.layers;
+    let deleted = layers.delete(context.namespace, &named.name, number).await;
+    deleted.map_err(Error::Catalogue)?;
+    Ok(nothing(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn list_versions(context: &Context<'_>) -> Result<Response, Refused> {
+    let named = named(context.caller, &context.route.subject)?;
+    let (before, limit) = context.page(PAGE)?;
+    let before = before.map(number).transpose()?;
+    let layers = &context.parts.layers;
+    let page = layers
+        .versions(context.namespace, &named.name, before, limit)
+        .await;
+    let (versions, has_more) = page.map_err(Error::Catalogue)?;
+    let all: Vec<Json> = versions
+        .iter()
+        .map(|version| described(context.caller, &named.name, version).into())
+        .collect();
+    let mut answer = json!({ "LayerVersions": all });
+    if let (true, Some(last), Some(answer)) = (has_more, versions.last(), answer.as_object_mut()) {
+        answer.insert("NextMarker".to_owned(), json!(last.number.to_string()));
+    }
+    Ok(super::json(StatusCode::OK, &answer))
+}
+
+pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
+    let (after, limit) = context.page(PAGE)?;
+    let layers = &context.parts.layers;
+    let page = layers.list(context.namespace, after, limit).await;
+    let (found, last) = page.map_err(Error::Catalogue)?;
+    let all: Vec<Json> = found
+        .iter()
+        .map(|(name, version)| {
+            json!({
+                "LayerName": name,
+                "LayerArn": arn(context.caller, name),
+                "LatestMatchingVersion": described(context.caller, name, version),
+            })
+        })
+        .collect();
+    let mut answer = json!({ "Layers": all });
+    if let (Some(last), Some(answer)) = (last, answer.as_object_mut()) {
+        answer.insert("NextMarker".to_owned(), json!(last));
+    }
+    Ok(super::json(StatusCode::OK, &answer))
+}
+
+/// The layers that a function is to use, by their ARNs.
+pub(super) async fn used(context: &Context<'_>, arns: &[String]) -> Result<Vec<UsedLayer>, Refused> {
+    let most = Configuration::LAYERS;
+    if arns.len() > most {
+        return Err(Error::Invalid(format!("Cannot reference more than {most} layers.")).into());
+    }
+    let mut used: Vec<UsedLayer> = Vec::with_capacity(arns.len());
+    for arn in arns {
+        let named = named(context.caller, arn)?;
+        let missing = || Error::Invalid(format!("Layer version {arn} does not exist."));
+        let number = named.version.ok_or_else(missing)?;
+        let is_twice = used.iter().any(|other| {
+            other.arn.rsplit_once(':').map(|(layer, _)| layer) == arn.rsplit_once(':').map(|(layer, _)| layer)
+        });
+        if is_twice {
+            let text = format!(
+                "Two different versions of the same layer are not allowed to be referenced in the same function: {arn}"
+            );
+            return Err(Error::Invalid(text).into());
+        }
+        let layers = &context.parts.layers;
+        let found = layers.get(context.namespace, &named.name, number).await;
+        let version = found.map_err(Error::Catalogue)?.ok_or_else(missing)?;
+        used.push(UsedLayer {
+            arn: format!("{}:{number}", self::arn(context.caller, &named.name)),
+            artifact: version.artifact,
+            content: version.content,
+        });
+    }
+    check_size(&used, 0)?;
+    Ok(used)
+}
+
+/// Whether code and layers are small enough together; `code` are the bytes of the code, unzipped, if they are known.
+pub(super) fn check_size(layers: &[UsedLayer], code: u64) -> Result<(), Refused> {
+    let bytes = layers.iter().map(|layer| layer.content).sum::<u64>() + code;
+    let fits = bytes <= CONTENT;
+    fits.then_some(()).ok_or_else(|| {
+        Error::Invalid(format!(
+            "Function code combined with layers exceeds the maximum allowed size of {CONTENT} bytes. The actual size is {bytes} bytes."
+        ))
+        .into()
+    })
+}
+
+/// Reads a layer's name or ARN.
+fn named(caller: &Caller, given: &str) -> Result<Named, Refused> {
+    let invalid = || {
+        let given: String = given.chars().take(200).collect();
+        Refused::Validation(format!(
+            "1 validation error detected: Value '{given}' at 'layerName' failed to satisfy constraint: Member must be a name of 1 to 140 \
+             characters of a-z, A-Z, 0-9, - and _, or a layer's ARN"
+        ))
+    };
+    let parts: Vec<&str> = given.split(':').collect();
+    let (name, version) = match parts.as_slice() {
+        [name] => (*name, None),
+        ["arn", "aws", service, _region, account, "layer", name, rest @ ..]
+            if *service == Service::Lambda.name() =>
+        {
+            if *account != caller.tenant.as_str() {
+                return Err(Refused::OtherAccount(given.chars().take(200).collect()));
+            }
+            match rest {
+                [] => (*name, None),
+                [version] => (*name, Some(version.parse().map_err(|_| invalid())?)),
+                _ => return Err(invalid()),
+            }
+        }
+        _ => return Err(invalid()),
+    };
+    let is_word = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if name.is_empty() || name.len() > 140 || !is_word {
+        return Err(invalid());
+    }
+    Ok(Named {
+        name: name.to_owned(),
+        version,
+    })
+}
+
+fn number(text: &str) -> Result<u64, Refused> {
+    text.parse().map_err(|_| {
+        let text: String = text.chars().take(100).collect();
+        Refused::Validation(format!(
+            "1 validation error detected: Value '{text}' at 'versionNumber' failed to satisfy constraint: Member must be a number"
+        ))
+    })
+}
+
+fn texts(input: &mut Members, name: &str) -> Result<Vec<String>, Refused> {
+    let list = input.list(name)?.unwrap_or_default();
+    if list.len() > 15 {
+        return Err(settings::not_supported(&format!("{name} of more than 15")));
+    }
+    list.into_iter()
+        .map(|json| match json {
+            Json::String(text) if text.len() <= 64 => Ok(text),
+            _ => Err(Refused::Serialization(format!("{name} is a list of words"))),
+        })
+        .collect()
+}
+
+fn arn(caller: &Caller, name: &str) -> String {
+    let Caller { tenant, region, .. } = caller;
+    format!("arn:aws:lambda:{region}:{tenant}:layer:{name}")
+}
+
+/// A version with where its content is.
+fn whole(context: &Context<'_>, name: &str, version: &LayerVersion) -> Map<String, Json> {
+    let Artifact { blob, bytes } = version.artifact;
+    let location = context.downloads.address(context.headers, blob, context.now);
+    let mut members = described(context.caller, name, version);
+    members.insert("LayerArn".to_owned(), json!(arn(context.caller, name)));
+    members.insert(
+        "Content".to_owned(),
+        json!({ "Location": location, "CodeSha256": describe::sha256(blob), "CodeSize": bytes }),
+    );
+    members
+}
+
+fn described(caller: &Caller, name: &str, version: &LayerVersion) -> Map<String, Json> {
+    let mut members = Map::new();
+    let mut set = |member: &str, value: Json| members.insert(member.to_owned(), value);
+    set(
+        "LayerVersionArn",
+        json!(format!("{}:{}", arn(caller, name), version.number)),
+    );
+    set("Version", json!(version.number));
+    set("Description", json!(version.description));
+    set("CreatedDate", json!(describe::time(version.created)));
+    if !version.runtimes.is_empty() {
+        set("CompatibleRuntimes", json!(version.runtimes));
+    }
+    if !version.architectures.is_empty() {
+        set("CompatibleArchitectures", json!(version.architectures));
+    }
+    if !version.license.is_empty() {
+        set("LicenseInfo", json!(version.license));
+    }
+    members
+}
