@@ -56,6 +56,11 @@ impl Writer {
         self.bytes(number, &inner.0)
     }
 
+    /// Appends a name and its value.
+    pub fn pair(self, number: u16, name: &str, value: &str) -> Self {
+        self.nested(number, |w| w.text(1, name).text(2, value))
+    }
+
     /// Writes back what a reader did not know.
     pub fn unknown(mut self, unknown: &Unknown) -> Self {
         self.0.put_slice(&unknown.0);
@@ -196,6 +201,20 @@ impl Field {
             expected: "UTF-8",
             at: error.valid_up_to(),
         })
+    }
+
+    /// The field as a name and its value, as [`Writer::pair`] writes them.
+    pub fn pair(&self) -> Result<(String, String), Error> {
+        let (mut name, mut value) = (String::new(), String::new());
+        let mut fields = self.nested()?;
+        while let Some(field) = fields.next()? {
+            match field.number() {
+                1 => field.text()?.clone_into(&mut name),
+                2 => field.text()?.clone_into(&mut value),
+                _ => {}
+            }
+        }
+        Ok((name, value))
     }
 
     /// The field as fields.

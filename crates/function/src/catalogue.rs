@@ -17,7 +17,7 @@ use crate::{Alias, Version};
 #[derive(Debug, Default)]
 pub struct Catalogue {
     project: ArcSwap<BTreeMap<FunctionName, Arc<Version>>>,
-    made: ArcSwap<BTreeMap<FunctionName, Made>>,
+    made: ArcSwap<BTreeMap<FunctionName, Arc<Made>>>,
     changes: Mutex<Changes>,
     changed: Notify,
 }
@@ -119,7 +119,8 @@ impl Catalogue {
             return false;
         }
         let mut all = BTreeMap::clone(&self.made.load());
-        let made = all.entry(version.function.clone()).or_default();
+        // Only this one is copied; of the others a pointer is.
+        let made = Arc::make_mut(all.entry(version.function.clone()).or_default());
         made.versions.insert(version.number, version.clone());
         made.aliases
             .extend(alias.map(|alias| (alias.name.clone(), alias)));

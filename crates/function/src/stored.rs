@@ -77,9 +77,10 @@ pub(crate) fn said(id: Id, sort: Sort) -> aloft_store::KeyRange {
 
 pub(crate) fn write_policy(policy: &Policy) -> Bytes {
     let writer = Writer::new(FORMAT).u128(1, policy.revision);
-    let writer = policy.statements.iter().fold(writer, |writer, (id, text)| {
-        writer.nested(2, |w| w.text(1, id).text(2, text))
-    });
+    let writer = policy
+        .statements
+        .iter()
+        .fold(writer, |writer, (id, text)| writer.pair(2, id, text));
     writer.unknown(&policy.unknown).finish()
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn read_policy(value: &Bytes) -> Result<Policy, Error> {
     while let Some(field) = fields.next()? {
         match field.number() {
             1 => policy.revision = field.u128()?,
-            2 => policy.statements.push(read_pair(field.nested()?)?),
+            2 => policy.statements.push(field.pair()?),
             _ => policy.unknown.keep(&field),
         }
     }
@@ -142,9 +143,10 @@ pub(crate) fn write_head(head: &Head) -> Bytes {
         .u64(2, head.next)
         .u64(3, head.versions)
         .u64(4, head.aliases);
-    let writer = head.tags.iter().fold(writer, |writer, (name, value)| {
-        writer.nested(5, |w| w.text(1, name).text(2, value))
-    });
+    let writer = head
+        .tags
+        .iter()
+        .fold(writer, |writer, (name, value)| writer.pair(5, name, value));
     writer.unknown(&head.unknown).finish()
 }
 
@@ -158,7 +160,7 @@ pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
             2 => next = Some(field.u64()?),
             3 => versions = field.u64()?,
             4 => aliases = field.u64()?,
-            5 => tags.extend([read_pair(field.nested()?)?]),
+            5 => tags.extend([field.pair()?]),
             _ => unknown.keep(&field),
         }
     }
@@ -214,9 +216,9 @@ fn published(writer: Writer, version: &Published) -> Writer {
         .u64(14, (*timeout).into())
         .u64(15, (*memory).into())
         .u64(16, (*storage).into());
-    let writer = environment.iter().fold(writer, |writer, (name, value)| {
-        writer.nested(17, |w| w.text(1, name).text(2, value))
-    });
+    let writer = environment
+        .iter()
+        .fold(writer, |writer, (name, value)| writer.pair(17, name, value));
     let writer = layers.iter().fold(writer, |writer, layer| {
         writer.nested(18, |w| {
             w.text(1, &layer.arn)
@@ -246,7 +248,7 @@ fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
             15 => read.memory = field.u32()?,
             16 => read.storage = field.u32()?,
             17 => {
-                let (name, value) = read_pair(field.nested()?)?;
+                let (name, value) = field.pair()?;
                 read.environment.insert(name, value);
             }
             18 => read.layers.extend(read_layer(field.nested()?)?),
@@ -280,18 +282,6 @@ fn read_layer(mut fields: Reader) -> Result<Option<UsedLayer>, Error> {
         artifact: Artifact { blob, bytes },
         content,
     }))
-}
-
-fn read_pair(mut fields: Reader) -> Result<(String, String), Error> {
-    let (mut name, mut value) = (String::new(), String::new());
-    while let Some(field) = fields.next()? {
-        match field.number() {
-            1 => field.text()?.clone_into(&mut name),
-            2 => field.text()?.clone_into(&mut value),
-            _ => {}
-        }
-    }
-    Ok((name, value))
 }
 
 pub(crate) fn write_alias(alias: &Alias) -> Bytes {

@@ -29,9 +29,6 @@ pub(crate) fn write(role: &Role) -> Bytes {
         tags,
         unknown,
     } = role;
-    let pair = |writer: Writer, number: u16, (name, value): (&String, &String)| {
-        writer.nested(number, |w| w.text(1, name).text(2, value))
-    };
     let mut writer = Writer::new(FORMAT)
         .text(1, path)
         .u64(2, *id)
@@ -39,14 +36,14 @@ pub(crate) fn write(role: &Role) -> Bytes {
         .text(4, trust)
         .text(5, description)
         .u64(6, (*session).into());
-    for policy in policies {
-        writer = pair(writer, 7, policy);
+    for (name, text) in policies {
+        writer = writer.pair(7, name, text);
     }
     for arn in attached {
         writer = writer.text(8, arn);
     }
-    for tag in tags {
-        writer = pair(writer, 9, tag);
+    for (name, value) in tags {
+        writer = writer.pair(9, name, value);
     }
     writer.unknown(unknown).finish()
 }
@@ -65,23 +62,11 @@ pub(crate) fn read(name: &str, value: &Bytes) -> Result<Role, Error> {
             4 => field.text()?.clone_into(&mut role.trust),
             5 => field.text()?.clone_into(&mut role.description),
             6 => role.session = field.u32()?,
-            7 => role.policies.extend([pair(field.nested()?)?]),
+            7 => role.policies.extend([field.pair()?]),
             8 => role.attached.extend([field.text()?.to_owned()]),
-            9 => role.tags.extend([pair(field.nested()?)?]),
+            9 => role.tags.extend([field.pair()?]),
             _ => role.unknown.keep(&field),
         }
     }
     Ok(role)
-}
-
-fn pair(mut fields: Reader) -> Result<(String, String), Error> {
-    let (mut name, mut value) = (String::new(), String::new());
-    while let Some(field) = fields.next()? {
-        match field.number() {
-            1 => field.text()?.clone_into(&mut name),
-            2 => field.text()?.clone_into(&mut value),
-            _ => {}
-        }
-    }
-    Ok((name, value))
 }

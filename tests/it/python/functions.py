@@ -9,7 +9,6 @@ The endpoint, region and keys come from the environment, as the platform's annou
 
 import base64
 import hashlib
-import io
 import json
 import os
 import subprocess
@@ -18,16 +17,16 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-import zipfile
 
-import boto3
-import botocore.config
-import botocore.exceptions
+from sdk import PYTHON, ROLE, call, client, fails, make, packed, result
 
-client = boto3.client("lambda", config=botocore.config.Config(retries={"max_attempts": 0}))
-ROLE = "arn:aws:iam::000000000000:role/any"
-PYTHON = "python3.%d" % sys.version_info[1]
 ARN = "arn:aws:lambda:%s:000000000000:function:" % os.environ["AWS_REGION"]
+
+
+def app(code):
+    """A zip of a program in one file."""
+    return packed({"app.py": code})
+
 
 ECHO = """
 import os
@@ -44,47 +43,8 @@ def handler(event, context):
 """
 
 
-def fails(code, call, /, **arguments):
-    """The call must fail with this code; what it said is given back."""
-    try:
-        answer = call(**arguments)
-    except botocore.exceptions.ClientError as error:
-        found = error.response["Error"]
-        assert found["Code"] == code, f"expected {code}, got {found}"
-        assert found["Message"], f"{code} comes without a message"
-        return error.response
-    raise AssertionError(f"expected {code}, got {answer}")
-
-
-def packed(code, **more):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in {"app.py": code, **more}.items():
-            archive.writestr(name, text)
-    return content.getvalue()
-
-
-def make(name, code, **more):
-    arguments = dict(Runtime=PYTHON, Handler="app.handler", Role=ROLE, Code={"ZipFile": packed(code)}, Timeout=20)
-    made = client.create_function(FunctionName=name, **{**arguments, **more})
-    client.get_waiter("function_active_v2").wait(FunctionName=name)
-    return made
-
-
-def call(name, event=None, **more):
-    answer = client.invoke(FunctionName=name, Payload=json.dumps(event), **more)
-    answer["Payload"] = json.loads(answer["Payload"].read())
-    return answer
-
-
-def result(name, event=None, **more):
-    answer = call(name, event, **more)
-    assert "FunctionError" not in answer, answer
-    return answer["Payload"]
-
-
 def life():
-    code = packed(ECHO)
+    code = app(ECHO)
     made = make("echo", ECHO, Environment={"Variables": {"COLOUR": "blue"}}, MemorySize=256, Tags={"team": "a"})
     assert made["FunctionArn"] == ARN + "echo", made
     assert made["State"] == "Active" and made["Version"] == "$LATEST", made
@@ -103,7 +63,7 @@ def life():
     client.update_function_configuration(FunctionName="echo", Environment={"Variables": {"COLOUR": "red"}})
     client.get_waiter("function_updated_v2").wait(FunctionName="echo")
     assert result("echo")["colour"] == "red"
-    updated = client.update_function_code(FunctionName="echo", ZipFile=packed("handler = lambda e, c: 'new'"))
+    updated = client.update_function_code(FunctionName="echo", ZipFile=app("handler = lambda e, c: 'new'"))
     assert updated["CodeSha256"] != made["CodeSha256"], updated
     assert result("echo") == "new"
     fails(
@@ -117,7 +77,7 @@ def life():
     assert got["Configuration"]["Timeout"] == 20 and got["Tags"] == {"team": "a"}, got
     location = got["Code"]["Location"]
     with urllib.request.urlopen(location) as answer:
-        assert answer.read() == packed("handler = lambda e, c: 'new'")
+        assert answer.read() == app("handler = lambda e, c: 'new'")
     for wrong in (location[:-1] + ("0" if location[-1] != "0" else "1"), location.replace("Expires=1", "Expires=2")):
         try:
             urllib.request.urlopen(wrong)
@@ -144,10 +104,10 @@ def versions():
     first = client.publish_version(FunctionName="versioned", Description="the first")
     assert (first["Version"], first["Description"]) == ("1", "the first"), first
     assert client.publish_version(FunctionName="versioned")["Version"] == "1", "unchanged, it is the same"
-    code = packed("handler = lambda e, c: [2, c.function_version, c.invoked_function_arn]")
+    code = app("handler = lambda e, c: [2, c.function_version, c.invoked_function_arn]")
     second = client.update_function_code(FunctionName="versioned", ZipFile=code, Publish=True)
     assert second["Version"] == "2", second
-    client.update_function_code(FunctionName="versioned", ZipFile=packed("handler = lambda e, c: 3"))
+    client.update_function_code(FunctionName="versioned", ZipFile=app("handler = lambda e, c: 3"))
     assert result("versioned") == 3
     for number in (1, 2):
         expected = [number, str(number), f"{ARN}versioned:{number}"]
@@ -217,16 +177,6 @@ def permissions():
     client.delete_function(FunctionName="shared")
 
 
-def zipped(**files):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, text in files.items():
-            entry = zipfile.ZipInfo(name)
-            entry.external_attr = (0o100755 if "/bin/" in "/" + name else 0o100644) << 16
-            archive.writestr(entry, text)
-    return content.getvalue()
-
-
 LAYERED = """
 import shared, site_shared, os, subprocess
 
@@ -240,14 +190,14 @@ def layers():
     site = f"python/lib/{PYTHON}/site-packages/site_shared.py"
     first = {"python/shared.py": "word = 'first'", site: "word = 'site'", "bin/hello-tool": "#!/bin/sh\necho hello"}
     publish = lambda name, **files: client.publish_layer_version(
-        LayerName=name, Content={"ZipFile": zipped(**files)}, Description="shared", CompatibleRuntimes=[PYTHON]
+        LayerName=name, Content={"ZipFile": packed(files)}, Description="shared", CompatibleRuntimes=[PYTHON]
     )
     one = publish("one", **first)
     arn = one["LayerVersionArn"]
     assert arn == "arn:aws:lambda:%s:000000000000:layer:one:1" % os.environ["AWS_REGION"], one
-    assert one["Content"]["CodeSize"] == len(zipped(**first)), one
+    assert one["Content"]["CodeSize"] == len(packed(first)), one
     with urllib.request.urlopen(client.get_layer_version_by_arn(Arn=arn)["Content"]["Location"]) as answer:
-        assert answer.read() == zipped(**first)
+        assert answer.read() == packed(first)
     two = publish("two", **{"python/shared.py": "word = 'second'"})
     assert publish("two", **{"python/shared.py": "word = 'third'"})["Version"] == 2
     found = client.list_layer_versions(LayerName="two")["LayerVersions"]
@@ -348,7 +298,7 @@ def faults():
 def escapes():
     """Zips that would write elsewhere are refused as a whole."""
     for name in ("../evil.py", "/etc/evil", "a/../../evil"):
-        refused = fails("InvalidParameterValueException", make, name="x", code="", Code={"ZipFile": packed("", **{name: ""})})
+        refused = fails("InvalidParameterValueException", make, name="x", code="", Code={"ZipFile": packed({"app.py": "", name: ""})})
         assert "evil" in refused["Error"]["Message"], refused
 
 
@@ -399,7 +349,7 @@ def together():
 def command_line():
     folder = tempfile.mkdtemp()
     with open(os.path.join(folder, "code.zip"), "wb") as file:
-        file.write(packed(ECHO))
+        file.write(app(ECHO))
 
     def aws(*arguments, code=0):
         done = subprocess.run([os.environ["AWS"], "lambda", *arguments], capture_output=True, text=True, cwd=folder)

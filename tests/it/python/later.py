@@ -7,20 +7,13 @@
 The endpoint, region and keys come from the environment, as the platform's announcement says.
 """
 
-import io
 import json
 import sys
-import time
-import zipfile
 
 import boto3
-import botocore.config
-import botocore.exceptions
+from sdk import client, fails, make, wait
 
-client = boto3.client("lambda", config=botocore.config.Config(retries={"max_attempts": 0}))
 table = boto3.client("dynamodb")
-ROLE = "arn:aws:iam::000000000000:role/any"
-PYTHON = "python3.%d" % sys.version_info[1]
 
 # Writes down each call, and does what its event says.
 CODE = """
@@ -53,26 +46,6 @@ def handler(event, context):
 """
 
 
-def fails(code, call, /, **arguments):
-    try:
-        answer = call(**arguments)
-    except botocore.exceptions.ClientError as error:
-        found = error.response["Error"]
-        assert found["Code"] == code and found["Message"], f"expected {code}, got {found}"
-        return error.response
-    raise AssertionError(f"expected {code}, got {answer}")
-
-
-def make(name, code):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("app.py", code)
-    client.create_function(
-        FunctionName=name, Runtime=PYTHON, Handler="app.handler", Role=ROLE, Timeout=30, MemorySize=256,
-        Code={"ZipFile": content.getvalue()},
-    )
-
-
 def accept(name, event, **more):
     answer = client.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event), **more)
     assert (answer["StatusCode"], answer["Payload"].read()) == (202, b""), answer
@@ -83,23 +56,13 @@ def seen(key):
     return table.get_item(TableName="seen", Key={"id": {"S": key}}, ConsistentRead=True).get("Item")
 
 
-def wait(what, condition):
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"in 60 s it did not come to this: {what}")
-
-
 def prepare():
     table.create_table(
         TableName="seen", BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
     )
-    make("worker", CODE)
+    make("worker", CODE, Timeout=30, MemorySize=256)
     # Warm, so that what is measured in attempts is not a load.
     client.invoke(FunctionName="worker", Payload="{}")
 

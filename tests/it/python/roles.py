@@ -8,21 +8,11 @@ import os
 import subprocess
 
 import boto3
-import botocore.exceptions
+from sdk import fails
 
 client = boto3.client("iam")
 TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
 BASIC = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-
-
-def fails(code, call, /, **arguments):
-    try:
-        answer = call(**arguments)
-    except botocore.exceptions.ClientError as error:
-        found = error.response["Error"]
-        assert found["Code"] == code and found["Message"], f"expected {code}, got {found}"
-        return error.response
-    raise AssertionError(f"expected {code}, got {answer}")
 
 
 def life():

@@ -4,45 +4,14 @@ The endpoint, region and keys come from the environment, as the platform's annou
 """
 
 import base64
-import io
 import json
-import zipfile
 
-import boto3
-import botocore.config
-import botocore.exceptions
-
-client = boto3.client("lambda", config=botocore.config.Config(retries={"max_attempts": 0}))
-ROLE = "arn:aws:iam::000000000000:role/any"
-
-
-def packed(files):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            entry = zipfile.ZipInfo(name)
-            entry.external_attr = (0o100755 if name == "bootstrap" else 0o100644) << 16
-            archive.writestr(entry, text)
-    return content.getvalue()
+import sdk
+from sdk import call, client, packed, result
 
 
 def make(name, files, handler="index.handler", runtime="nodejs22.x", **more):
-    arguments = dict(Role=ROLE, Timeout=20, MemorySize=256)
-    client.create_function(
-        FunctionName=name, Runtime=runtime, Handler=handler, Code={"ZipFile": packed(files)}, **{**arguments, **more}
-    )
-
-
-def call(name, event=None, **more):
-    answer = client.invoke(FunctionName=name, Payload=json.dumps(event), **more)
-    answer["Payload"] = json.loads(answer["Payload"].read())
-    return answer
-
-
-def result(name, event=None, **more):
-    answer = call(name, event, **more)
-    assert "FunctionError" not in answer, answer
-    return answer["Payload"]
+    sdk.make(name, files, **{"Runtime": runtime, "Handler": handler, "MemorySize": 256, **more})
 
 
 PLAIN = """
@@ -57,7 +26,7 @@ exports.handler = async (event, context) => {
   if (event && event.grow) { const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1)); }
   return {
     event, calls: ++calls, id: context.awsRequestId, name: context.functionName, memory: context.memoryLimitInMB,
-    left: context.getRemainingTimeInMillis(), client: context.clientContext, trace: process.env._X_AMZN_TRACE_ID,
+    child: require('child_process').execSync('echo $_X_AMZN_TRACE_ID').toString().trim(), left: context.getRemainingTimeInMillis(), client: context.clientContext, trace: process.env._X_AMZN_TRACE_ID,
     version: process.version, runtime: process.env.AWS_EXECUTION_ENV,
   };
 };
@@ -81,8 +50,10 @@ def javascript():
     assert first["event"] == {"n": 1} and first["calls"] == 1 and first["version"].startswith("v22."), first
     assert (first["name"], first["memory"], first["runtime"]) == ("js", "256", "AWS_Lambda_nodejs22.x"), first
     assert 0 < first["left"] <= 20_000 and first["trace"].startswith("Root=1-"), first
+    assert first["child"] == first["trace"], first
     context = base64.b64encode(json.dumps({"custom": {"who": "ü"}}).encode()).decode()
     second = result("js", "ü", ClientContext=context)
+    assert second["trace"].startswith("Root=1-") and second["trace"] != first["trace"], second
     assert (second["calls"], second["event"], second["client"]) == (2, "ü", {"custom": {"who": "ü"}}), second
     log = base64.b64decode(call("js", {"n": 2}, LogType="Tail")["LogResult"]).decode()
     assert "\tINFO\tcalled with { n: 2 }\n" in log and "\tERROR\tand\rin two lines\n" in log, log
@@ -162,7 +133,7 @@ export const handler = async () => (await new STSClient({}).send(new GetCallerId
 """
 
 
-def sdk():
+def javascript_sdk():
     """Version 3 of the SDK is there without being brought."""
     make("sdk", {"index.mjs": SDK})
     assert result("sdk") == "arn:aws:sts::000000000000:assumed-role/sdk/sdk"
@@ -222,5 +193,5 @@ def own():
 
 javascript()
 streamed()
-sdk()
+javascript_sdk()
 own()

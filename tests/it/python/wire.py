@@ -13,22 +13,10 @@ import subprocess
 import sys
 
 import boto3
-import botocore.exceptions
+from sdk import fails
 
 client = boto3.client("dynamodb")
 sts = boto3.client("sts")
-
-
-def fails(code, call, **arguments):
-    """The call must fail with this code; the message is given back."""
-    try:
-        answer = call(**arguments)
-    except botocore.exceptions.ClientError as error:
-        found = error.response["Error"]
-        assert found["Code"] == code, f"expected {code}, got {found}"
-        assert found["Message"], f"{code} comes without a message"
-        return error.response
-    raise AssertionError(f"expected {code}, got {answer}")
 
 
 def tables():

@@ -171,6 +171,26 @@ function tellError(name, error) {
   log("ERROR", `${name} \t${JSON.stringify({ errorType, errorMessage, stack: trace })}`);
 }
 
+// Each invocation has another trace. As a variable of the process, each would stay in its memory for ever: glibc keeps every value that a
+// variable ever had. So this one is kept beside the others.
+const TRACE = "_X_AMZN_TRACE_ID";
+let trace;
+
+function keepTraceAside() {
+  const described = () => ({ value: trace, writable: true, enumerable: true, configurable: true });
+  process.env = new Proxy(process.env, {
+    get: (all, name) => (name === TRACE ? trace : all[name]),
+    has: (all, name) => name === TRACE || name in all,
+    set: (all, name, value) => {
+      if (name === TRACE) trace = String(value);
+      else all[name] = value;
+      return true;
+    },
+    ownKeys: (all) => [...Reflect.ownKeys(all), TRACE],
+    getOwnPropertyDescriptor: (all, name) => (name === TRACE ? described() : Reflect.getOwnPropertyDescriptor(all, name)),
+  });
+}
+
 let api;
 // The invocation that is worked on.
 let current = null;
@@ -214,7 +234,7 @@ function next(status, head, body) {
   const id = field(head, "lambda-runtime-aws-request-id");
   const mine = { id, isWaiting: true };
   current = mine;
-  process.env._X_AMZN_TRACE_ID = field(head, "lambda-runtime-trace-id");
+  trace = field(head, "lambda-runtime-trace-id");
   const deadline = Number(field(head, "lambda-runtime-deadline-ms"));
   const once = (end) => (value) => {
     // A second answer is nobody's, and so is one that comes after the invocation.
@@ -378,6 +398,7 @@ async function main() {
   });
   api = new RuntimeApi(process.env.AWS_LAMBDA_RUNTIME_API);
   process.argv.length = 1;
+  keepTraceAside();
   try {
     handler = await loadHandler(process.env._HANDLER, process.env.LAMBDA_TASK_ROOT);
   } catch (error) {
