@@ -1,12 +1,12 @@
 //! Builds what functions need, once for each content.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aloft_base::{Chance, Clock, Policy, Tasks};
 use aloft_function::{Code, Interpreter, Program};
@@ -88,6 +88,8 @@ pub struct Builder {
     wanted: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Held while an SDK is installed: whoever wants the same waits for it instead of installing it, too.
     installing: Arc<tokio::sync::Mutex<()>>,
+    /// When installing into a folder failed.
+    failed: Arc<Mutex<BTreeMap<PathBuf, Instant>>>,
 }
 
 impl Builder {
@@ -105,6 +107,7 @@ impl Builder {
             metrics: Metrics::register(metrics),
             wanted: Arc::default(),
             installing: Arc::default(),
+            failed: Arc::default(),
         }
     }
 
@@ -235,7 +238,7 @@ impl Builder {
         let new = self.beside(&place);
         let folder = new.clone();
         self.blocking(move || {
-            let merged = parts.iter().try_for_each(|part| layers::lay_over(&folder, part));
+            let merged = layers::put_together(&folder, &parts);
             if merged.is_err() {
                 // What is left is removed by a sweep.
                 let _ = fs::remove_dir_all(&folder);
@@ -285,7 +288,7 @@ impl Builder {
                     continue;
                 }
                 // Held while it is removed, so that nobody finds it half gone.
-                let wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+                let wanted = lock(&wanted);
                 if !wanted.contains(&entry.path()) {
                     fs::remove_dir_all(entry.path()).map_err(Error::io("remove", &entry.path()))?;
                 }
@@ -304,6 +307,9 @@ impl Builder {
             Program::Own { .. } => Ok(None),
         };
         found.unwrap_or_else(|error| {
+            if matches!(error, Error::JustFailed) {
+                return None;
+            }
             let message = format!("AWS's SDK is not installed, so code that imports it fails: {error}");
             tracing::warn!("{message}");
             self.feed.publish(Notice::Build(Build {
@@ -319,26 +325,32 @@ impl Builder {
 
     async fn boto3(&self, code: &Code, interpreter: &Interpreter) -> Result<Option<PathBuf>, Error> {
         let layers = code.layers.as_ref().map(|layers| layers.join("python"));
-        let (task, requirements) = (code.task.clone(), code.requirements.clone().or(layers));
+        let (task, more) = (code.task.clone(), code.requirements.clone().or(layers));
         let is_named = self
             .blocking(move || {
-                sdk::names_boto3(&task, requirements.as_deref()).map_err(Error::io("look through", &task))
+                sdk::names_boto3(&task, more.as_deref()).map_err(Error::io("look through", &task))
             })
             .await?;
         if !is_named {
             return Ok(None);
         }
-        let _installing = self.installing.lock().await;
-        let list = Path::new("boto3");
-        Ok(Some(
-            self.installed(list, sdk::PYTHON.as_bytes(), interpreter).await?,
-        ))
+        let (list, text) = (Path::new("boto3"), sdk::PYTHON.as_bytes());
+        let folder = self.requirements_place(text, interpreter);
+        let _installing = match self.to_install(&folder).await? {
+            Some(installing) => installing,
+            None => return Ok(Some(folder)),
+        };
+        let installed = self.installed(list, text, interpreter).await;
+        self.note(&folder, installed.is_ok());
+        installed.map(Some)
     }
 
     async fn javascript_sdk(&self, code: &Code, interpreter: &Interpreter) -> Result<Option<PathBuf>, Error> {
-        let task = code.task.clone();
+        let (task, layers) = (code.task.clone(), code.layers.clone());
         let packages = self
-            .blocking(move || sdk::javascript(&task).map_err(Error::io("look through", &task)))
+            .blocking(move || {
+                sdk::javascript(&task, layers.as_deref()).map_err(Error::io("look through", &task))
+            })
             .await?;
         if packages.is_empty() {
             return Ok(None);
@@ -347,10 +359,10 @@ impl Builder {
         let key = names.join(" ");
         let hash = hash_of(&[interpreter.runtime.as_bytes(), key.as_bytes()]);
         let folder = self.requirements.join(hash);
-        let _installing = self.installing.lock().await;
-        if folder.is_dir() {
-            return Ok(Some(folder));
-        }
+        let _installing = match self.to_install(&folder).await? {
+            Some(installing) => installing,
+            None => return Ok(Some(folder)),
+        };
         let began = self.clock.instant();
         let progress = |line: String| self.tell(key.clone(), line, began);
         progress(format!("installing for {}", interpreter.runtime));
@@ -358,6 +370,7 @@ impl Builder {
         let installed = npm::install(interpreter, &self.search, &names, &new, &progress).await;
         let ended = self.since(began);
         self.metrics.requirements.ended(installed.is_ok(), ended);
+        self.note(&folder, installed.is_ok());
         if let Err(error) = installed {
             // There may be nothing yet to remove.
             let _ = tokio::fs::remove_dir_all(&new).await;
@@ -374,14 +387,41 @@ impl Builder {
         self.installed(list, &text, interpreter).await
     }
 
+    /// The right to install an SDK into its folder; none if it is there. Others wait for it, but nobody waits for what is there.
+    ///
+    /// # Errors
+    /// When it could not be installed moments ago.
+    async fn to_install(&self, folder: &Path) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>, Error> {
+        if folder.is_dir() {
+            return Ok(None);
+        }
+        let installing = self.installing.lock().await;
+        let failed = lock(&self.failed).get(folder).copied();
+        if failed.is_some_and(|failed| self.since(failed) < AGAIN) {
+            return Err(Error::JustFailed);
+        }
+        Ok((!folder.is_dir()).then_some(installing))
+    }
+
+    /// Notes whether an SDK could be installed: where there is no network, each try takes long.
+    fn note(&self, folder: &Path, is_done: bool) {
+        let mut failed = lock(&self.failed);
+        if is_done {
+            failed.remove(folder);
+        } else {
+            failed.insert(folder.to_owned(), self.clock.instant());
+        }
+    }
+
+    fn requirements_place(&self, list: &[u8], interpreter: &Interpreter) -> PathBuf {
+        let arch = std::env::consts::ARCH.as_bytes();
+        self.requirements
+            .join(hash_of(&[interpreter.runtime.as_bytes(), arch, list]))
+    }
+
     /// The folder with what a list requires, installed if this machine has not done so yet.
     async fn installed(&self, list: &Path, text: &[u8], interpreter: &Interpreter) -> Result<PathBuf, Error> {
-        let hash = hash_of(&[
-            interpreter.runtime.as_bytes(),
-            std::env::consts::ARCH.as_bytes(),
-            text,
-        ]);
-        let folder = self.requirements.join(hash);
+        let folder = self.requirements_place(text, interpreter);
         if folder.is_dir() {
             return Ok(folder);
         }
@@ -469,7 +509,7 @@ impl Builder {
     }
 
     fn wanted(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.wanted)
     }
 
     /// A new folder's name beside its later place.
@@ -492,7 +532,7 @@ impl Builder {
         .await
     }
 
-    fn tell(&self, subject: String, message: String, began: std::time::Instant) {
+    fn tell(&self, subject: String, message: String, began: Instant) {
         let took_ms = u64::try_from(self.since(began).as_millis()).unwrap_or(u64::MAX);
         self.feed.publish(Notice::Build(Build {
             at: self.clock.now(),
@@ -503,7 +543,7 @@ impl Builder {
         }));
     }
 
-    fn since(&self, began: std::time::Instant) -> Duration {
+    fn since(&self, began: Instant) -> Duration {
         self.clock.instant().duration_since(began)
     }
 
@@ -527,6 +567,13 @@ impl Builder {
         }
     }
 }
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long an SDK that could not be installed is not tried again.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// A layer by itself is for any program: it is compiled where layers are put together.
 const LAYER: &Program = &Program::Own {

@@ -70,6 +70,9 @@ pub enum Error {
         /// The end of what it said.
         output: String,
     },
+    /// What could not be installed moments ago is not tried again yet.
+    #[error("it could not be installed moments ago")]
+    JustFailed,
     /// A program did not end in time.
     #[error("{what} did not end within {minutes} minutes")]
     TooSlow {
@@ -92,6 +95,7 @@ impl Error {
                 ErrorKind::Invalid
             }
             Self::TooSlow { .. } => ErrorKind::TimedOut,
+            Self::JustFailed => ErrorKind::Unavailable,
         }
     }
 

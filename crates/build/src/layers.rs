@@ -3,12 +3,45 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::zip::check_link;
+
+/// Puts these folders together in a new one.
+pub(crate) fn put_together(to: &Path, parts: &[PathBuf]) -> Result<(), Error> {
+    for part in parts {
+        lay_over(to, part)?;
+    }
+    // A link that stays in its own layer may lead out through one that another layer has laid in its way.
+    check_links(to, "")
+}
+
+fn check_links(root: &Path, inner: &str) -> Result<(), Error> {
+    let folder = root.join(inner);
+    for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
+        let entry = entry.map_err(Error::io("read", &folder))?;
+        let kind = entry.file_type().map_err(Error::io("read", &entry.path()))?;
+        // The names of zips are text.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let name = if inner.is_empty() {
+            name
+        } else {
+            format!("{inner}/{name}")
+        };
+        if kind.is_dir() {
+            check_links(root, &name)?;
+        } else if kind.is_symlink() {
+            let target = fs::read_link(entry.path()).map_err(Error::io("read", &entry.path()))?;
+            let is_link = |at: &str| fs::symlink_metadata(root.join(at)).is_ok_and(|at| at.is_symlink());
+            check_link(&name, &target.to_string_lossy(), is_link)?;
+        }
+    }
+    Ok(())
+}
 
 /// Lays what is in `from` over what is in `to`, which is made if it is missing. Files are linked, not copied: neither folder is ever written to.
-pub(crate) fn lay_over(to: &Path, from: &Path) -> Result<(), Error> {
+fn lay_over(to: &Path, from: &Path) -> Result<(), Error> {
     match fs::symlink_metadata(to) {
         Ok(there) if there.is_dir() => {}
         Ok(_) => {
@@ -67,9 +100,7 @@ mod tests {
         write("b/folder/b", "b");
         write("b/was-file/y", "b");
         write("b/was-folder", "b");
-        for part in ["a", "b"] {
-            lay_over(&at("to"), &at(part)).unwrap();
-        }
+        put_together(&at("to"), &[at("a"), at("b")]).unwrap();
         let read = |name: &str| fs::read_to_string(at("to").join(name)).unwrap();
         for (name, text) in [
             ("both", "b"),
@@ -85,6 +116,26 @@ mod tests {
             fs::read_to_string(at("a/both")).unwrap(),
             "a",
             "the parts stay as they are"
+        );
+    }
+
+    /// Each link stays in its own layer; together they would lead out of the folder, where compiling would write.
+    #[test]
+    fn links_that_lead_out_together_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir_all(at("a/x/y/z")).unwrap();
+        fs::create_dir_all(at("a/m")).unwrap();
+        symlink("../x/y/z/../../../t/outside", at("a/m/__pycache__")).unwrap();
+        fs::create_dir_all(at("b/x/y")).unwrap();
+        fs::create_dir_all(at("b/t")).unwrap();
+        symlink("../../t", at("b/x/y/z")).unwrap();
+        put_together(&at("one"), &[at("a")]).unwrap();
+        put_together(&at("other"), &[at("b")]).unwrap();
+        let refused = put_together(&at("both"), &[at("a"), at("b")]).unwrap_err();
+        assert!(
+            refused.to_string().contains("goes through another link"),
+            "{refused}"
         );
     }
 }

@@ -18,41 +18,62 @@ const PACKAGES: usize = 50;
 /// How the names of the JavaScript SDK's packages begin.
 const SCOPE: &str = "@aws-sdk/";
 
-/// Whether a Python function's code names boto3 and does not bring it.
-pub(crate) fn names_boto3(task: &Path, requirements: Option<&Path>) -> io::Result<bool> {
+/// Whether a Python function's code, or what it has besides, names boto3, and neither brings it.
+pub(crate) fn names_boto3(task: &Path, more: Option<&Path>) -> io::Result<bool> {
+    let folders = || [Some(task), more].into_iter().flatten();
     let is_brought = |folder: &Path| folder.join("boto3").exists() || folder.join("botocore").exists();
-    if is_brought(task) || requirements.is_some_and(is_brought) {
+    if folders().any(is_brought) {
         return Ok(false);
     }
     let mut is_named = false;
-    walk(task, &["py"], &mut |text| {
-        is_named = contains(text, b"boto3") || contains(text, b"botocore");
-        !is_named
-    })?;
+    for folder in folders().filter(|folder| folder.is_dir()) {
+        walk(folder, &["py"], &mut |text| {
+            is_named = is_named || contains(text, b"boto3") || contains(text, b"botocore");
+            !is_named
+        })?;
+    }
     Ok(is_named)
 }
 
-/// The packages of the JavaScript SDK that code names and does not bring.
-pub(crate) fn javascript(task: &Path) -> io::Result<BTreeSet<String>> {
+/// The packages of the JavaScript SDK that code and its layers import by name, and do not bring. A name that only stands there, as in the
+/// comments of a bundle that brings everything, is none.
+pub(crate) fn javascript(task: &Path, layers: Option<&Path>) -> io::Result<BTreeSet<String>> {
+    let layers = layers.map(|layers| layers.join("nodejs"));
+    let folders = || [Some(task), layers.as_deref()].into_iter().flatten();
+    let is_brought = |name: &str| folders().any(|folder| folder.join("node_modules").join(name).exists());
     let mut names = BTreeSet::new();
-    walk(task, &["js", "mjs", "cjs"], &mut |text| {
-        let text = String::from_utf8_lossy(text);
-        for (at, _) in text.match_indices(SCOPE) {
-            let rest = text.get(at + SCOPE.len()..).unwrap_or_default();
-            let end = rest
-                .find(|letter: char| {
-                    !letter.is_ascii_lowercase() && !letter.is_ascii_digit() && letter != '-'
-                })
-                .unwrap_or(rest.len());
-            let name = format!("{SCOPE}{}", rest.get(..end).unwrap_or_default());
-            let is_brought = task.join("node_modules").join(&name).exists();
-            if end > 0 && end < 64 && !is_brought {
-                names.insert(name);
+    for folder in folders().filter(|folder| folder.is_dir()) {
+        walk(folder, &["js", "mjs", "cjs"], &mut |text| {
+            let text = String::from_utf8_lossy(text);
+            for (at, _) in text.match_indices(SCOPE) {
+                names.extend(imported(&text, at).filter(|name| !is_brought(name)));
             }
-        }
-        names.len() < PACKAGES
-    })?;
+            names.len() < PACKAGES
+        })?;
+    }
     Ok(names)
+}
+
+/// The package whose name begins there, if it is imported: `from "…"`, `import "…"`, `import("…")` or `require("…")`.
+fn imported(text: &str, at: usize) -> Option<String> {
+    let before = text.get(..at)?;
+    let quote = before
+        .chars()
+        .next_back()
+        .filter(|quote| "\"'`".contains(*quote))?;
+    let before = before.get(..before.len() - 1)?.trim_end();
+    let before = before.strip_suffix('(').unwrap_or(before).trim_end();
+    if !["from", "import", "require"]
+        .iter()
+        .any(|word| before.ends_with(word))
+    {
+        return None;
+    }
+    let rest = text.get(at + SCOPE.len()..)?;
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    let end = rest.find(|letter| !is_part(letter))?;
+    let is_whole = rest.get(end..)?.starts_with([quote, '/']) && (1..64).contains(&end);
+    is_whole.then(|| format!("{SCOPE}{}", rest.get(..end).unwrap_or_default()))
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {
@@ -118,12 +139,21 @@ mod tests {
                 "index.mjs",
                 "import { S3 } from '@aws-sdk/client-s3';\nimport x from \"@aws-sdk/lib-dynamodb\";",
             ),
-            ("src/b.js", "require('@aws-sdk/client-sns/x'); '@aws-sdk/'"),
+            (
+                "src/b.js",
+                "require('@aws-sdk/client-sns/x'); import(`@aws-sdk/client-kms`); says('@aws-sdk/client-ses', '@aws-sdk/');",
+            ),
             ("node_modules/other/index.js", "require('@aws-sdk/client-sqs')"),
             ("node_modules/@aws-sdk/lib-dynamodb/index.js", ""),
             ("readme.md", "@aws-sdk/client-ses"),
         ]);
-        let names: Vec<String> = javascript(code.path()).unwrap().into_iter().collect();
-        assert_eq!(names, ["@aws-sdk/client-s3", "@aws-sdk/client-sns"]);
+        let names: Vec<String> = javascript(code.path(), None).unwrap().into_iter().collect();
+        assert_eq!(
+            names,
+            ["@aws-sdk/client-kms", "@aws-sdk/client-s3", "@aws-sdk/client-sns"]
+        );
+        let layer = folder(&[("nodejs/node_modules/@aws-sdk/client-s3/index.js", "")]);
+        let names = javascript(code.path(), Some(layer.path())).unwrap();
+        assert!(!names.contains("@aws-sdk/client-s3"), "{names:?}");
     }
 }

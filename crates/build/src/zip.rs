@@ -289,28 +289,33 @@ impl Listing {
         Ok(())
     }
 
-    /// Follows a link's target by its parts.
     fn check_link(&self, name: &str, target: &str) -> Result<(), Error> {
-        let mut at: Vec<&str> = name.split('/').collect();
-        at.pop();
-        if target.starts_with('/') {
-            return Err(wrong(name, "is a link that leaves the function's folder"));
-        }
-        let mut is_link = false;
-        for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
-            if is_link {
-                return Err(wrong(name, "is a link that goes through another link"));
-            }
-            if part == ".." {
-                at.pop()
-                    .ok_or_else(|| wrong(name, "is a link that leaves the function's folder"))?;
-            } else {
-                at.push(part);
-                is_link = matches!(self.0.get(&at.join("/")), Some(Kind::Link(_)));
-            }
-        }
-        Ok(())
+        check_link(name, target, |at| matches!(self.0.get(at), Some(Kind::Link(_))))
     }
+}
+
+/// Follows the target of the link `name` by its parts, below a folder of which `is_link` says what is a link: it stays there, and goes
+/// through no other link, where `..` would mean something else to the kernel than to us.
+pub(crate) fn check_link(name: &str, target: &str, is_link: impl Fn(&str) -> bool) -> Result<(), Error> {
+    let mut at: Vec<&str> = name.split('/').collect();
+    at.pop();
+    if target.starts_with('/') {
+        return Err(wrong(name, "is a link that leaves the function's folder"));
+    }
+    let mut is_through = false;
+    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if is_through {
+            return Err(wrong(name, "is a link that goes through another link"));
+        }
+        if part == ".." {
+            at.pop()
+                .ok_or_else(|| wrong(name, "is a link that leaves the function's folder"))?;
+        } else {
+            at.push(part);
+            is_through = is_link(&at.join("/"));
+        }
+    }
+    Ok(())
 }
 
 /// A name by its parts, without empty ones and `.`; of the folder itself it is empty.
