@@ -108,23 +108,39 @@ def javascript():
 
 
 STREAM = """
-exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
+const later = awslambda.streamifyResponse(async (event, stream, context) => {
   stream.setContentType("text/plain");
+  if (event === "early") throw new Error("early");
   stream.write('"one ');
   await new Promise((done) => setTimeout(done, 10));
   if (event === "fail") throw new Error("halfway");
+  if (event === "die") {
+    setImmediate(() => { setImmediate(() => { throw new Error("second"); }); throw new Error("die"); });
+    return await new Promise(() => {});
+  }
+  if (event === "context") return context.fail(new Error("context"));
   stream.write('two"');
   stream.end();
 });
+const atOnce = awslambda.streamifyResponse((event, stream) => {
+  stream.write("begun");
+  throw new Error("atOnce");
+});
+Object.assign(exports, { later, atOnce });
 """
 
 
 def streamed():
-    make("stream", {"index.js": STREAM})
+    make("stream", {"index.js": STREAM}, Handler="index.later")
+    make("at-once", {"index.js": STREAM}, Handler="index.atOnce")
     assert result("stream", 1) == "one two", "who asks for the whole gets the whole"
-    body = call("stream", "fail")["Payload"]
-    assert (body["errorType"], body["errorMessage"]) == ("Error", "halfway"), body
-    assert result("stream", 1) == "one two"
+    for name, event, said in [
+        ("stream", "fail", "halfway"), ("stream", "early", "early"), ("stream", "context", "context"),
+        ("stream", "die", "die"), ("at-once", 1, "atOnce"),
+    ]:
+        body = call(name, event)["Payload"]
+        assert (body["errorType"], body["errorMessage"]) == ("Error", said), (event, body)
+        assert result("stream", 1) == "one two", f"it goes on after {event}"
 
 
 SDK = """

@@ -81,6 +81,7 @@ class RuntimeApi {
     }
     const answered = this.answered;
     this.answered = null;
+    if (answered === null) this.lost(this.socket, "it answered what was not asked");
     answered(Number(head.slice(9, 12)), head, body);
   }
 }
@@ -223,14 +224,19 @@ function finish(kind, body, headers) {
 
 let handler;
 
+function ask() {
+  api.answered = next;
+  api.get("invocation/next");
+}
+
+// The platform refused an answer (too large, say) and has told the caller; the next invocation goes on.
+function refused(body) {
+  process.stderr.write(`[ERROR] the platform refused the answer: ${body.toString()}\n`);
+  ask();
+}
+
 function next(status, head, body) {
-  if (status !== 200) {
-    // The platform refused the answer (too large, say) and has told the caller; the next invocation goes on.
-    process.stderr.write(`[ERROR] the platform refused the answer: ${body.toString()}\n`);
-    api.answered = next;
-    api.get("invocation/next");
-    return;
-  }
+  if (status !== 200) return refused(body);
   const id = field(head, "lambda-runtime-aws-request-id");
   const mine = { id, isWaiting: true };
   current = mine;
@@ -240,8 +246,8 @@ function next(status, head, body) {
     // A second answer is nobody's, and so is one that comes after the invocation.
     if (current === mine && !mine.isEnding) end(value);
   };
-  const good = once(succeed);
-  const bad = once(fail);
+  const good = once((value) => (mine.endStream ? mine.endStream() : succeed(value)));
+  const bad = once((error) => (mine.endStream ? mine.endStream(error) : fail(error)));
   // What calls back has its answer sent when there is nothing left to do, unless it says otherwise.
   const whenIdle = (end) => (value) => {
     if (current !== mine || mine.isEnding) return;
@@ -277,7 +283,7 @@ function next(status, head, body) {
     return fail(error);
   }
   try {
-    if (handler[STREAM]) return stream(mine, event, context, bad);
+    if (handler[STREAM]) return stream(mine, event, context);
     const result = handler(event, context, (error, value) => (error === null || error === undefined ? lateGood(value) : lateBad(error)));
     if (result !== null && typeof result === "object" && typeof result.then === "function") result.then(good, bad);
   } catch (error) {
@@ -286,26 +292,34 @@ function next(status, head, body) {
 }
 
 // A handler of `awslambda.streamifyResponse`: what it writes goes on as it comes, in chunks; an error is told in the trailers.
-function stream(mine, event, context, bad) {
+function stream(mine, event, context) {
   const { Writable } = require("node:stream");
   let kind = "application/octet-stream";
-  let isBegun = false;
+  mine.hasBegun = false;
   const begin = () => {
-    if (isBegun) return;
-    isBegun = true;
+    if (mine.hasBegun) return;
+    mine.hasBegun = true;
     api.socket.ref();
+    // Refused before its end, what is still written would be taken for the next request.
+    api.answered = (status, head, body) => {
+      current = null;
+      const old = api.socket;
+      api.connect();
+      old.destroy();
+      refused(body);
+    };
     api.socket.write(
-      `POST ${API}invocation/${mine.id}/response?next HTTP/1.1\r\nHost: ${api.host}\r\n` +
+      `POST ${API}invocation/${mine.id}/response HTTP/1.1\r\nHost: ${api.host}\r\n` +
         `Lambda-Runtime-Function-Response-Mode: streaming\r\nContent-Type: ${kind}\r\nTransfer-Encoding: chunked\r\n` +
         "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n",
     );
   };
   const end = (error) => {
     if (current !== mine) return;
-    if (error && !isBegun) return bad(error);
+    if (error && !mine.hasBegun) return fail(error);
     begin();
     current = null;
-    api.answered = next;
+    api.answered = (status, head, body) => (status < 300 ? ask() : refused(body));
     let trailers = "";
     if (error) {
       current = mine;
@@ -318,6 +332,7 @@ function stream(mine, event, context, bad) {
     }
     api.socket.write(`0\r\n${trailers}\r\n`);
   };
+  mine.endStream = end;
   const responseStream = new Writable({
     write(chunk, encoding, done) {
       if (current !== mine) return done(new Error("the invocation has ended"));
@@ -336,7 +351,7 @@ function stream(mine, event, context, bad) {
     },
   });
   responseStream.setContentType = (type) => {
-    if (isBegun) throw new Error("Cannot set content type, too late.");
+    if (mine.hasBegun) throw new Error("Cannot set content type, too late.");
     kind = String(type).replace(/[\r\n]/g, " ");
   };
   responseStream.on("error", (error) => end(error));
@@ -367,12 +382,23 @@ globalThis.awslambda = {
   },
 };
 
+let isDying = false;
+
 // What nobody caught ends the process, after it was told.
 function die(error) {
   const type = error && error.name ? String(error.name) : "Runtime.Error";
   tellError("Uncaught Exception", error);
+  if (isDying) return;
   if (current === null) process.exit(129);
-  const { id } = current;
+  isDying = true;
+  const { id, hasBegun, endStream } = current;
+  if (hasBegun) {
+    endStream(error);
+    api.answered = () => process.exit(129);
+    return;
+  }
+  // Nothing else may answer.
+  current = null;
   const body = JSON.stringify(described(error));
   api.answered = () => process.exit(129);
   api.socket.ref();
@@ -409,8 +435,7 @@ async function main() {
     api.post("init/error", JSON.stringify(told), `Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: ${type}\r\n`);
     return;
   }
-  api.answered = next;
-  api.get("invocation/next");
+  ask();
 }
 
 main();

@@ -234,9 +234,10 @@ def prepare():
     requirements = os.environ.pop("ALOFT_REQUIREMENTS", "/opt/python")
     # The first entry is this file's folder, of which handlers know nothing.
     sys.path[:1] = [os.environ["LAMBDA_TASK_ROOT"], requirements]
-    layers = "/opt/python/lib/python%d.%d/site-packages" % sys.version_info[:2]
-    if os.path.isdir(layers):
-        sys.path.insert(2, layers)
+    layers = os.environ.pop("ALOFT_LAYERS", None)
+    if layers is not None:
+        sys.path[1] = layers + "/python"
+        sys.path.insert(2, layers + "/python/lib/python%d.%d/site-packages" % sys.version_info[:2])
     # Behind all else: what a function brings itself comes first.
     sdk = os.environ.pop("ALOFT_SDK", None)
     if sdk is not None:

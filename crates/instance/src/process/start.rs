@@ -28,16 +28,20 @@ use crate::runtime::{Runtime, Started};
 pub(super) const TASK: &str = "/var/task";
 pub(super) const RUNTIME: &str = "/var/runtime";
 const REQUIREMENTS: &str = "/opt/python";
-/// Where AWS's SDK is: Python is told, and Node.js looks there by itself.
 /// Where layers are.
 const LAYERS: &str = "/opt";
+/// Where AWS's SDK is: Python is told, and Node.js looks there by itself.
 const PYTHON_SDK: &str = "/var/sdk";
 const NODE_SDK: &str = "/var/node_modules";
+/// Files and folders at the top of layers that are seen beside something else in `/opt`.
+const LAYER_PARTS: usize = 64;
 /// The program of code that brings its own.
 const OWN: &str = "bootstrap";
 /// The ports inside a sandbox: the Runtime API where Lambda's emulator has it, the services where they are outside.
 const RUNTIME_PORT: u16 = 9001;
 const SERVICES_PORT: u16 = 4566;
+/// As long as an instance can live.
+const LONG: Duration = Duration::from_secs(86_400 * 365);
 /// Lambda's bound for loading the code.
 const INIT_TIME: Duration = Duration::from_secs(10);
 /// Lambda's bounds for processes (with threads) and open files.
@@ -136,7 +140,7 @@ impl ProcessRuntime {
                 .map(|folder| Mount::read_only(folder, REQUIREMENTS)),
         );
         let layers = version.code.layers.as_ref().map(|folder| {
-            mounts.push(Mount::read_only(folder, LAYERS));
+            mounts.extend(mounts_of_layers(folder, &mounts));
             inside(LAYERS, folder)
         });
         let sdk = version.code.sdk.as_ref().map(|folder| match &version.program {
@@ -159,8 +163,9 @@ impl ProcessRuntime {
         variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
         variables.push(("LAMBDA_TASK_ROOT".into(), task.clone().into()));
         variables.extend(requirements.map(|folder| ("ALOFT_REQUIREMENTS".into(), folder.into())));
-        let of_layers =
-            layers.map(|layers| of_layers(&layers, &task, version, sdk.as_ref().map(|(_, sdk)| sdk)));
+        let of_layers = layers
+            .as_ref()
+            .map(|layers| of_layers(layers, &task, version, sdk.as_ref().map(|(_, sdk)| sdk)));
         for (name, value) in of_layers.into_iter().flatten().chain(sdk) {
             // A user's own counts.
             if variables.iter().all(|(other, _)| *other != name) {
@@ -173,7 +178,7 @@ impl ProcessRuntime {
         };
         Spec {
             name: version.function.to_string(),
-            argv: self.argv(version, &task, &runtime),
+            argv: self.argv(version, &task, layers.as_deref(), &runtime),
             environment: variables,
             directory: task,
             mounts,
@@ -190,7 +195,7 @@ impl ProcessRuntime {
     }
 
     /// What is started.
-    fn argv(&self, version: &Version, task: &Path, runtime: &Path) -> Vec<OsString> {
+    fn argv(&self, version: &Version, task: &Path, layers: Option<&Path>, runtime: &Path) -> Vec<OsString> {
         match &version.program {
             Program::Python(interpreter) => {
                 let (script, compile) = self.bootstrap.script(interpreter, runtime);
@@ -215,14 +220,13 @@ impl ProcessRuntime {
             // V8 knows nothing of the sandbox's limit, and would let garbage grow beyond it.
             Program::Node(interpreter) => vec![
                 interpreter.executable.clone().into(),
-                format!("--max-old-space-size={}", version.memory.bytes() >> 20).into(),
+                format!("--max-old-space-size={}", heap_mb(version.memory.bytes() >> 20)).into(),
                 runtime.join(NODE_SOURCE_NAME).into(),
             ],
             // One of a layer stands in for one that the code does not have.
             Program::Own { .. } => {
-                let has_own = version.code.task.join(OWN).exists() || version.code.layers.is_none();
-                let folder = if has_own { task } else { Path::new(LAYERS) };
-                vec![folder.join(OWN).into()]
+                let folder = layers.filter(|_| !is_program(&version.code.task.join(OWN)));
+                vec![folder.unwrap_or(task).join(OWN).into()]
             }
         }
     }
@@ -252,8 +256,10 @@ impl ProcessRuntime {
             // The contract hears a too large answer out itself, so that the caller is told of it.
             body_bytes: usize::MAX,
             held_bytes: ANSWER_LIMIT,
-            // The runtime waits for its next invocation as long as it takes.
-            idle_time: Duration::from_secs(86_400 * 365),
+            // The runtime waits for its next invocation as long as it takes, and may be as slow as it likes with an answer: its function's
+            // timeout ends it.
+            idle_time: LONG,
+            body_stall: LONG,
             drain: Duration::ZERO,
             ..Limits::default()
         };
@@ -322,7 +328,7 @@ impl Runtime for ProcessRuntime {
             },
         };
         if matches!(version.program, Program::Own { .. }) {
-            check_own(&version.code).await?;
+            check_own(&version.code)?;
         }
         let spec = self.spec(&version, &caller);
         let started = self
@@ -376,7 +382,10 @@ fn of_layers(
         parts.join(OsStr::new(":"))
     };
     let libraries = joined(&[task, &task.join("lib"), &layers.join("lib")]);
-    let mut variables = vec![("LD_LIBRARY_PATH".into(), libraries)];
+    let mut variables = vec![
+        ("LD_LIBRARY_PATH".into(), libraries),
+        ("ALOFT_LAYERS".into(), layers.into()),
+    ];
     if let Program::Node(interpreter) = &version.program {
         let major = interpreter
             .runtime
@@ -397,14 +406,34 @@ fn of_layers(
     variables
 }
 
-/// Whether the code has a program to be started.
-async fn check_own(code: &Code) -> Result<(), Fault> {
-    let mut is_program = false;
-    for folder in [Some(&code.task), code.layers.as_ref()].into_iter().flatten() {
-        let found = tokio::fs::metadata(folder.join(OWN)).await;
-        is_program |= found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+/// Layers at their place. Where something else of the host is seen below it (an interpreter that lies in `/opt`), each part of them is
+/// mounted beside that: nothing can be placed in a folder that is read-only.
+fn mounts_of_layers(folder: &Path, others: &[Mount]) -> Vec<Mount> {
+    if others.iter().all(|mount| !mount.target().starts_with(LAYERS)) {
+        return vec![Mount::read_only(folder, LAYERS)];
     }
-    is_program.then_some(()).ok_or_else(|| {
+    let parts = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let parts = parts.take(LAYER_PARTS);
+    parts
+        .map(|part| Mount::read_only(part.path(), Path::new(LAYERS).join(part.file_name())))
+        .collect()
+}
+
+/// Megabytes of V8's heap in so many of memory: Node.js itself and what is not in the heap need some.
+fn heap_mb(memory: u64) -> u64 {
+    memory.saturating_sub(64).max(memory / 2)
+}
+
+fn is_program(file: &Path) -> bool {
+    let found = std::fs::metadata(file);
+    found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether the code has a program to be started.
+fn check_own(code: &Code) -> Result<(), Fault> {
+    let mut folders = [Some(&code.task), code.layers.as_ref()].into_iter().flatten();
+    let has_program = folders.any(|folder| is_program(&folder.join(OWN)));
+    has_program.then_some(()).ok_or_else(|| {
         let message = format!(
             "Couldn't find valid bootstrap(s): [{TASK}/{OWN} {LAYERS}/{OWN}]: the code must have an executable file of this name at its top"
         );
