@@ -182,10 +182,7 @@ impl Inner {
         for attempt in 1..=ATTEMPTS {
             let batch = self.add(ground.batch(), call).await?;
             if commit_decided(&*ground.store, batch, attempt, &*ground.chance).await? {
-                let (item, _) = call;
-                if let Some(id) = self.ids().get(&item.function).copied() {
-                    self.wake(&item.function, id);
-                }
+                self.wake_known(&call.0.function);
                 return Ok(());
             }
         }
@@ -211,6 +208,15 @@ impl Inner {
             .await?;
         self.wake(&item.function, id);
         Ok(batch)
+    }
+
+    /// Makes sure that somebody works on a queue to which something was added. Answers whether there is such a queue.
+    pub(crate) fn wake_known(self: &Arc<Self>, function: &FunctionName) -> bool {
+        let id = self.ids().get(function).copied();
+        if let Some(id) = id {
+            self.wake(function, id);
+        }
+        id.is_some()
     }
 
     async fn id(&self, function: &FunctionName) -> Result<RuleId, Error> {

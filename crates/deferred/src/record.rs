@@ -39,7 +39,7 @@ pub(crate) fn record(item: &Item, parcel: &Parcel, end: &End<'_>, now: Timestamp
                 )
             };
             let answer = answer.map_or_else(worded, parse);
-            let version = Qualifier::Latest.to_string();
+            let version = item.qualifier.to_string();
             (
                 condition,
                 parcel.attempts.tried,

@@ -77,24 +77,9 @@ impl Deliver for Calls {
     }
 
     async fn bury(&self, batch: Batch, letter: &Letter) -> Result<Buried, aloft_delivery::Error> {
-        let Content::One(parcel) = &letter.content else {
+        let Some(told) = self.farewell(letter) else {
             return Ok(Buried::Not(batch));
         };
-        let Ok(item) = read(parcel) else {
-            return Ok(Buried::Not(batch));
-        };
-        let Some(destination) = item.bounds.on_failure.clone() else {
-            return Ok(Buried::Not(batch));
-        };
-        let end = End::GivenUp {
-            reason: letter.reason,
-        };
-        let told = self.message(&item, parcel, destination, &end);
-        // Without it, what its destination cannot take is lost.
-        if let Err(error) = check(&told) {
-            tracing::warn!(function = %item.function, %error, "a destination cannot be told; the call is a dead letter");
-            return Ok(Buried::Not(batch));
-        }
         match self.inner.add(batch, &told).await {
             Ok(batch) => Ok(Buried::Taken(batch)),
             Err(Error::Delivery(error)) => Err(error),
@@ -102,9 +87,36 @@ impl Deliver for Calls {
             Err(_) => Err(aloft_delivery::Error::Contended("a destination's queue")),
         }
     }
+
+    fn is_buried(&self, letter: &Letter) -> bool {
+        let told = self.farewell(letter);
+        // The destination's queue was woken before the commit, which may have taken longer than a queue that is empty waits.
+        told.is_some_and(|(item, _)| self.inner.wake_known(&item.function))
+    }
 }
 
 impl Calls {
+    /// The call that tells of a delivery which was given up; none if nobody is to be told, or cannot be.
+    fn farewell(&self, letter: &Letter) -> Option<(Item, Parcel)> {
+        let Content::One(parcel) = &letter.content else {
+            return None;
+        };
+        let item = read(parcel).ok()?;
+        let destination = item.bounds.on_failure.clone()?;
+        let end = End::GivenUp {
+            reason: letter.reason,
+        };
+        let told = self.message(&item, parcel, destination, &end);
+        // What its destination cannot take must not be lost.
+        match check(&told) {
+            Ok(()) => Some(told),
+            Err(error) => {
+                tracing::warn!(function = %item.function, %error, "a destination cannot be told; the call is a dead letter");
+                None
+            }
+        }
+    }
+
     async fn tell(
         &self,
         item: &Item,

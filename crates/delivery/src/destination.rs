@@ -41,6 +41,12 @@ pub trait Deliver: Send + Sync + 'static {
         let _ = letter;
         Ok(Buried::Not(batch))
     }
+
+    /// Hears that the batch in which it took a delivery is committed.
+    fn is_buried(&self, letter: &Letter) -> bool {
+        let _ = letter;
+        false
+    }
 }
 
 /// What became of a delivery that was given up.

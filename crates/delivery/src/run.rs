@@ -452,6 +452,11 @@ impl Runner {
             }
             End::Dead { letter, tried, .. } => {
                 self.metrics.failed.inc_by(u64::from(*tried));
+                // Whoever takes it goes on with it.
+                if self.route.to.as_ref().is_some_and(|to| to.is_buried(letter)) {
+                    tracing::warn!(rule = %self.route.name, reason = %letter.reason, "a delivery was given up; its destination is told");
+                    return;
+                }
                 self.metrics.died(letter.reason, letter.events());
                 tracing::warn!(rule = %self.route.name, reason = %letter.reason, "a delivery was given up; `aloft deliveries ls` shows it");
             }
