@@ -152,7 +152,7 @@ pub(crate) async fn run(operation: Operation, context: &Context<'_>) -> Result<O
             deleted.map(|()| None).map_err(|error| Error::from(error).into())
         }
         O::UpdateRole => {
-            let description = context.form.get("Description").map(str::to_owned);
+            let description = description(context.form)?;
             let session = session(context.form)?;
             context
                 .change(|role| {
@@ -215,7 +215,13 @@ pub(crate) async fn run(operation: Operation, context: &Context<'_>) -> Result<O
         }
         O::ListAttachedRolePolicies => {
             let role = context.role().await?;
-            let members = role.attached.iter().map(|arn| {
+            // A managed policy's path is what its ARN has between `policy` and the name.
+            let prefix = context.form.get("PathPrefix").unwrap_or("/");
+            let is_in = |arn: &&String| {
+                let path = arn.split_once(":policy").map_or(arn.as_str(), |(_, path)| path);
+                path.starts_with(prefix)
+            };
+            let members = role.attached.iter().filter(is_in).map(|arn| {
                 let name = arn.rsplit('/').next().unwrap_or(arn);
                 let parts = [element("PolicyName", name), element("PolicyArn", arn)];
                 format!("<member>{}</member>", parts.concat())
@@ -274,6 +280,21 @@ impl Context<'_> {
         changed.map_err(|error| Error::from(error).into())
     }
 
+    /// How many a page has at most, if the form says so.
+    fn limit(&self) -> Result<Option<usize>, Refused> {
+        let Some(text) = self.form.get("MaxItems") else {
+            return Ok(None);
+        };
+        let limit = text.parse().ok().filter(|limit| (1..=1_000).contains(limit));
+        limit.map(Some).ok_or_else(|| {
+            let text: String = text.chars().take(100).collect();
+            Refused::Validation(format!(
+                "1 validation error detected: Value '{text}' at 'maxItems' failed to satisfy constraint: Member must be a number from 1 \
+                 to 1000"
+            ))
+        })
+    }
+
     fn shown(&self, role: &Role) -> String {
         format!("<Role>{}</Role>", self.members(role))
     }
@@ -320,19 +341,11 @@ async fn create(context: &Context<'_>) -> Result<String, Refused> {
             path.chars().take(200).collect::<String>()
         )));
     }
-    let description = form.get("Description").unwrap_or_default().to_owned();
-    if description.chars().count() > 1_000 {
-        return Err(Refused::Validation(
-            "1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or \
-             equal to 1000"
-                .to_owned(),
-        ));
-    }
     let role = Role {
         name: context.name()?,
         path,
         trust: policy(form, "AssumeRolePolicyDocument")?,
-        description,
+        description: description(form)?.unwrap_or_default(),
         session: session(form)?.unwrap_or(3_600),
         tags: form.pairs("Tags")?,
         ..Role::default()
@@ -342,10 +355,7 @@ async fn create(context: &Context<'_>) -> Result<String, Refused> {
 }
 
 async fn list(context: &Context<'_>) -> Result<String, Refused> {
-    let limit = match context.form.get("MaxItems") {
-        None => PAGE,
-        Some(text) => text.parse::<usize>().unwrap_or(PAGE).clamp(1, 1_000),
-    };
+    let limit = context.limit()?.unwrap_or(PAGE);
     let prefix = context.form.get("PathPrefix").unwrap_or("/");
     let page = context
         .roles
@@ -392,6 +402,19 @@ fn policy(form: &Form, name: &str) -> Result<String, Refused> {
         Ok(_) => Err(Error::Malformed("it is no object".to_owned()).into()),
         Err(error) => Err(Error::Malformed(error.to_string()).into()),
     }
+}
+
+/// A role's description; an empty one takes it away.
+fn description(form: &Form) -> Result<Option<String>, Refused> {
+    let given = form.given("Description");
+    if given.is_some_and(|text| text.chars().count() > 1_000) {
+        return Err(Refused::Validation(
+            "1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or \
+             equal to 1000"
+                .to_owned(),
+        ));
+    }
+    Ok(given.map(str::to_owned))
 }
 
 fn session(form: &Form) -> Result<Option<u32>, Refused> {

@@ -35,6 +35,7 @@ impl Protocol {
         match claim.map(|claim| claim.scope.service) {
             Some(name) if name == Service::DynamoDb.name() => Self::AwsJson,
             Some("s3") => Self::S3,
+            Some(name) if name == Service::Lambda.name() => Self::RestJson,
             _ if is_form => Self::Query,
             Some(_) => Self::RestJson,
             None => Self::AwsJson,

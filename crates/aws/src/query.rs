@@ -33,15 +33,26 @@ impl Form {
                 "a request has at most {PARAMETERS} parameters"
             )));
         }
+        // XML cannot hold them, so an answer could not tell of them.
+        let is_odd = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{7f}'..='\u{9f}');
+        if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains(is_odd)) {
+            let name: String = name.chars().take(100).collect();
+            return Err(Error::Validation(format!(
+                "{name} has control characters, which XML does not allow"
+            )));
+        }
         Ok(Self(pairs))
     }
 
     /// A parameter; an empty one is none.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// A parameter that may be empty.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(other, _)| other == name);
-        found
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
+        found.map(|(_, value)| value.as_str())
     }
 
     /// A parameter that must be there; `at` is its path in the service's model.
@@ -121,9 +132,10 @@ pub(crate) fn element(name: &str, text: &str) -> String {
     format!("<{name}>{}</{name}>", escape(text))
 }
 
-/// For XML text.
+/// For XML text. A reader of XML takes a bare carriage return for the end of a line.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+        .replace('\r', "&#13;")
 }

@@ -215,7 +215,7 @@ impl Functions {
             let batch = found.write(self.batch());
             let batch = match &row {
                 Some(row) => batch.put(key, stored::write_alias(row)),
-                None => batch.delete(key),
+                None => stored::unsay(batch.delete(key), found.id, alias.name.as_str())?,
             };
             Ok(self.committed(batch, attempt).await?.then_some(alias))
         })

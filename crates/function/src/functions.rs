@@ -33,6 +33,8 @@ pub struct Artifact {
     pub blob: BlobId,
     /// Its bytes: Lambda's `CodeSize`.
     pub bytes: u64,
+    /// Bytes of its content, unzipped.
+    pub content: u64,
 }
 
 /// A function as it is at one moment: `$LATEST`, or a version that was published and never changes.
@@ -278,8 +280,9 @@ impl Functions {
         namespace: &Namespace,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<(String, Published)>, bool), Error> {
+    ) -> Result<(Vec<(String, Published)>, Option<String>), Error> {
         let (names, more) = layout::list(&*self.store, namespace, KIND, after, limit).await?;
+        let last = names.last().map(|(name, _)| name.clone()).filter(|_| more);
         let mut functions = Vec::with_capacity(names.len());
         for (name, id) in names {
             // One that was deleted since then is left out.
@@ -287,7 +290,7 @@ impl Functions {
                 functions.push((name, head.latest));
             }
         }
-        Ok((functions, more))
+        Ok((functions, last))
     }
 
     /// The published versions in order, after `after`: at most `limit`, and whether there are more.
@@ -400,7 +403,7 @@ impl Functions {
             found.head.versions = found.head.versions.saturating_sub(1);
             let key = stored::version_key(found.id, number)?;
             let batch = release_all(found.write(self.batch()), &version, &key)?;
-            let batch = batch.delete(key);
+            let batch = stored::unsay(batch.delete(key), found.id, &number.to_string())?;
             Ok(self.committed(batch, attempt).await?.then_some(()))
         })
         .await

@@ -24,8 +24,6 @@ pub struct LayerVersion {
     pub number: u64,
     /// What it holds.
     pub artifact: Artifact,
-    /// Bytes of its content, unzipped.
-    pub content: u64,
     /// At most 256 characters.
     pub description: String,
     /// The runtimes that it is for, as its maker says; nobody is held to it.
@@ -47,8 +45,6 @@ pub struct UsedLayer {
     pub arn: String,
     /// What it holds. The function keeps it, also when the layer is deleted.
     pub artifact: Artifact,
-    /// Bytes of its content, unzipped.
-    pub content: u64,
 }
 
 /// The layers of a store. Cheap to clone; clones are the same.
@@ -241,7 +237,6 @@ fn write(version: &LayerVersion) -> Bytes {
     let LayerVersion {
         number: _,
         artifact,
-        content,
         description,
         runtimes,
         architectures,
@@ -252,7 +247,7 @@ fn write(version: &LayerVersion) -> Bytes {
     let mut writer = Writer::new(FORMAT)
         .text(1, &artifact.blob.to_string())
         .u64(2, artifact.bytes)
-        .u64(3, *content)
+        .u64(3, artifact.content)
         .text(4, description)
         .text(5, license)
         .u64(6, created.as_millis());
@@ -288,8 +283,7 @@ fn read(id: Id, entry: &Entry) -> Result<LayerVersion, Error> {
         }
         Ok::<_, aloft_codec::Error>(blob.map(|blob| LayerVersion {
             number,
-            artifact: Artifact { blob, bytes },
-            content,
+            artifact: Artifact { blob, bytes, content },
             description,
             runtimes,
             architectures,

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 
 use aloft_base::Timestamp;
 use aloft_codec::{Error, KeyWriter, Reader, Unknown, Writer};
-use aloft_store::Key;
 use aloft_store::blobs::BlobId;
 use aloft_store::layout::Id;
+use aloft_store::{Batch, Key};
 use bytes::Bytes;
 
 use crate::{Alias, Artifact, Configuration, EventInvoke, Policy, Published, UsedLayer};
@@ -69,6 +69,14 @@ pub(crate) fn aliases(id: Id) -> aloft_store::KeyRange {
 
 pub(crate) fn said_key(id: Id, sort: Sort, qualifier: &str) -> Result<Key, aloft_store::Error> {
     id.key(&KeyWriter::new().u8(sort as u8).text(qualifier).finish())
+}
+
+/// Adds to a batch that nothing is said of a name any more.
+pub(crate) fn unsay(batch: Batch, id: Id, qualifier: &str) -> Result<Batch, aloft_store::Error> {
+    let sorts = [Sort::Events, Sort::Policy];
+    sorts.into_iter().try_fold(batch, |batch, sort| {
+        Ok(batch.delete(said_key(id, sort, qualifier)?))
+    })
 }
 
 pub(crate) fn said(id: Id, sort: Sort) -> aloft_store::KeyRange {
@@ -209,6 +217,7 @@ fn published(writer: Writer, version: &Published) -> Writer {
         .u64(3, artifact.bytes)
         .u64(4, modified.as_millis())
         .u128(5, *revision)
+        .u64(6, artifact.content)
         .text(10, runtime)
         .text(11, handler)
         .text(12, role)
@@ -224,14 +233,15 @@ fn published(writer: Writer, version: &Published) -> Writer {
             w.text(1, &layer.arn)
                 .text(2, &layer.artifact.blob.to_string())
                 .u64(3, layer.artifact.bytes)
-                .u64(4, layer.content)
+                .u64(4, layer.artifact.content)
         })
     });
     writer.unknown(unknown)
 }
 
 fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
-    let (mut number, mut blob, mut bytes, mut modified, mut revision) = (0, None::<BlobId>, 0, None, 0);
+    let (mut number, mut blob, mut bytes, mut content) = (0, None::<BlobId>, 0, 0);
+    let (mut modified, mut revision) = (None, 0);
     let (mut read, mut unknown) = (Configuration::new("", "", ""), Unknown::default());
     while let Some(field) = fields.next()? {
         match field.number() {
@@ -240,6 +250,7 @@ fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
             3 => bytes = field.u64()?,
             4 => modified = Some(Timestamp::from_millis(field.u64()?)),
             5 => revision = field.u128()?,
+            6 => content = field.u64()?,
             10 => field.text()?.clone_into(&mut read.runtime),
             11 => field.text()?.clone_into(&mut read.handler),
             12 => field.text()?.clone_into(&mut read.role),
@@ -258,7 +269,7 @@ fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
     Ok(blob.zip(modified).map(|(blob, modified)| Published {
         number,
         configuration: read,
-        artifact: Artifact { blob, bytes },
+        artifact: Artifact { blob, bytes, content },
         modified,
         revision,
         unknown,
@@ -279,8 +290,7 @@ fn read_layer(mut fields: Reader) -> Result<Option<UsedLayer>, Error> {
     }
     Ok(blob.map(|blob| UsedLayer {
         arn,
-        artifact: Artifact { blob, bytes },
-        content,
+        artifact: Artifact { blob, bytes, content },
     }))
 }
 

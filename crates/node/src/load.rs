@@ -79,9 +79,9 @@ impl Loader {
                     }
                 }
             }
-            last = functions.into_iter().last().map(|(name, _)| name);
-            if !more {
-                return Ok(used);
+            match more {
+                Some(name) => last = Some(name),
+                None => return Ok(used),
             }
         }
     }

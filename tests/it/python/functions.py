@@ -142,6 +142,11 @@ def versions():
     fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="9")
     fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="nobody")
     fails("ResourceNotFoundException", client.get_alias, FunctionName="versioned", Name="nobody")
+    # What is published never changes.
+    for change in (client.update_function_configuration, client.publish_version):
+        fails("InvalidParameterValueException", change, FunctionName="versioned:live")
+    fails("InvalidParameterValueException", client.update_function_code, FunctionName="versioned:2", ZipFile=code)
+    fails("InvalidParameterValueException", client.update_function_configuration, FunctionName="versioned", Handler="")
     client.delete_function(FunctionName="versioned", Qualifier="1")
     fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="1")
     client.delete_alias(FunctionName="versioned", Name="live")
@@ -292,6 +297,10 @@ def faults():
     refused = fails("InvalidParameterValueException", make, name="x", code="", DeadLetterConfig=sqs)
     assert "sqs" in refused["Error"]["Message"], refused
     fails("ValidationException", make, name="x", code="", MemorySize=129_000)
+    dual = {"SubnetIds": [], "SecurityGroupIds": [], "Ipv6AllowedForDualStack": True}
+    fails("InvalidParameterValueException", make, name="x", code="", VpcConfig=dual)
+    fails("InvalidParameterValueException", client.list_functions, MasterRegion="ALL", FunctionVersion="ALL")
+    fails("InvalidParameterValueException", client.list_layers, CompatibleRuntime=PYTHON)
     fails("ResourceNotFoundException", client.get_function, FunctionName="x")
 
 
@@ -379,6 +388,12 @@ def project():
     assert [f["FunctionName"] for f in client.list_functions()["Functions"]] == ["hello", "other"]
     fails("ResourceConflictException", make, name="hello", code=ECHO)
     fails("ResourceConflictException", client.delete_function, FunctionName="hello")
+    fails("ResourceNotFoundException", client.get_policy, FunctionName="hello")
+    fails("ResourceNotFoundException", client.get_function_event_invoke_config, FunctionName="hello")
+    found = client.list_function_event_invoke_configs(FunctionName="hello")["FunctionEventInvokeConfigs"]
+    assert found == [], found
+    pages = client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 1})
+    assert [f["FunctionName"] for page in pages for f in page["Functions"]] == ["hello", "other"]
     fails("ResourceNotFoundException", client.invoke, FunctionName="hello", Qualifier="1")
 
 

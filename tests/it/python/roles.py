@@ -46,6 +46,13 @@ def life():
     found = client.get_role(RoleName="runner")["Role"]
     assert (found["MaxSessionDuration"], found["AssumeRolePolicyDocument"]) == (7200, policy), found
     assert found["Description"] == "<runs> & walks", found
+    client.update_role(RoleName="runner", Description="two\r\nlines")
+    assert client.get_role(RoleName="runner")["Role"]["Description"] == "two\r\nlines"
+    fails("ValidationError", client.update_role, RoleName="runner", Description="a\0b")
+    client.update_role(RoleName="runner", Description="")
+    assert "Description" not in client.get_role(RoleName="runner")["Role"]
+    none = client.list_attached_role_policies(RoleName="runner", PathPrefix="/other/")["AttachedPolicies"]
+    assert none == [], none
 
     fails("DeleteConflict", client.delete_role, RoleName="runner")
     client.detach_role_policy(RoleName="runner", PolicyArn=BASIC)

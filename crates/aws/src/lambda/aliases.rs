@@ -17,7 +17,7 @@ const PAGE: usize = 50;
 const TRIES: u32 = 8;
 
 pub(super) async fn create(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
-    let named = context.own()?;
+    let named = context.own_latest()?;
     let mut input = Members::parse(body)?;
     let (name, version) = (input.text("Name")?, input.text("FunctionVersion")?);
     let mut rules = Constraints::default();
@@ -60,7 +60,7 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn update(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
-    let (named, name) = (context.own()?, alias_name(&context.route.name)?);
+    let (named, name) = (context.own_latest()?, alias_name(&context.route.name)?);
     let functions = &context.parts.functions;
     let mut tries = 0;
     loop {
@@ -104,7 +104,7 @@ pub(super) async fn update(context: &Context<'_>, body: &[u8]) -> Result<Respons
 }
 
 pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, name) = (context.own()?, alias_name(&context.route.name)?);
+    let (named, name) = (context.own_latest()?, alias_name(&context.route.name)?);
     let deleted = context
         .parts
         .functions

@@ -22,8 +22,8 @@ const ELSEWHERE: &[&str] = &[
     "SourceKMSKeyArn",
 ];
 
-/// Takes in the zip that the members hold; gives it with the bytes of its content, unzipped.
-pub(super) async fn taken(context: &Context<'_>, mut input: Members) -> Result<(Artifact, u64), Refused> {
+/// Takes in the zip that the members hold.
+pub(super) async fn taken(context: &Context<'_>, mut input: Members) -> Result<Artifact, Refused> {
     if let Some(name) = ELSEWHERE.iter().find(|name| input.take(name).is_some()) {
         return Err(Error::Invalid(format!(
             "{name} is not supported yet: give the code as ZipFile (the CLI's --zip-file fileb://code.zip)"
@@ -45,15 +45,15 @@ pub(super) async fn taken(context: &Context<'_>, mut input: Members) -> Result<(
         )),
         error => Error::Build(error),
     })?;
-    let artifact = Artifact {
+    Ok(Artifact {
         blob: zip.artifact,
         bytes: zip.bytes,
-    };
-    Ok((artifact, zip.looked.bytes))
+        content: zip.looked.bytes,
+    })
 }
 
 pub(super) async fn update(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
-    let named = context.own()?;
+    let named = context.own_latest()?;
     let mut input = Members::parse(&body)?;
     drop(body);
     settings::architectures(&mut input)?;
@@ -67,8 +67,8 @@ pub(super) async fn update(context: &Context<'_>, body: Bytes) -> Result<Respons
     // Before the code is taken in, so that nothing is kept of what changes nothing.
     let latest = functions.get(context.namespace, &named.function, 0).await;
     let mut latest = latest.map_err(|error| context.failed(&named, error))?;
-    let (artifact, content) = taken(context, input).await?;
-    layers::check_size(&latest.configuration.layers, content)?;
+    let artifact = taken(context, input).await?;
+    layers::check_size(&latest.configuration.layers, artifact)?;
     if is_dry {
         if expected.is_some_and(|expected| expected != latest.revision) {
             return Err(Error::Stale.into());

@@ -117,12 +117,18 @@ pub(super) async fn set(context: &Context<'_>, body: &[u8], is_whole: bool) -> R
 }
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = context.own_name()?;
+    let (named, qualifier) = context.name()?;
     let functions = &context.parts.functions;
-    let found = functions
-        .events(context.namespace, &named.function, &qualifier)
-        .await;
-    let found = found.map_err(|error| failed(context, &named, &qualifier, error))?;
+    // Nothing is said of a function of the project.
+    let found = match context.of_project(&named.function) {
+        Some(_) => None,
+        None => {
+            let found = functions.events(context.namespace, &named.function, &qualifier);
+            found
+                .await
+                .map_err(|error| failed(context, &named, &qualifier, error))?
+        }
+    };
     let events = found.ok_or_else(|| failed(context, &named, &qualifier, missing(&named)))?;
     Ok(super::json(
         StatusCode::OK,
@@ -143,8 +149,14 @@ pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, _) = context.own_name()?;
+    let (named, _) = context.name()?;
     let (after, limit) = context.page(PAGE)?;
+    if context.of_project(&named.function).is_some() {
+        return Ok(super::json(
+            StatusCode::OK,
+            &json!({ "FunctionEventInvokeConfigs": [] }),
+        ));
+    }
     let after = after.map(str::parse::<Qualifier>).transpose();
     let after =
         after.map_err(|_| Error::Invalid("Marker is not the NextMarker of a former page".to_owned()))?;

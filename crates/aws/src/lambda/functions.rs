@@ -32,21 +32,18 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
     rules.required(code.is_some(), "code");
     rules.check()?;
     let named = Named::read(context.caller, &name.unwrap_or_default(), None)?;
+    named.no_version()?;
     if context.of_project(&named.function).is_some() {
         return Err(Error::Conflict(format!("Function already exist: {}", named.function)).into());
     }
-    if configuration.runtime.is_empty() || configuration.handler.is_empty() {
-        let text =
-            "Runtime and Handler are mandatory parameters for functions created with deployment packages.";
-        return Err(Error::Invalid(text.to_owned()).into());
-    }
+    mandatory(&configuration)?;
     runnable(context, &configuration).await?;
     let tags = input.texts("Tags")?.unwrap_or_default();
     super::tags::check(&tags)?;
     let is_published = input.boolean("Publish")?.unwrap_or_default();
     configuration.layers = layers::used(context, &layers.unwrap_or_default()).await?;
-    let (artifact, content) = code::taken(context, code.unwrap_or_default()).await?;
-    layers::check_size(&configuration.layers, content)?;
+    let artifact = code::taken(context, code.unwrap_or_default()).await?;
+    layers::check_size(&configuration.layers, artifact)?;
     let functions = &context.parts.functions;
     let created = functions
         .create(
@@ -121,7 +118,7 @@ async fn configuration(context: &Context<'_>, named: &Named) -> Result<Map<Strin
 }
 
 pub(super) async fn update_configuration(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
-    let named = context.own()?;
+    let named = context.own_latest()?;
     let functions = &context.parts.functions;
     let mut tries = 0;
     loop {
@@ -133,8 +130,10 @@ pub(super) async fn update_configuration(context: &Context<'_>, body: &[u8]) -> 
         let expected = input.text("RevisionId")?.map(|text| revision(&text));
         let layers = settings::apply(&mut input, &mut rules, &mut configuration)?;
         rules.check()?;
+        mandatory(&configuration)?;
         if let Some(layers) = layers {
             configuration.layers = layers::used(context, &layers).await?;
+            layers::check_size(&configuration.layers, latest.artifact)?;
         }
         if configuration.runtime != latest.configuration.runtime {
             runnable(context, &configuration).await?;
@@ -185,15 +184,21 @@ pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
 /// The project's functions and those that were made, in one order.
 pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
     let (after, limit) = context.page(PAGE)?;
-    if context.route.parameter("FunctionVersion").is_some() {
-        return Err(settings::not_supported("FunctionVersion"));
+    let not_built = ["FunctionVersion", "MasterRegion"];
+    if let Some(name) = not_built
+        .iter()
+        .find(|name| context.route.parameter(name).is_some())
+    {
+        return Err(settings::not_supported(name));
     }
     let made = context
         .parts
         .functions
         .list(context.namespace, after, limit)
         .await;
-    let (made, mut has_more) = made.map_err(Error::Catalogue)?;
+    let (made, more) = made.map_err(Error::Catalogue)?;
+    // What comes behind the last one that the store looked at is of its next page.
+    let is_of_page = |name: &str| more.as_deref().is_none_or(|last| name <= last);
     let mut all = Vec::new();
     for (name, latest) in made {
         let Ok(function) = name.parse::<FunctionName>() else {
@@ -204,22 +209,34 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
     }
     for version in context.parts.catalogue.project() {
         let name = version.function.to_string();
-        if after.is_none_or(|after| name.as_str() > after) {
+        if after.is_none_or(|after| name.as_str() > after) && is_of_page(&name) {
             all.retain(|(other, _)| *other != name);
             all.push((name, describe::of_project(context.caller, &version, None).into()));
         }
     }
     all.sort_by(|one, other| one.0.cmp(&other.0));
-    // What the store has beyond its page comes after all of it.
-    has_more |= all.len() > limit;
-    all.truncate(limit);
-    let last = all.last().map(|(name, _)| name.clone());
+    let last = if all.len() > limit {
+        all.truncate(limit);
+        all.last().map(|(name, _)| name.clone())
+    } else {
+        more
+    };
     let functions: Vec<Json> = all.into_iter().map(|(_, members)| members).collect();
     let mut answer = json!({ "Functions": functions });
-    if let (true, Some(last), Some(answer)) = (has_more, last, answer.as_object_mut()) {
+    if let (Some(last), Some(answer)) = (last, answer.as_object_mut()) {
         answer.insert("NextMarker".to_owned(), json!(last));
     }
     Ok(super::json(StatusCode::OK, &answer))
+}
+
+/// Whether what must be there is.
+fn mandatory(configuration: &Configuration) -> Result<(), Refused> {
+    let is_there = !configuration.runtime.is_empty() && !configuration.handler.is_empty();
+    is_there.then_some(()).ok_or_else(|| {
+        let text =
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages.";
+        Error::Invalid(text.to_owned()).into()
+    })
 }
 
 /// Whether this machine can run it. What cannot be run is refused where its maker sees it, not when it is called.

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 
 use super::names::Named;
-use super::{Context, Error, events, nothing, report};
+use super::{Context, Error, events, nothing, report, settings};
 use crate::Error as Refused;
 use crate::answer::REQUEST_ID;
 use crate::input::Constraints;
@@ -40,6 +40,10 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Action::Invoke,
         Resource::Function(&named.function),
     )?;
+    let not_built = ["x-amz-tenant-id", "x-amz-durable-execution-name"];
+    if let Some(name) = not_built.iter().find(|name| context.headers.contains_key(**name)) {
+        return Err(settings::not_supported(name));
+    }
     let (kind, is_tailed) = kind(context)?;
     let client = client_context(context)?;
     let body = payload(body)?;

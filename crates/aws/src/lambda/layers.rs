@@ -44,11 +44,10 @@ pub(super) async fn publish(context: &Context<'_>, body: bytes::Bytes) -> Result
         }
     }
     rules.check()?;
-    let (artifact, content) = code::taken(context, content.unwrap_or_default()).await?;
+    let artifact = code::taken(context, content.unwrap_or_default()).await?;
     let version = LayerVersion {
         number: 0,
         artifact,
-        content,
         description,
         runtimes,
         architectures,
@@ -101,6 +100,7 @@ pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn list_versions(context: &Context<'_>) -> Result<Response, Refused> {
+    whole_list(context)?;
     let named = named(context.caller, &context.route.subject)?;
     let (before, limit) = context.page(PAGE)?;
     let before = before.map(number).transpose()?;
@@ -120,7 +120,17 @@ pub(super) async fn list_versions(context: &Context<'_>) -> Result<Response, Ref
     Ok(super::json(StatusCode::OK, &answer))
 }
 
+/// Refuses to look for some of them.
+fn whole_list(context: &Context<'_>) -> Result<(), Refused> {
+    let not_built = ["CompatibleRuntime", "CompatibleArchitecture"];
+    let asked = not_built
+        .iter()
+        .find(|name| context.route.parameter(name).is_some());
+    asked.map_or(Ok(()), |name| Err(settings::not_supported(name)))
+}
+
 pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
+    whole_list(context)?;
     let (after, limit) = context.page(PAGE)?;
     let layers = &context.parts.layers;
     let page = layers.list(context.namespace, after, limit).await;
@@ -168,16 +178,15 @@ pub(super) async fn used(context: &Context<'_>, arns: &[String]) -> Result<Vec<U
         used.push(UsedLayer {
             arn: format!("{}:{number}", self::arn(context.caller, &named.name)),
             artifact: version.artifact,
-            content: version.content,
         });
     }
-    check_size(&used, 0)?;
     Ok(used)
 }
 
-/// Whether code and layers are small enough together; `code` are the bytes of the code, unzipped, if they are known.
-pub(super) fn check_size(layers: &[UsedLayer], code: u64) -> Result<(), Refused> {
-    let bytes = layers.iter().map(|layer| layer.content).sum::<u64>() + code;
+/// Whether code and layers are small enough together.
+pub(super) fn check_size(layers: &[UsedLayer], code: Artifact) -> Result<(), Refused> {
+    let of_layers = layers.iter().map(|layer| layer.artifact.content);
+    let bytes = of_layers.fold(code.content, u64::saturating_add);
     let fits = bytes <= CONTENT;
     fits.then_some(()).ok_or_else(|| {
         Error::Invalid(format!(
@@ -254,7 +263,7 @@ fn arn(caller: &Caller, name: &str) -> String {
 
 /// A version with where its content is.
 fn whole(context: &Context<'_>, name: &str, version: &LayerVersion) -> Map<String, Json> {
-    let Artifact { blob, bytes } = version.artifact;
+    let Artifact { blob, bytes, .. } = version.artifact;
     let location = context.downloads.address(context.headers, blob, context.now);
     let mut members = described(context.caller, name, version);
     members.insert("LayerArn".to_owned(), json!(arn(context.caller, name)));

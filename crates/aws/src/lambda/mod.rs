@@ -281,9 +281,22 @@ impl Context<'_> {
         Ok(named)
     }
 
-    /// The same, and the one of its names that is meant.
-    fn own_name(&self) -> Result<(Named, Qualifier), Refused> {
+    /// The same, for one that only changes what is not published.
+    fn own_latest(&self) -> Result<Named, Refused> {
         let named = self.own()?;
+        named.no_version()?;
+        Ok(named)
+    }
+
+    /// The function that the path names, for an operation that changes what is said of the one of its names that is meant.
+    fn own_name(&self) -> Result<(Named, Qualifier), Refused> {
+        self.own()?;
+        self.name()
+    }
+
+    /// The function that the path names, and the one of its names that is meant.
+    fn name(&self) -> Result<(Named, Qualifier), Refused> {
+        let named = self.named()?;
         let qualifier = named.qualifier.clone().unwrap_or_default();
         Ok((named, qualifier))
     }

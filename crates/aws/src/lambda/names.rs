@@ -69,6 +69,18 @@ impl Named {
         })
     }
 
+    /// Refuses a version or an alias where only a function as a whole can be meant.
+    pub(super) fn no_version(&self) -> Result<(), Refused> {
+        match &self.qualifier {
+            None | Some(Qualifier::Latest) => Ok(()),
+            Some(qualifier) => Err(Error::Invalid(format!(
+                "{}:{qualifier} names a version or an alias: give the function's name alone, what is published never changes",
+                self.function
+            ))
+            .into()),
+        }
+    }
+
     /// That there is no such thing.
     pub(super) fn missing(&self, caller: &Caller) -> Error {
         let arn = arn(caller, &self.function, self.qualifier.as_ref());

@@ -101,12 +101,16 @@ pub(super) async fn add(context: &Context<'_>, body: &[u8]) -> Result<Response, 
 }
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = context.own_name()?;
+    let (named, qualifier) = context.name()?;
     let functions = &context.parts.functions;
-    let policy = functions
-        .policy(context.namespace, &named.function, &qualifier)
-        .await;
-    let policy = policy.map_err(|error| context.failed(&named, error))?;
+    // Nothing is said of a function of the project.
+    let policy = match context.of_project(&named.function) {
+        Some(_) => None,
+        None => {
+            let policy = functions.policy(context.namespace, &named.function, &qualifier);
+            policy.await.map_err(|error| context.failed(&named, error))?
+        }
+    };
     let policy =
         policy.ok_or_else(|| Error::Missing("The resource you requested does not exist.".to_owned()))?;
     let statements: Vec<Json> = policy

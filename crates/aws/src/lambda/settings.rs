@@ -92,10 +92,10 @@ fn refuse(input: &mut Members) -> Result<(), Refused> {
     ] {
         let asks = match input.take(member) {
             Some(Json::Array(list)) => !list.is_empty(),
-            Some(Json::Object(object)) => inner.iter().any(|name| {
-                object
-                    .get(*name)
-                    .is_some_and(|list| list.as_array().is_none_or(|list| !list.is_empty()))
+            Some(Json::Object(object)) => object.iter().any(|(name, value)| match value {
+                Json::Null | Json::Bool(false) => false,
+                Json::Array(list) => !list.is_empty() || !inner.contains(&name.as_str()),
+                _ => true,
             }),
             Some(_) => true,
             None => false,

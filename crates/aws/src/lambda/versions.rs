@@ -17,7 +17,7 @@ use crate::input::Members;
 const PAGE: usize = 50;
 
 pub(super) async fn publish(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
-    let named = context.own()?;
+    let named = context.own_latest()?;
     let mut input = Members::parse(if body.is_empty() { b"{}" } else { body })?;
     let hash = input.text("CodeSha256")?.filter(|hash| !hash.is_empty());
     let blob = match &hash {
