@@ -60,9 +60,9 @@ impl Invoke for Machine {
     }
 }
 
-const CODE: &str = "/2015-03-31/functions";
+pub(super) const FUNCTIONS: &str = "/2015-03-31/functions";
 
-async fn lambda(
+pub(super) async fn lambda(
     client: &Client,
     method: &str,
     path: &str,
@@ -78,7 +78,7 @@ async fn lambda(
 }
 
 impl Wire {
-    async fn lambda(&self, method: &str, path: &str, input: Json) -> Answer {
+    pub(super) async fn lambda(&self, method: &str, path: &str, input: Json) -> Answer {
         let body = if input.is_null() {
             Vec::new()
         } else {
@@ -121,7 +121,7 @@ fn zip(files: &[(&str, &str)]) -> String {
     STANDARD.encode(zip.finish().unwrap().into_inner())
 }
 
-fn input(name: &str) -> Json {
+pub(super) fn input(name: &str) -> Json {
     json!({
         "FunctionName": name, "Runtime": "python3.11", "Handler": "app.handler",
         "Role": "arn:aws:iam::000000000000:role/any", "Code": { "ZipFile": zip(&[("app.py", "")]) }
@@ -131,7 +131,7 @@ fn input(name: &str) -> Json {
 #[tokio::test]
 async fn a_function_is_made_changed_published_and_deleted() {
     let wire = start(Trust::Loopback).await;
-    let made = wire.lambda("POST", CODE, input("f")).await;
+    let made = wire.lambda("POST", FUNCTIONS, input("f")).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     let made = made.json();
     assert_eq!(
@@ -312,10 +312,10 @@ async fn an_input_that_breaks_a_rule_makes_nothing() {
             "DurableConfig",
         ),
     ] {
-        let text = wire.declined("POST", CODE, input, 400, code).await;
+        let text = wire.declined("POST", FUNCTIONS, input, 400, code).await;
         assert!(text.contains(said), "{said}: {text}");
     }
-    let none = wire.lambda("GET", CODE, Json::Null).await.json();
+    let none = wire.lambda("GET", FUNCTIONS, Json::Null).await.json();
     assert_eq!(none, json!({ "Functions": [] }));
     // What says that there is none of it is let through.
     let mut plain = input("f");
@@ -333,10 +333,10 @@ async fn an_input_that_breaks_a_rule_makes_nothing() {
     ] {
         plain[member] = value;
     }
-    let made = wire.lambda("POST", CODE, plain).await;
+    let made = wire.lambda("POST", FUNCTIONS, plain).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     let text = wire
-        .declined("POST", CODE, input("f"), 409, "ResourceConflictException")
+        .declined("POST", FUNCTIONS, input("f"), 409, "ResourceConflictException")
         .await;
     assert_eq!(text, "Function already exist: f");
 }
@@ -345,9 +345,9 @@ async fn an_input_that_breaks_a_rule_makes_nothing() {
 async fn lists_have_pages() {
     let wire = start(Trust::Loopback).await;
     for name in ["a", "b", "c", "d"] {
-        wire.lambda("POST", CODE, input(name)).await;
+        wire.lambda("POST", FUNCTIONS, input(name)).await;
     }
-    let (mut seen, mut path) = (Vec::new(), format!("{CODE}/?MaxItems=3"));
+    let (mut seen, mut path) = (Vec::new(), format!("{FUNCTIONS}/?MaxItems=3"));
     loop {
         let page = wire.lambda("GET", &path, Json::Null).await.json();
         let functions = page["Functions"].as_array().unwrap();
@@ -357,13 +357,13 @@ async fn lists_have_pages() {
                 .map(|function| function["FunctionName"].as_str().unwrap().to_owned()),
         );
         match page["NextMarker"].as_str() {
-            Some(marker) => path = format!("{CODE}?MaxItems=3&Marker={marker}"),
+            Some(marker) => path = format!("{FUNCTIONS}?MaxItems=3&Marker={marker}"),
             None => break,
         }
     }
     assert_eq!(seen, ["a", "b", "c", "d"]);
     for bad in ["0", "10001", "x"] {
-        let path = format!("{CODE}?MaxItems={bad}");
+        let path = format!("{FUNCTIONS}?MaxItems={bad}");
         wire.declined("GET", &path, Json::Null, 400, "ValidationException")
             .await;
     }
@@ -537,9 +537,9 @@ async fn a_call_carries_what_its_caller_says() {
 #[tokio::test]
 async fn functions_of_the_project_are_shown_and_not_changed() {
     let wire = start(Trust::Loopback).await;
-    wire.lambda("POST", CODE, input("b")).await;
+    wire.lambda("POST", FUNCTIONS, input("b")).await;
     wire.catalogue.replace([version("a")]);
-    let listed = wire.lambda("GET", CODE, Json::Null).await.json();
+    let listed = wire.lambda("GET", FUNCTIONS, Json::Null).await.json();
     let names: Vec<&Json> = listed["Functions"]
         .as_array()
         .unwrap()
@@ -556,14 +556,18 @@ async fn functions_of_the_project_are_shown_and_not_changed() {
         (&json!("app.handler"), &json!(128))
     );
     for (method, path, body) in [
-        ("POST", CODE.to_owned(), input("a")),
-        ("PUT", format!("{CODE}/a/configuration"), json!({ "Timeout": 1 })),
-        ("PUT", format!("{CODE}/a/code"), input("a")["Code"].clone()),
-        ("DELETE", format!("{CODE}/a"), Json::Null),
-        ("POST", format!("{CODE}/a/versions"), Json::Null),
+        ("POST", FUNCTIONS.to_owned(), input("a")),
+        (
+            "PUT",
+            format!("{FUNCTIONS}/a/configuration"),
+            json!({ "Timeout": 1 }),
+        ),
+        ("PUT", format!("{FUNCTIONS}/a/code"), input("a")["Code"].clone()),
+        ("DELETE", format!("{FUNCTIONS}/a"), Json::Null),
+        ("POST", format!("{FUNCTIONS}/a/versions"), Json::Null),
         (
             "POST",
-            format!("{CODE}/a/aliases"),
+            format!("{FUNCTIONS}/a/aliases"),
             json!({ "Name": "x", "FunctionVersion": "1" }),
         ),
     ] {
@@ -610,7 +614,7 @@ async fn a_chain_of_calls_is_counted_and_functions_manage_none() {
         calls.iter().map(|(_, call)| call.lineage.depth).collect()
     };
     assert_eq!(depths, [1, 16]);
-    let request = http::Request::get(CODE).header("authorization", claim("us-east-1", "lambda"));
+    let request = http::Request::get(FUNCTIONS).header("authorization", claim("us-east-1", "lambda"));
     let denied = door.handle(request.body(full("")).unwrap()).await;
     assert_eq!(denied.status(), StatusCode::FORBIDDEN);
 }

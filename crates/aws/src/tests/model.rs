@@ -1,6 +1,7 @@
 //! Every member of the service's model is looked at: whatever it is set to that makes no sense is refused, never passed over.
 //! A member that was forgotten would be taken for an unknown one and fail here. The names are those of botocore 1.44's model.
 
+use super::functions::{FUNCTIONS, input, lambda};
 use super::*;
 
 const WRITE: &str = "TableName Expected ReturnValues ReturnConsumedCapacity ReturnItemCollectionMetrics ConditionalOperator \
@@ -73,5 +74,167 @@ async fn no_member_of_the_model_is_accepted_and_ignored() {
     }
     for (operation, input, _) in model {
         wire.done(operation, input).await;
+    }
+}
+
+const CONFIGURATION: &str = "Role Handler Description Timeout MemorySize Runtime KMSKeyArn Layers FileSystemConfigs ImageConfig \
+    CapacityProviderConfig DurableConfig VpcConfig VpcConfig.SubnetIds VpcConfig.SecurityGroupIds VpcConfig.Ipv6AllowedForDualStack \
+    Environment Environment.Variables DeadLetterConfig DeadLetterConfig.TargetArn TracingConfig TracingConfig.Mode EphemeralStorage \
+    EphemeralStorage.Size SnapStart SnapStart.ApplyOn LoggingConfig LoggingConfig.LogFormat LoggingConfig.ApplicationLogLevel \
+    LoggingConfig.SystemLogLevel LoggingConfig.LogGroup";
+const LATER: &str = "MaximumRetryAttempts MaximumEventAgeInSeconds DestinationConfig DestinationConfig.OnSuccess \
+    DestinationConfig.OnFailure DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination";
+
+/// The same of Lambda's; a dot leads into a member.
+#[tokio::test]
+async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
+    let wire = start(Trust::Loopback).await;
+    let made = wire.lambda("POST", FUNCTIONS, input("f")).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    let of_f = |rest: &str| format!("{FUNCTIONS}/f/{rest}");
+    let alias = json!({ "Name": "live", "FunctionVersion": "$LATEST" });
+    let alias = wire.lambda("POST", &of_f("aliases"), alias).await;
+    assert_eq!(alias.status, StatusCode::CREATED, "{}", alias.text());
+    let code = "ZipFile S3Bucket S3Key S3ObjectVersion S3ObjectStorageMode";
+    let inside = |member: &str, names: &str| {
+        let names = names.split_whitespace();
+        names.map(|name| format!("{member}.{name} ")).collect::<String>()
+    };
+    let later = "/2019-09-25/functions/f/event-invoke-config";
+    let layer = "/2018-10-31/layers/l/versions";
+    let zip = input("f")["Code"].clone();
+    let bodies = [
+        (
+            "POST",
+            FUNCTIONS.to_owned(),
+            input("g"),
+            format!(
+                "{CONFIGURATION} FunctionName Publish PublishTo PackageType Tags CodeSigningConfigArn Architectures TenancyConfig Code {}",
+                inside("Code", &format!("{code} ImageUri SourceKMSKeyArn"))
+            ),
+        ),
+        (
+            "PUT",
+            of_f("configuration"),
+            json!({}),
+            format!("{CONFIGURATION} RevisionId"),
+        ),
+        (
+            "PUT",
+            of_f("code"),
+            zip.clone(),
+            format!("{code} ImageUri SourceKMSKeyArn Architectures Publish PublishTo DryRun RevisionId"),
+        ),
+        (
+            "POST",
+            of_f("versions"),
+            json!({}),
+            "CodeSha256 Description RevisionId PublishTo".to_owned(),
+        ),
+        (
+            "POST",
+            of_f("aliases"),
+            json!({ "Name": "other", "FunctionVersion": "$LATEST" }),
+            "Name FunctionVersion Description RoutingConfig RoutingConfig.AdditionalVersionWeights".to_owned(),
+        ),
+        (
+            "PUT",
+            of_f("aliases/live"),
+            json!({}),
+            "FunctionVersion Description RevisionId RoutingConfig RoutingConfig.AdditionalVersionWeights".to_owned(),
+        ),
+        (
+            "POST",
+            of_f("policy"),
+            json!({ "StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "*" }),
+            "StatementId Action Principal SourceArn FunctionUrlAuthType InvokedViaFunctionUrl SourceAccount EventSourceToken \
+             RevisionId PrincipalOrgID"
+                .to_owned(),
+        ),
+        ("PUT", later.to_owned(), json!({}), LATER.to_owned()),
+        ("POST", later.to_owned(), json!({}), LATER.to_owned()),
+        (
+            "POST",
+            layer.to_owned(),
+            json!({ "Content": zip }),
+            format!(
+                "Description CompatibleArchitectures CompatibleRuntimes LicenseInfo Content {}",
+                inside("Content", code)
+            ),
+        ),
+        (
+            "POST",
+            "/2017-03-31/tags/arn:aws:lambda:eu-west-1:000000000000:function:f".to_owned(),
+            json!({ "Tags": {} }),
+            "Tags".to_owned(),
+        ),
+    ];
+    for (method, path, input, members) in &bodies {
+        for member in members.split_whitespace() {
+            let mut absurd = input.clone();
+            let at = member.split('.').fold(&mut absurd, |json, name| &mut json[name]);
+            *at = json!([[{"absurd": [1.5]}]]);
+            let answer = wire.lambda(method, path, absurd).await;
+            assert_eq!(
+                answer.status,
+                StatusCode::BAD_REQUEST,
+                "{method} {path} took {member}: {}",
+                answer.text()
+            );
+        }
+    }
+    for (method, path, input, _) in bodies {
+        let answer = wire.lambda(method, &path, input).await;
+        assert!(answer.status.is_success(), "{method} {path}: {}", answer.text());
+    }
+    for (path, parameters) in [
+        (FUNCTIONS, "MasterRegion FunctionVersion MaxItems"),
+        (&of_f("aliases"), "FunctionVersion Marker MaxItems"),
+        (&of_f("versions"), "Marker MaxItems"),
+        (&of_f("policy"), "Qualifier"),
+        (&of_f("configuration"), "Qualifier"),
+        (&format!("{FUNCTIONS}/f"), "Qualifier"),
+        (later, "Qualifier"),
+        (&format!("{later}/list"), "Marker MaxItems"),
+        (
+            "/2018-10-31/layers",
+            "CompatibleArchitecture CompatibleRuntime MaxItems",
+        ),
+        (layer, "CompatibleArchitecture CompatibleRuntime Marker MaxItems"),
+        ("/2018-10-31/layers?find=LayerVersion", "Arn"),
+    ] {
+        for parameter in parameters.split_whitespace() {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let asked = format!("{path}{sign}{parameter}=%3F%21");
+            let answer = wire.lambda("GET", &asked, Json::Null).await;
+            assert_eq!(
+                answer.status,
+                StatusCode::BAD_REQUEST,
+                "{asked}: {}",
+                answer.text()
+            );
+        }
+    }
+    for header in [
+        "x-amz-invocation-type",
+        "x-amz-log-type",
+        "x-amz-client-context",
+        "x-amz-durable-execution-name",
+        "x-amz-tenant-id",
+    ] {
+        let called = lambda(
+            &wire.client,
+            "POST",
+            &of_f("invocations"),
+            &[(header, "?!")],
+            Vec::new(),
+        )
+        .await;
+        assert_eq!(
+            called.status,
+            StatusCode::BAD_REQUEST,
+            "{header}: {}",
+            called.text()
+        );
     }
 }
