@@ -11,6 +11,14 @@ pub(crate) enum Error {
     /// A parameter's value.
     #[error("{0}")]
     Invalid(String),
+    /// There are as many of them as there may be; for some Lambda has a code of their own.
+    #[error("{text}")]
+    TooMany {
+        /// The code.
+        code: &'static str,
+        /// What is too much.
+        text: String,
+    },
     /// There is no such function, version, alias or resource.
     #[error("{0}")]
     Missing(String),
@@ -72,6 +80,7 @@ impl Error {
         let bad = |name| (name, StatusCode::BAD_REQUEST);
         match self {
             Self::Invalid(_) => bad("InvalidParameterValueException"),
+            Self::TooMany { code, .. } => bad(code),
             Self::Missing(_) => ("ResourceNotFoundException", StatusCode::NOT_FOUND),
             Self::Conflict(_) => ("ResourceConflictException", StatusCode::CONFLICT),
             Self::Stale => ("PreconditionFailedException", StatusCode::PRECONDITION_FAILED),

@@ -346,9 +346,15 @@ impl Context<'_> {
             error @ (E::Exists { .. } | E::InUse { .. } | E::Contended(_)) => {
                 Error::Conflict(error.to_string())
             }
-            error @ (E::Stale { .. } | E::Invalid { .. } | E::TooMany { .. }) => {
-                Error::Invalid(error.to_string())
-            }
+            E::TooMany { what, .. } => Error::TooMany {
+                code: match what {
+                    "aliases" => "AliasLimitExceededException",
+                    "bytes of permissions" => "PolicyLengthExceededException",
+                    _ => "InvalidParameterValueException",
+                },
+                text: error.to_string(),
+            },
+            error @ (E::Stale { .. } | E::Invalid { .. }) => Error::Invalid(error.to_string()),
             error @ E::Store(_) => Error::Catalogue(error),
         }
         .into()

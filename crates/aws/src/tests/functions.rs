@@ -649,3 +649,20 @@ fn version(name: &str) -> Version {
         grants: Arc::new(Grants::default()),
     }
 }
+
+#[tokio::test]
+async fn a_policy_has_a_bound_with_a_code_of_its_own() {
+    let wire = start(Trust::Loopback).await;
+    wire.lambda("POST", FUNCTIONS, input("f")).await;
+    let source = format!("arn:aws:s3:::{}", "x".repeat(4 << 10));
+    let path = format!("{FUNCTIONS}/f/policy");
+    let statement = |number: u32| json!({ "StatementId": number.to_string(), "Action": "lambda:InvokeFunction", "Principal": "*", "SourceArn": source });
+    for number in 0..4 {
+        let added = wire.lambda("POST", &path, statement(number)).await;
+        assert_eq!(added.status, StatusCode::CREATED, "{}", added.text());
+    }
+    let text = wire
+        .declined("POST", &path, statement(4), 400, "PolicyLengthExceededException")
+        .await;
+    assert!(text.contains("20480 bytes of permissions"), "{text}");
+}

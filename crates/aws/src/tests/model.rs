@@ -1,6 +1,8 @@
 //! Every member of the service's model is looked at: whatever it is set to that makes no sense is refused, never passed over.
 //! A member that was forgotten would be taken for an unknown one and fail here. The names are those of botocore 1.44's model.
 
+use proptest::prelude::*;
+
 use super::functions::{FUNCTIONS, input, lambda};
 use super::*;
 
@@ -85,25 +87,32 @@ const CONFIGURATION: &str = "Role Handler Description Timeout MemorySize Runtime
 const LATER: &str = "MaximumRetryAttempts MaximumEventAgeInSeconds DestinationConfig DestinationConfig.OnSuccess \
     DestinationConfig.OnFailure DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination";
 
-/// The same of Lambda's; a dot leads into a member.
-#[tokio::test]
-async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
+const LATER_PATH: &str = "/2019-09-25/functions/f/event-invoke-config";
+const LAYER_PATH: &str = "/2018-10-31/layers/l/versions";
+
+/// A wire where the function `f` has the alias `live`.
+async fn start_with_function() -> Wire {
     let wire = start(Trust::Loopback).await;
     let made = wire.lambda("POST", FUNCTIONS, input("f")).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
-    let of_f = |rest: &str| format!("{FUNCTIONS}/f/{rest}");
     let alias = json!({ "Name": "live", "FunctionVersion": "$LATEST" });
-    let alias = wire.lambda("POST", &of_f("aliases"), alias).await;
+    let alias = wire
+        .lambda("POST", &format!("{FUNCTIONS}/f/aliases"), alias)
+        .await;
     assert_eq!(alias.status, StatusCode::CREATED, "{}", alias.text());
+    wire
+}
+
+/// The operations that have a body: method, path, an input that is right, and the members of the model; a dot leads into one.
+fn bodies() -> Vec<(&'static str, String, Json, String)> {
+    let of_f = |rest: &str| format!("{FUNCTIONS}/f/{rest}");
     let code = "ZipFile S3Bucket S3Key S3ObjectVersion S3ObjectStorageMode";
     let inside = |member: &str, names: &str| {
         let names = names.split_whitespace();
         names.map(|name| format!("{member}.{name} ")).collect::<String>()
     };
-    let later = "/2019-09-25/functions/f/event-invoke-config";
-    let layer = "/2018-10-31/layers/l/versions";
     let zip = input("f")["Code"].clone();
-    let bodies = [
+    vec![
         (
             "POST",
             FUNCTIONS.to_owned(),
@@ -151,11 +160,11 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
              RevisionId PrincipalOrgID"
                 .to_owned(),
         ),
-        ("PUT", later.to_owned(), json!({}), LATER.to_owned()),
-        ("POST", later.to_owned(), json!({}), LATER.to_owned()),
+        ("PUT", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
+        ("POST", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
         (
             "POST",
-            layer.to_owned(),
+            LAYER_PATH.to_owned(),
             json!({ "Content": zip }),
             format!(
                 "Description CompatibleArchitectures CompatibleRuntimes LicenseInfo Content {}",
@@ -168,8 +177,15 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
             json!({ "Tags": {} }),
             "Tags".to_owned(),
         ),
-    ];
-    for (method, path, input, members) in &bodies {
+    ]
+}
+
+/// The same of Lambda's.
+#[tokio::test]
+async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
+    let wire = start_with_function().await;
+    let of_f = |rest: &str| format!("{FUNCTIONS}/f/{rest}");
+    for (method, path, input, members) in &bodies() {
         for member in members.split_whitespace() {
             let mut absurd = input.clone();
             let at = member.split('.').fold(&mut absurd, |json, name| &mut json[name]);
@@ -183,7 +199,7 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
             );
         }
     }
-    for (method, path, input, _) in bodies {
+    for (method, path, input, _) in bodies() {
         let answer = wire.lambda(method, &path, input).await;
         assert!(answer.status.is_success(), "{method} {path}: {}", answer.text());
     }
@@ -194,13 +210,16 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
         (&of_f("policy"), "Qualifier"),
         (&of_f("configuration"), "Qualifier"),
         (&format!("{FUNCTIONS}/f"), "Qualifier"),
-        (later, "Qualifier"),
-        (&format!("{later}/list"), "Marker MaxItems"),
+        (LATER_PATH, "Qualifier"),
+        (&format!("{LATER_PATH}/list"), "Marker MaxItems"),
         (
             "/2018-10-31/layers",
             "CompatibleArchitecture CompatibleRuntime MaxItems",
         ),
-        (layer, "CompatibleArchitecture CompatibleRuntime Marker MaxItems"),
+        (
+            LAYER_PATH,
+            "CompatibleArchitecture CompatibleRuntime Marker MaxItems",
+        ),
         ("/2018-10-31/layers?find=LayerVersion", "Arn"),
     ] {
         for parameter in parameters.split_whitespace() {
@@ -237,4 +256,59 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
             called.text()
         );
     }
+}
+
+fn any_json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        "\\PC{0,12}".prop_map(Json::from),
+        "(arn:aws:lambda:::?function:)?[a-z$:0-9]{0,6}".prop_map(Json::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            prop::collection::hash_map("[a-zA-Z]{0,4}|Size|Variables|Destination", inner, 0..4)
+                .prop_map(|members| Json::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// Whatever a member or the whole body is, the answer is one of the operation or a refusal: nothing is taken for a failure of ours.
+#[test]
+fn any_json_is_taken_or_refused() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let wire = runtime.block_on(start_with_function());
+    let bodies = bodies();
+    let strategy = (
+        any::<prop::sample::Index>(),
+        any::<prop::sample::Index>(),
+        any_json(),
+    );
+    let run = |(which, member, value): (prop::sample::Index, prop::sample::Index, Json)| {
+        let (method, path, input, members) = which.get(&bodies);
+        let members: Vec<&str> = members.split_whitespace().chain([""]).collect();
+        let mut body = input.clone();
+        let member = *member.get(&members);
+        match member {
+            "" => body = value,
+            member => *member.split('.').fold(&mut body, |json, name| &mut json[name]) = value,
+        }
+        let answer = runtime.block_on(wire.lambda(method, path, body));
+        prop_assert!(
+            !answer.status.is_server_error(),
+            "{method} {path} {member}: {}",
+            answer.text()
+        );
+        if answer.status.is_client_error() {
+            prop_assert!(answer.header("x-amzn-errortype").ends_with("Exception"));
+            prop_assert!(answer.json().is_object());
+        }
+        Ok(())
+    };
+    proptest::test_runner::TestRunner::default()
+        .run(&strategy, run)
+        .unwrap();
 }
