@@ -146,9 +146,9 @@ impl Controller {
         pools.range(range).map(|((_, number), _)| *number).collect()
     }
 
-    /// Retires the pools whose version the catalogue does not have. Called after the project was replaced, and after a function's
-    /// versions that have a pool were loaded anew.
-    pub fn retire_replaced(&self) {
+    /// Retires the pools of some functions whose version the catalogue does not have. Called after the project was replaced, and after a
+    /// function's versions that have a pool were loaded anew: of another one that changes at the same time they are not yet.
+    pub fn retire_replaced(&self, is_meant: impl Fn(&FunctionName) -> bool) {
         let inner = &self.0;
         let mut retired = inner.retired();
         let (kept, replaced): (BTreeMap<_, _>, BTreeMap<_, _>) = inner
@@ -157,10 +157,8 @@ impl Controller {
             .iter()
             .map(|(key, pool)| (key.clone(), pool.clone()))
             .partition(|((function, number), pool)| {
-                inner
-                    .catalogue
-                    .numbered(function, *number)
-                    .is_some_and(|current| *current == **pool.version())
+                let current = inner.catalogue.numbered(function, *number);
+                !is_meant(function) || current.is_some_and(|current| *current == **pool.version())
             });
         inner.pools.store(Arc::new(kept));
         for pool in replaced.values() {

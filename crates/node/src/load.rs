@@ -52,8 +52,8 @@ impl Loader {
                         tracing::debug!(%function, number, fault = %fault.1, "what runs cannot be loaded anew");
                     }
                 }
+                controller.retire_replaced(|name| *name == function);
             }
-            controller.retire_replaced();
         }
     }
 

@@ -265,7 +265,7 @@ impl Project {
         // Functions before rules: what a rule finds in its log is delivered at once, and a function that is not there yet
         // would cost the event one of its retries.
         parts.catalogue.replace(versions);
-        parts.controller.retire_replaced();
+        parts.controller.retire_replaced(|_| true);
         if let Some(error) = broken.or(failed) {
             return Err(error);
         }

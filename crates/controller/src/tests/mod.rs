@@ -165,7 +165,7 @@ impl World {
     /// Replaces the function's version as a reload does.
     fn reload(&self, versions: impl IntoIterator<Item = Version>) {
         self.catalogue.replace(versions);
-        self.controller.retire_replaced();
+        self.controller.retire_replaced(|_| true);
     }
 
     /// A loaded instance that has answered one call, whose record is taken.

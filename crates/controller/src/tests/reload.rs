@@ -179,3 +179,16 @@ async fn a_drain_of_nothing_ends_at_once() {
     assert!(world.controller.drain(30 * SECOND).await);
     assert!(instance.is_stopped() && began.elapsed() < SECOND);
 }
+
+/// While one function is loaded anew, another may have been forgotten and not be loaded yet.
+#[tokio::test(start_paused = true)]
+async fn only_the_functions_that_are_meant_are_retired() {
+    let mut world = World::new(version("v1"));
+    let loaded = world.warm().await;
+    world.catalogue.replace(Vec::<Version>::new());
+    world.controller.retire_replaced(|other| *other != name());
+    assert_eq!(world.controller.numbers(&name()), [0]);
+    world.controller.retire_replaced(|other| *other == name());
+    assert!(world.controller.numbers(&name()).is_empty());
+    loaded.stopped().await;
+}
