@@ -47,6 +47,23 @@ pub struct UsedLayer {
     pub artifact: Artifact,
 }
 
+/// Which versions of layers are looked for: what one says of itself counts, and one that says nothing is for none.
+#[derive(Debug, Clone, Default)]
+pub struct Compatible {
+    /// With this runtime; any if it is absent.
+    pub runtime: Option<String>,
+    /// On this architecture; any if it is absent.
+    pub architecture: Option<String>,
+}
+
+impl Compatible {
+    fn takes(&self, version: &LayerVersion) -> bool {
+        let has =
+            |all: &[String], wanted: &Option<String>| wanted.as_ref().is_none_or(|one| all.contains(one));
+        has(&version.runtimes, &self.runtime) && has(&version.architectures, &self.architecture)
+    }
+}
+
 /// The layers of a store. Cheap to clone; clones are the same.
 #[derive(Clone)]
 pub struct Layers {
@@ -144,7 +161,7 @@ impl Layers {
         Err(Error::Contended(ATTEMPTS))
     }
 
-    /// The versions of a layer, the newest first, those below `before`: at most `limit`, and whether there are more.
+    /// The versions of a layer that are looked for, the newest first, those below `before`: at most `limit`, and whether there are more.
     ///
     /// # Errors
     /// The store's.
@@ -152,6 +169,7 @@ impl Layers {
         &self,
         namespace: &Namespace,
         layer: &str,
+        compatible: &Compatible,
         before: Option<u64>,
         limit: usize,
     ) -> Result<(Vec<LayerVersion>, bool), Error> {
@@ -163,19 +181,35 @@ impl Layers {
             range = range.before(&key(id, before)?);
         }
         let snapshot = self.store.snapshot().await?;
-        let page = snapshot.scan(&range, Direction::Backward, limit).await?;
-        let versions = page.entries.iter().map(|entry| read(id, entry));
-        Ok((versions.collect::<Result<_, _>>()?, page.more))
+        let mut found = Vec::new();
+        loop {
+            let page = snapshot.scan(&range, Direction::Backward, limit + 1).await?;
+            for entry in &page.entries {
+                let version = read(id, entry)?;
+                if !compatible.takes(&version) {
+                    continue;
+                }
+                if found.len() == limit {
+                    return Ok((found, true));
+                }
+                found.push(version);
+            }
+            match page.entries.last() {
+                Some(last) if page.more => range = range.before(&last.key),
+                _ => return Ok((found, false)),
+            }
+        }
     }
 
-    /// The layers that have versions, each with its newest, in order of their names, after `after`: at most `limit`, and the name of the last
-    /// one that was looked at if there are more.
+    /// The layers that have such versions, each with its newest, in order of their names, after `after`: at most `limit`, and the name of the
+    /// last one that was looked at if there are more.
     ///
     /// # Errors
     /// The store's.
     pub async fn list(
         &self,
         namespace: &Namespace,
+        compatible: &Compatible,
         after: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<(String, LayerVersion)>, Option<String>), Error> {
@@ -183,7 +217,7 @@ impl Layers {
         let last = names.last().map(|(name, _)| name.clone()).filter(|_| more);
         let mut layers = Vec::with_capacity(names.len());
         for (name, _) in names {
-            let (newest, _) = self.versions(namespace, &name, None, 1).await?;
+            let (newest, _) = self.versions(namespace, &name, compatible, None, 1).await?;
             layers.extend(newest.into_iter().map(|version| (name.clone(), version)));
         }
         Ok((layers, last))

@@ -36,7 +36,7 @@ pub use deployed::{DeployError, Deployed};
 pub use error::Error;
 pub use events::EventInvoke;
 pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Publish, Published, Update};
-pub use layers::{LayerVersion, Layers, UsedLayer};
+pub use layers::{Compatible, LayerVersion, Layers, UsedLayer};
 pub use load::{Load, NoOthers};
 pub use policy::Policy;
 pub use version::{Code, Interpreter, Program, Queue, Version};

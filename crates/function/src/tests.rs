@@ -740,16 +740,67 @@ async fn a_layer_is_kept_as_long_as_somebody_needs_it() {
         layers.get(&kit.namespace, "l", 1).await.unwrap(),
         Some(first.clone())
     );
-    let (versions, more) = layers.versions(&kit.namespace, "l", None, 1).await.unwrap();
+    let (any, limit) = (Compatible::default(), 1);
+    let (versions, more) = layers
+        .versions(&kit.namespace, "l", &any, None, limit)
+        .await
+        .unwrap();
     assert_eq!((versions, more), (vec![second.clone()], true));
-    let (versions, _) = layers.versions(&kit.namespace, "l", Some(2), 9).await.unwrap();
+    let (versions, _) = layers
+        .versions(&kit.namespace, "l", &any, Some(2), 9)
+        .await
+        .unwrap();
     assert_eq!(versions, [first]);
     layers.publish(&kit.namespace, "m", version(52)).await.unwrap();
-    let (all, last) = layers.list(&kit.namespace, None, 1).await.unwrap();
+    let (all, last) = layers.list(&kit.namespace, &any, None, 1).await.unwrap();
     assert_eq!(
         (all[0].0.as_str(), all[0].1.number, last.as_deref()),
         ("l", 2, Some("l"))
     );
+
+    // What is looked for may lie behind others.
+    for _ in 0..3 {
+        let other = LayerVersion {
+            runtimes: vec!["nodejs22.x".into()],
+            ..version(53)
+        };
+        layers.publish(&kit.namespace, "m", other).await.unwrap();
+    }
+    let python = Compatible {
+        runtime: Some("python3.12".into()),
+        architecture: None,
+    };
+    let (all, _) = layers.list(&kit.namespace, &python, None, 9).await.unwrap();
+    let all: Vec<(&str, u64)> = all
+        .iter()
+        .map(|(name, version)| (name.as_str(), version.number))
+        .collect();
+    assert_eq!(all, [("l", 2), ("m", 1)]);
+    let node = Compatible {
+        runtime: Some("nodejs22.x".into()),
+        ..any.clone()
+    };
+    let (versions, more) = layers
+        .versions(&kit.namespace, "m", &node, None, 2)
+        .await
+        .unwrap();
+    let numbers: Vec<u64> = versions.iter().map(|version| version.number).collect();
+    assert_eq!((numbers, more), (vec![4, 3], true));
+    let (versions, more) = layers
+        .versions(&kit.namespace, "m", &node, Some(3), 2)
+        .await
+        .unwrap();
+    assert_eq!(
+        (versions.len(), more),
+        (1, false),
+        "the one for Python is none of them"
+    );
+    let arm = Compatible {
+        architecture: Some("arm64".into()),
+        ..any
+    };
+    let (none, _) = layers.list(&kit.namespace, &arm, None, 9).await.unwrap();
+    assert_eq!(none, []);
 
     let used = |code| {
         let snapshot = kit.store.snapshot();

@@ -209,6 +209,9 @@ def layers():
     assert [version["Version"] for version in found] == [2, 1], found
     found = client.list_layers()["Layers"]
     assert [(layer["LayerName"], layer["LatestMatchingVersion"]["Version"]) for layer in found] == [("one", 1), ("two", 2)]
+    assert [layer["LayerName"] for layer in client.list_layers(CompatibleRuntime=PYTHON)["Layers"]] == ["one", "two"]
+    assert client.list_layers(CompatibleRuntime="nodejs22.x")["Layers"] == []
+    assert client.list_layer_versions(LayerName="two", CompatibleArchitecture="arm64")["LayerVersions"] == []
 
     made = make("layered", LAYERED, Layers=[arn, two["LayerVersionArn"]])
     assert [layer["Arn"] for layer in made["Layers"]] == [arn, two["LayerVersionArn"]], made
@@ -300,7 +303,6 @@ def faults():
     dual = {"SubnetIds": [], "SecurityGroupIds": [], "Ipv6AllowedForDualStack": True}
     fails("InvalidParameterValueException", make, name="x", code="", VpcConfig=dual)
     fails("InvalidParameterValueException", client.list_functions, MasterRegion="ALL", FunctionVersion="ALL")
-    fails("InvalidParameterValueException", client.list_layers, CompatibleRuntime=PYTHON)
     fails("ResourceNotFoundException", client.get_function, FunctionName="x")
 
 

@@ -3,7 +3,7 @@
 use aloft_base::Timestamp;
 use aloft_call::Caller;
 use aloft_codec::Unknown;
-use aloft_function::{Artifact, Configuration, LayerVersion, UsedLayer};
+use aloft_function::{Artifact, Compatible, Configuration, LayerVersion, UsedLayer};
 use aloft_http::Response;
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
@@ -100,13 +100,13 @@ pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn list_versions(context: &Context<'_>) -> Result<Response, Refused> {
-    whole_list(context)?;
+    let compatible = compatible(context)?;
     let named = named(context.caller, &context.route.subject)?;
     let (before, limit) = context.page(PAGE)?;
     let before = before.map(number).transpose()?;
     let layers = &context.parts.layers;
     let page = layers
-        .versions(context.namespace, &named.name, before, limit)
+        .versions(context.namespace, &named.name, &compatible, before, limit)
         .await;
     let (versions, has_more) = page.map_err(Error::Catalogue)?;
     let all: Vec<Json> = versions
@@ -120,20 +120,37 @@ pub(super) async fn list_versions(context: &Context<'_>) -> Result<Response, Ref
     Ok(super::json(StatusCode::OK, &answer))
 }
 
-/// Refuses to look for some of them.
-fn whole_list(context: &Context<'_>) -> Result<(), Refused> {
-    let not_built = ["CompatibleRuntime", "CompatibleArchitecture"];
-    let asked = not_built
-        .iter()
-        .find(|name| context.route.parameter(name).is_some());
-    asked.map_or(Ok(()), |name| Err(settings::not_supported(name)))
+/// Which versions the query looks for.
+fn compatible(context: &Context<'_>) -> Result<Compatible, Refused> {
+    let (runtime, architecture) = (
+        context.route.parameter("CompatibleRuntime"),
+        context.route.parameter("CompatibleArchitecture"),
+    );
+    let mut rules = Constraints::default();
+    if let Some(runtime) = runtime
+        && (runtime.len() > 64 || !runtime.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'))
+    {
+        let runtime: String = runtime.chars().take(100).collect();
+        rules.broken(
+            &format!("Value '{runtime}'"),
+            "compatibleRuntime",
+            "Member must be a runtime's name",
+        );
+    }
+    let words = [("x86_64", ()), ("arm64", ())];
+    rules.one_of(architecture, "compatibleArchitecture", &words);
+    rules.check()?;
+    Ok(Compatible {
+        runtime: runtime.map(str::to_owned),
+        architecture: architecture.map(str::to_owned),
+    })
 }
 
 pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
-    whole_list(context)?;
+    let compatible = compatible(context)?;
     let (after, limit) = context.page(PAGE)?;
     let layers = &context.parts.layers;
-    let page = layers.list(context.namespace, after, limit).await;
+    let page = layers.list(context.namespace, &compatible, after, limit).await;
     let (found, last) = page.map_err(Error::Catalogue)?;
     let all: Vec<Json> = found
         .iter()
