@@ -142,6 +142,7 @@ def versions():
     fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="9")
     fails("ResourceNotFoundException", client.invoke, FunctionName="versioned", Qualifier="nobody")
     fails("ResourceNotFoundException", client.get_alias, FunctionName="versioned", Name="nobody")
+    assert client.get_function_code_signing_config(FunctionName="versioned")["CodeSigningConfigArn"] == ""
     # What is published never changes.
     for change in (client.update_function_configuration, client.publish_version):
         fails("InvalidParameterValueException", change, FunctionName="versioned:live")

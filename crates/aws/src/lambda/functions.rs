@@ -1,5 +1,5 @@
-//! Functions: `CreateFunction`, `GetFunction`, `GetFunctionConfiguration`, `UpdateFunctionConfiguration`, `DeleteFunction`,
-//! `ListFunctions`.
+//! Functions: `CreateFunction`, `GetFunction`, `GetFunctionConfiguration`, `GetFunctionCodeSigningConfig`, `UpdateFunctionConfiguration`,
+//! `DeleteFunction`, `ListFunctions`.
 
 use aloft_base::FunctionName;
 use aloft_call::Qualifier;
@@ -98,6 +98,14 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
 pub(super) async fn get_configuration(context: &Context<'_>) -> Result<Response, Refused> {
     let configuration = configuration(context, &context.named()?).await?;
     Ok(super::json(StatusCode::OK, &configuration.into()))
+}
+
+/// No code is signed here, which tools ask of each function that they read.
+pub(super) async fn get_code_signing(context: &Context<'_>) -> Result<Response, Refused> {
+    let named = context.named()?;
+    configuration(context, &named).await?;
+    let answer = json!({ "FunctionName": named.function.as_str(), "CodeSigningConfigArn": "" });
+    Ok(super::json(StatusCode::OK, &answer))
 }
 
 async fn configuration(context: &Context<'_>, named: &Named) -> Result<Map<String, Json>, Refused> {

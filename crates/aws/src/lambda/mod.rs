@@ -74,6 +74,7 @@ pub(crate) enum Operation {
     DeleteFunctionEventInvokeConfig,
     GetAlias,
     GetFunction,
+    GetFunctionCodeSigningConfig,
     GetFunctionConfiguration,
     GetFunctionEventInvokeConfig,
     GetPolicy,
@@ -102,7 +103,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::Invoke,
         Self::CreateAlias,
         Self::CreateFunction,
@@ -110,6 +111,7 @@ impl Operation {
         Self::DeleteFunction,
         Self::GetAlias,
         Self::GetFunction,
+        Self::GetFunctionCodeSigningConfig,
         Self::GetFunctionConfiguration,
         Self::ListAliases,
         Self::ListFunctions,
@@ -146,6 +148,7 @@ impl Operation {
             Self::DeleteFunction => "DeleteFunction",
             Self::GetAlias => "GetAlias",
             Self::GetFunction => "GetFunction",
+            Self::GetFunctionCodeSigningConfig => "GetFunctionCodeSigningConfig",
             Self::GetFunctionConfiguration => "GetFunctionConfiguration",
             Self::Invoke => "Invoke",
             Self::ListAliases => "ListAliases",
@@ -229,6 +232,7 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::DeleteFunction => functions::delete(context).await,
         Operation::GetAlias => aliases::get(context).await,
         Operation::GetFunction => functions::get(context).await,
+        Operation::GetFunctionCodeSigningConfig => functions::get_code_signing(context).await,
         Operation::GetFunctionConfiguration => functions::get_configuration(context).await,
         Operation::Invoke => invoke::run(context, body).await,
         Operation::ListAliases => aliases::list(context).await,

@@ -109,6 +109,9 @@ fn find<'a>(method: &Method, segments: &[&'a str], is_find: bool) -> Option<(Ope
         ["2018-10-31", "layers", layer, "versions", number] if delete => {
             (O::DeleteLayerVersion, *layer, *number)
         }
+        ["2020-06-30", "functions", function, "code-signing-config"] if get => {
+            (O::GetFunctionCodeSigningConfig, *function, "")
+        }
         ["2014-11-13", "functions", function, "invoke-async"] if post => (O::InvokeAsync, *function, ""),
         ["2019-09-25", "functions", function, "event-invoke-config"] if put => {
             (O::PutFunctionEventInvokeConfig, *function, "")
