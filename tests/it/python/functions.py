@@ -245,7 +245,9 @@ def handler(event, context):
     if event == "sleep":
         time.sleep(60)
     if event == "memory":
-        x = bytearray(b"x") * (1 << 30)
+        held = []
+        while True:
+            held.append(bytearray(os.urandom(4096)) * 256)
     if event == "large":
         return "x" * (7 << 20)
     if event == "odd":
