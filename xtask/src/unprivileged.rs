@@ -78,6 +78,9 @@ const NETWORK: &[&str] = &[
     "no_proxy",
     "PIP_INDEX_URL",
     "PIP_CERT",
+    "NODE_EXTRA_CA_CERTS",
+    "NPM_CONFIG_REGISTRY",
+    "npm_config_registry",
     "CI",
     "RUST_BACKTRACE",
 ];
