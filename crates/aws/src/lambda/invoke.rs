@@ -34,12 +34,7 @@ enum Kind {
 }
 
 pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
-    let named = context.named()?;
-    decide(
-        context.caller,
-        Action::Invoke,
-        Resource::Function(&named.function),
-    )?;
+    let named = called(context)?;
     let not_built = ["x-amz-tenant-id", "x-amz-durable-execution-name"];
     if let Some(name) = not_built.iter().find(|name| context.headers.contains_key(**name)) {
         return Err(settings::not_supported(name));
@@ -79,12 +74,7 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
 
 /// `InvokeAsync`, the older form of an asynchronous call.
 pub(super) async fn run_later(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
-    let named = context.named()?;
-    decide(
-        context.caller,
-        Action::Invoke,
-        Resource::Function(&named.function),
-    )?;
+    let named = called(context)?;
     let lineage = lineage(context, &named)?;
     let accepted = events::accept(context, &named, payload(body)?, lineage).await?;
     let mut response = super::json(StatusCode::ACCEPTED, &json!({ "Status": 202 }));
@@ -92,6 +82,17 @@ pub(super) async fn run_later(context: &Context<'_>, body: Bytes) -> Result<Resp
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }
     Ok(response)
+}
+
+/// The function that is called, which the caller may.
+fn called(context: &Context<'_>) -> Result<Named, Refused> {
+    let named = context.named()?;
+    decide(
+        context.caller,
+        Action::Invoke,
+        Resource::Function(&named.function),
+    )?;
+    Ok(named)
 }
 
 /// What a function is called with, which must be JSON. Without a payload it is an empty object.
