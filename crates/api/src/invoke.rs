@@ -41,6 +41,7 @@ pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Resul
         lineage: Lineage::default(),
         deadline: None,
         trace: Trace::begin(&*parts.chance),
+        stream: None,
     };
     let outcome = parts.invoke.invoke(&function, call).await;
     let fault = match &outcome.result {
@@ -52,7 +53,7 @@ pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Resul
     let payload = match outcome.result {
         Ok(Answer::Bytes(bytes)) => serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())),
-        Ok(Answer::Http(_)) | Err(_) => Value::Null,
+        Ok(Answer::Http(_) | Answer::Streamed) | Err(_) => Value::Null,
     };
     let body = json!({
         "invocation": outcome.id.to_string(),

@@ -34,6 +34,8 @@ pub enum Answer {
     Http(http::Response<Body>),
     /// Bytes (JSON, by every contract's convention), to an event or a direct call.
     Bytes(Bytes),
+    /// It went to the call's [`stream`](crate::Call::stream), whole.
+    Streamed,
 }
 
 /// Why a function gave no answer. The messages are for the developer of the function.

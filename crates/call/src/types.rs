@@ -8,7 +8,7 @@ use aloft_base::{Chance, FunctionName, InvocationId};
 use aloft_http::Body;
 use async_trait::async_trait;
 
-use crate::{Caller, Outcome, Qualifier};
+use crate::{Caller, Outcome, Qualifier, Sink};
 
 /// One call of a function, on its way to it.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Call {
     pub deadline: Option<Instant>,
     /// The distributed trace that it belongs to.
     pub trace: Trace,
+    /// Where its answer may go while it is made; without it the answer comes as a whole, with the outcome.
+    pub stream: Option<Sink>,
 }
 
 /// What a function is called with.
@@ -73,6 +75,8 @@ pub struct HttpCall {
     pub variables: Vec<(Arc<str>, String)>,
     /// The client's address.
     pub peer: IpAddr,
+    /// The id of the API that it came by.
+    pub api: Arc<str>,
 }
 
 /// An event with the change that it tells of, where the source is a table.

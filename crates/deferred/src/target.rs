@@ -48,11 +48,12 @@ impl Deliver for Calls {
             },
             deadline: None,
             trace: item.trace.child(&*inner.parts.ground.chance),
+            stream: None,
         };
         let outcome = inner.parts.invoke.invoke(&item.function, call).await;
         let answer = match outcome.result {
             Ok(Answer::Bytes(bytes)) => bytes,
-            Ok(Answer::Http(_)) => Bytes::new(),
+            Ok(Answer::Http(_) | Answer::Streamed) => Bytes::new(),
             Err(fault) => return Err(Failure::from(&fault)),
         };
         if let Some(destination) = &item.bounds.on_success {

@@ -75,6 +75,7 @@ impl Target for FunctionTarget {
             lineage,
             deadline: self.clock.instant().checked_add(ATTEMPT_BOUND),
             trace: Trace::begin(&*self.chance),
+            stream: None,
         };
         match self.invoke.invoke(&self.function, call).await.result {
             Ok(_) => Ok(()),

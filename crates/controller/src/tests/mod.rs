@@ -130,6 +130,7 @@ impl World {
             },
             payload: Payload::Direct("{}".into()),
             lineage: Lineage::default(),
+            stream: None,
             deadline: patience.map(|patience| (tokio::time::Instant::now() + patience).into_std()),
             trace: Trace::begin(&SeededChance::new(1)),
         }

@@ -17,7 +17,9 @@ use bytes::Bytes;
 
 use super::lineage::Causes;
 use super::logs::Logs;
-use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Job, Reply, decode_http, encode_event, encode_http};
+use crate::contract::lambda::{
+    Exchange, Job, Reply, To, decode_headed, decode_http, encode_event, encode_http,
+};
 use crate::runtime::{Called, Instance};
 
 /// Lambda's bound for a call's payload.
@@ -92,6 +94,7 @@ impl ProcessInstance {
 
     /// The call's payload as the contract has it.
     async fn payload(&self, call: Call) -> Result<(Bytes, bool), Fault> {
+        let principal = call.caller.principal;
         match call.payload {
             Payload::Http(mut http) => {
                 let body = std::mem::replace(&mut http.body, aloft_http::empty());
@@ -100,7 +103,7 @@ impl ProcessInstance {
                     .map_err(|error| unread(&error))?;
                 let now = self.clock.now();
                 Ok((
-                    encode_http(&http, &body, call.id, &self.caller.tenant, now).into(),
+                    encode_http(&http, &body, call.id, &self.caller.tenant, &principal, now).into(),
                     true,
                 ))
             }
@@ -118,7 +121,7 @@ impl ProcessInstance {
         &self,
         mut replied: tokio::sync::oneshot::Receiver<Reply>,
         timeout: Duration,
-    ) -> Result<Bytes, (Fault, bool)> {
+    ) -> Result<Said, (Fault, bool)> {
         let driving = self.drive.take();
         let mut ended = pin!(self.exit_fault());
         let mut is_closed = false;
@@ -169,6 +172,7 @@ impl ProcessInstance {
             Payload::Http(_) | Payload::Event(_) => (None, false),
         };
         let qualifier = std::mem::take(&mut call.qualifier);
+        let sink = call.stream.take();
         let not_run = |fault| Called {
             result: Err(fault),
             run: Duration::ZERO,
@@ -190,14 +194,20 @@ impl ProcessInstance {
         });
         let deadline_ms = (self.clock.now() + timeout).as_millis();
         self.logs.begin(id, is_tailed);
-        let result = match self.exchange.give(Job {
+        let job = Job {
             id,
             body,
             deadline_ms,
             trace: trace.xray(),
             qualifier,
             context,
-        }) {
+        };
+        let stream = sink.map(|sink| To {
+            sink,
+            version: self.version.number,
+            is_http,
+        });
+        let result = match self.exchange.give(job, stream) {
             Some(replied) => self.reply(replied, timeout).await,
             None => Err((
                 Fault::Platform {
@@ -210,12 +220,13 @@ impl ProcessInstance {
         let run = ended.duration_since(started);
         self.peak.note(run, ended);
         let (result, is_reusable, out_bytes) = match result {
-            Ok(bytes) => {
-                let out_bytes = bytes.len();
-                let answer = if is_http {
-                    decode_http(bytes).map(Answer::Http)
-                } else {
-                    Ok(Answer::Bytes(bytes))
+            Ok(said) => {
+                let out_bytes = said.bytes();
+                let answer = match said {
+                    Said::Streamed(_) => Ok(Answer::Streamed),
+                    Said::Whole(bytes, true) if is_http => decode_headed(bytes).map(Answer::Http),
+                    Said::Whole(bytes, false) if is_http => decode_http(bytes).map(Answer::Http),
+                    Said::Whole(bytes, _) => Ok(Answer::Bytes(bytes)),
                 };
                 (answer, true, out_bytes)
             }
@@ -224,7 +235,7 @@ impl ProcessInstance {
         Called {
             result,
             run,
-            bytes: (in_bytes as u64, out_bytes as u64),
+            bytes: (in_bytes as u64, out_bytes),
             tail: self.logs.tail(),
             is_reusable,
         }
@@ -253,18 +264,32 @@ impl Instance for ProcessInstance {
     }
 }
 
-fn outcome(reply: Reply) -> Result<Bytes, (Fault, bool)> {
+/// An answer as the runtime gave it.
+enum Said {
+    /// And whether its head stands before its body.
+    Whole(Bytes, bool),
+    /// So many bytes went to the caller.
+    Streamed(u64),
+}
+
+impl Said {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(bytes, _) => bytes.len() as u64,
+            Self::Streamed(bytes) => *bytes,
+        }
+    }
+}
+
+fn outcome(reply: Reply) -> Result<Said, (Fault, bool)> {
     match reply {
-        Reply::Answer(bytes) => Ok(bytes),
+        Reply::Answer(bytes) => Ok(Said::Whole(bytes, false)),
+        Reply::Headed(bytes) => Ok(Said::Whole(bytes, true)),
+        Reply::Streamed(bytes) => Ok(Said::Streamed(bytes)),
+        Reply::Garbage { why } => Err((Fault::Garbage { why }, true)),
         Reply::Error(error) => Err((Fault::Raised(error), true)),
         Reply::Broken(error) => Err((Fault::Raised(error), false)),
-        Reply::TooLarge { size } => Err((
-            Fault::AnswerTooLarge {
-                size,
-                limit: ANSWER_LIMIT,
-            },
-            true,
-        )),
+        Reply::TooLarge { size, limit } => Err((Fault::AnswerTooLarge { size, limit }, true)),
     }
 }
 

@@ -75,6 +75,7 @@ mod tests {
             payload: Payload::Direct("null".into()),
             lineage,
             deadline: None,
+            stream: None,
             trace: Trace::begin(&SeededChance::new(1)),
         }
     }

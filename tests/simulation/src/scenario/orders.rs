@@ -250,6 +250,7 @@ impl Orders {
             lineage: Lineage::default(),
             deadline: self.clock.instant().checked_add(Duration::from_secs(10)),
             trace: Trace::begin(&*self.chance),
+            stream: None,
         };
         let outcome = self.controller.invoke(&RECEIPT.parse()?, call).await;
         Ok(Told::Invoked(outcome.result.is_ok()))

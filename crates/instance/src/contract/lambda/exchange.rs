@@ -11,6 +11,8 @@ use aloft_call::{FunctionError, Qualifier};
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
+use super::stream::To;
+
 /// An invocation as the runtime gets it.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -28,11 +30,20 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Answer(Bytes),
+    /// A streamed answer that was gathered, and whose head stands before its body.
+    Headed(Bytes),
+    /// It went to the caller while it was made: so many bytes.
+    Streamed(u64),
+    /// It is none.
+    Garbage {
+        why: String,
+    },
     Error(FunctionError),
     /// The answer or the error broke off: what is known of it. The process's end, if that is why, says more.
     Broken(FunctionError),
     TooLarge {
         size: usize,
+        limit: usize,
     },
 }
 
@@ -63,14 +74,18 @@ enum State {
     /// The runtime waits for an invocation.
     Waiting(oneshot::Sender<Job>),
     /// The runtime works on this invocation.
-    Working {
-        id: InvocationId,
-        reply: oneshot::Sender<Reply>,
-    },
+    Working { id: InvocationId, waiting: Waiting },
     /// The runtime has answered and not yet asked for the next; one may already lie ready.
-    Answered(Option<(Job, oneshot::Sender<Reply>)>),
+    Answered(Option<(Job, Waiting)>),
     /// Loading failed; nothing more is expected.
     Failed,
+}
+
+/// Who waits for an invocation's answer.
+#[derive(Debug)]
+struct Waiting {
+    reply: oneshot::Sender<Reply>,
+    stream: Option<To>,
 }
 
 /// The meeting point of one instance's calls and its Runtime API.
@@ -94,27 +109,28 @@ impl Exchange {
     }
 
     /// The platform's side: gives the runtime an invocation, unless it is not ready for one. The receiver ends without a reply when the
-    /// instance does.
-    pub(crate) fn give(&self, job: Job) -> Option<oneshot::Receiver<Reply>> {
+    /// instance does. The answer may be streamed to where `stream` says.
+    pub(crate) fn give(&self, job: Job, stream: Option<To>) -> Option<oneshot::Receiver<Reply>> {
         let (reply, replied) = oneshot::channel();
+        let waiting = Waiting { reply, stream };
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Answered(None)) {
             State::Waiting(runtime) => {
                 let id = job.id;
                 match runtime.send(job) {
                     Ok(()) => {
-                        *state = State::Working { id, reply };
+                        *state = State::Working { id, waiting };
                         Some(replied)
                     }
                     // The runtime's connection broke while it waited; it may ask again on another.
                     Err(job) => {
-                        *state = State::Answered(Some((job, reply)));
+                        *state = State::Answered(Some((job, waiting)));
                         Some(replied)
                     }
                 }
             }
             State::Answered(None) => {
-                *state = State::Answered(Some((job, reply)));
+                *state = State::Answered(Some((job, waiting)));
                 Some(replied)
             }
             other => {
@@ -141,9 +157,9 @@ impl Exchange {
             // A runtime that lost its connection asks again; the former question is void.
             State::Waiting(_) => *state = State::Waiting(sender),
             State::Answered(ready) => match ready.take() {
-                Some((job, reply)) => {
+                Some((job, waiting)) => {
                     let id = job.id;
-                    *state = State::Working { id, reply };
+                    *state = State::Working { id, waiting };
                     // The receiver is at hand, so this cannot fail.
                     let _ = sender.send(job);
                 }
@@ -165,6 +181,14 @@ impl Exchange {
         Ok(receiver)
     }
 
+    /// The runtime's side: where the answer of this invocation may be streamed to, which is said once.
+    pub(crate) fn stream(&self, id: &str) -> Option<To> {
+        match &mut *self.lock() {
+            State::Working { id: current, waiting } if current.to_string() == id => waiting.stream.take(),
+            _ => None,
+        }
+    }
+
     /// The runtime's side: an answer or an error for an invocation.
     pub(crate) fn answer(&self, id: &str, reply: Reply) -> Result<(), Refused> {
         let mut state = self.lock();
@@ -184,9 +208,9 @@ impl Exchange {
                 });
             }
         }
-        if let State::Working { reply: waiting, .. } = std::mem::replace(&mut *state, State::Answered(None)) {
+        if let State::Working { waiting, .. } = std::mem::replace(&mut *state, State::Answered(None)) {
             // Nobody waits any more when the call timed out; the runtime need not know.
-            let _ = waiting.send(reply);
+            let _ = waiting.reply.send(reply);
         }
         Ok(())
     }
@@ -233,18 +257,18 @@ mod tests {
     async fn a_call_before_and_after_the_runtime_asks() {
         let exchange = Exchange::new();
         assert!(
-            exchange.give(job(1)).is_none(),
+            exchange.give(job(1), None).is_none(),
             "nothing is given while the code loads"
         );
         let next = exchange.next().unwrap();
         assert_eq!(*exchange.init().borrow(), Init::Done);
-        let reply = exchange.give(job(1)).unwrap();
+        let reply = exchange.give(job(1), None).unwrap();
         assert_eq!(next.await.unwrap().id, InvocationId::from_u128(1));
         exchange.answer(&id(1), Reply::Answer("a".into())).unwrap();
         assert!(matches!(reply.await, Ok(Reply::Answer(body)) if body == "a"));
         // The next one is given before the runtime asks.
-        let reply = exchange.give(job(2)).unwrap();
-        assert!(exchange.give(job(3)).is_none(), "one at a time");
+        let reply = exchange.give(job(2), None).unwrap();
+        assert!(exchange.give(job(3), None).is_none(), "one at a time");
         assert_eq!(
             exchange.next().unwrap().await.unwrap().id,
             InvocationId::from_u128(2)
@@ -259,7 +283,7 @@ mod tests {
         let early = exchange.answer(&id(1), Reply::Answer(Bytes::new()));
         assert!(matches!(early, Err(Refused::OutOfOrder { .. })));
         let _next = exchange.next().unwrap();
-        let mut reply = exchange.give(job(1)).unwrap();
+        let mut reply = exchange.give(job(1), None).unwrap();
         assert_eq!(
             exchange.answer(&id(9), Reply::Answer(Bytes::new())),
             Err(Refused::WrongId)
@@ -325,7 +349,7 @@ mod tests {
                 match step {
                     0 => {
                         given += 1;
-                        let accepted = exchange.give(job(given));
+                        let accepted = exchange.give(job(given), None);
                         let expected = match model {
                             Model::Waiting if asked.is_some() => Some(Model::Working(given)),
                             // The one who asked has gone: it is kept for the next who asks.

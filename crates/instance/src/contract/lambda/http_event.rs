@@ -6,7 +6,7 @@ use std::fmt::{Debug, Display};
 use std::net::IpAddr;
 
 use aloft_base::{InvocationId, Tenant, Timestamp};
-use aloft_call::{Fault, HttpCall};
+use aloft_call::{Fault, HttpCall, Principal};
 use aloft_http::{Body, full};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -41,7 +41,9 @@ struct Event<'a> {
 #[serde(rename_all = "camelCase")]
 struct RequestContext<'a> {
     account_id: &'a str,
-    api_id: &'static str,
+    api_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<Authorizer>,
     domain_name: &'a str,
     domain_prefix: &'a str,
     http: Http<'a>,
@@ -51,6 +53,42 @@ struct RequestContext<'a> {
     stage: &'static str,
     time: String,
     time_epoch: u64,
+}
+
+/// Who has signed the request. What an account without an organization and identity pools does not have is null, as in Lambda.
+#[derive(Serialize)]
+struct Authorizer {
+    iam: Iam,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Iam {
+    access_key: String,
+    account_id: String,
+    caller_id: String,
+    cognito_identity: Option<()>,
+    principal_org_id: Option<()>,
+    user_arn: String,
+    user_id: String,
+}
+
+fn authorizer(principal: &Principal, tenant: &Tenant) -> Option<Authorizer> {
+    let Principal::Owner { key } = principal else {
+        return None;
+    };
+    let account = tenant.as_str();
+    Some(Authorizer {
+        iam: Iam {
+            access_key: key.to_string(),
+            account_id: account.to_owned(),
+            caller_id: account.to_owned(),
+            cognito_identity: None,
+            principal_org_id: None,
+            user_arn: format!("arn:aws:iam::{account}:root"),
+            user_id: account.to_owned(),
+        },
+    })
 }
 
 #[derive(Serialize)]
@@ -93,6 +131,7 @@ pub(crate) fn encode(
     body: &Bytes,
     id: InvocationId,
     tenant: &Tenant,
+    principal: &Principal,
     now: Timestamp,
 ) -> Vec<u8> {
     let head = &call.head;
@@ -115,7 +154,8 @@ pub(crate) fn encode(
         query_string_parameters: query_parameters(query),
         request_context: RequestContext {
             account_id: tenant.as_str(),
-            api_id: "aloft",
+            api_id: &call.api,
+            authorizer: authorizer(principal, tenant),
             domain_name: &host,
             domain_prefix: host.split('.').next().unwrap_or_default(),
             http: Http {
@@ -251,8 +291,48 @@ pub(crate) fn decode(answer: Bytes) -> Result<Response<Body>, Fault> {
     let Some(status) = fields.remove("statusCode") else {
         return Ok(plain(answer));
     };
-    let mut response = Response::new(full(body(&mut fields)?));
-    *response.status_mut() = status_code(&status)?;
+    let body = body(&mut fields)?;
+    let mut head = head(&status, &mut fields)?;
+    if !head.headers().contains_key(header::CONTENT_TYPE) {
+        let kind = HeaderValue::from_static("text/plain;charset=UTF-8");
+        head.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    Ok(head.map(|()| full(body)))
+}
+
+/// Ends the JSON that stands before a streamed answer's body.
+pub(super) const HEAD_END: [u8; 8] = [0; 8];
+
+/// The HTTP answer of a function that streams, as a whole: its head as JSON, its end, and the body.
+pub(crate) fn decode_headed(answer: Bytes) -> Result<Response<Body>, Fault> {
+    let end = answer
+        .windows(HEAD_END.len())
+        .position(|bytes| *bytes == HEAD_END);
+    let end = end.ok_or_else(|| garbage("its head is not ended by eight zero bytes".into()))?;
+    let head = decode_head(answer.get(..end).unwrap_or_default())?;
+    let body = answer.slice((end + HEAD_END.len()).min(answer.len())..);
+    Ok(head.map(|()| full(body)))
+}
+
+/// The head of a function that streams: `{"statusCode":200,"headers":{},"cookies":[]}`, each of which may be left out.
+pub(super) fn decode_head(json: &[u8]) -> Result<Response<()>, Fault> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(json)
+        .map_err(|error| garbage(format!("its head is not a JSON object ({error})")))?;
+    let status = fields.remove("statusCode").unwrap_or_else(|| 200.into());
+    let mut head = head(&status, &mut fields)?;
+    if !head.headers().contains_key(header::CONTENT_TYPE) {
+        head.headers_mut().insert(header::CONTENT_TYPE, OCTETS);
+    }
+    Ok(head)
+}
+
+/// What a streamed answer is that does not say what.
+pub(super) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Status, headers and cookies.
+fn head(status: &Value, fields: &mut Map<String, Value>) -> Result<Response<()>, Fault> {
+    let mut response = Response::new(());
+    *response.status_mut() = status_code(status)?;
     set_headers(response.headers_mut(), fields.remove("headers"))?;
     match fields.remove("cookies") {
         None | Some(Value::Null) => {}
@@ -266,12 +346,6 @@ pub(crate) fn decode(answer: Bytes) -> Result<Response<Body>, Fault> {
             }
         }
         Some(_) => return Err(garbage("`cookies` must be a list of strings".into())),
-    }
-    if !response.headers().contains_key(header::CONTENT_TYPE) {
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain;charset=UTF-8"),
-        );
     }
     Ok(response)
 }

@@ -6,7 +6,7 @@
 //! refused cannot go on, and the call would end without the one word about what went wrong.
 
 use aloft_call::FunctionError;
-use aloft_http::Body;
+use aloft_http::{Body, BodyError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue};
@@ -28,6 +28,11 @@ pub(super) fn wrong(kind: &str, message: &str) -> FunctionError {
         message: message.to_owned(),
         ..FunctionError::default()
     }
+}
+
+/// The error of an answer that broke off.
+pub(super) fn truncated(broken: &BodyError) -> FunctionError {
+    wrong("Runtime.TruncatedResponse", &broken.to_string())
 }
 
 /// Reads a reported error, and says whether it is whole.

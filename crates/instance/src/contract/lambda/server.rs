@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::answer::{self, Unread};
 use super::exchange::{Exchange, Job, Refused, Reply};
-use super::reported;
+use super::{reported, stream};
 
 /// Lambda's limit for an answer: 6 MiB and 100 bytes.
 pub(crate) const ANSWER_LIMIT: usize = (6 << 20) + 100;
@@ -22,7 +22,7 @@ const PREFIX: &str = "/2018-06-01/";
 /// The query of an answer, or of an error, whose sender asks for the next invocation with it: `POST …/{id}/response?next`. It
 /// is the one thing here that Lambda does not have, and saves the platform's own bootstraps a request for each invocation.
 const NEXT: &str = "next";
-/// How a runtime says that it sends its answer piece by piece. It is gathered: a caller gets it as a whole.
+/// How a runtime says that it sends its answer piece by piece. It is gathered for a caller who wants it as a whole.
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 
 /// Answers one instance's runtime.
@@ -128,8 +128,14 @@ impl RuntimeApi {
 
     /// Whatever is wrong with an answer ends the call, and the caller and the runtime are told the same.
     async fn response(&self, id: &str, head: &Parts, body: Body) -> Option<Response> {
-        let answer = answer::read(body, ANSWER_LIMIT).await;
         let mode = head.headers.get(RESPONSE_MODE);
+        let is_streamed = mode.is_some_and(|mode| mode.as_bytes() == b"streaming");
+        if is_streamed && let Some(to) = self.exchange.stream(id) {
+            let (reply, broken) = stream::relay(to, head, body).await;
+            let accepted = accepted(self.exchange.answer(id, reply));
+            return accepted.or_else(|| broken.map(|broken| unread(&broken)));
+        }
+        let answer = answer::read(body, ANSWER_LIMIT).await;
         if mode.is_some_and(|mode| !mode.is_empty() && mode.as_bytes() != b"streaming") {
             let message = "Invalid function response mode";
             let reply = Reply::Error(reported::wrong("Runtime.InvalidResponseModeHeader", message));
@@ -141,27 +147,29 @@ impl RuntimeApi {
                 // Only who streams has something to add.
                 let reply = match reported::trailing(&heard.trailers) {
                     Some(error) => Reply::Error(error),
+                    None if is_streamed && stream::is_headed(head) => Reply::Headed(heard.bytes),
                     None => Reply::Answer(heard.bytes),
                 };
                 accepted(self.exchange.answer(id, reply))
             }
             // The runtime lives on.
-            Err(Unread::TooLarge { size }) => self.fail(id, Reply::TooLarge { size }, || {
-                error(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "RequestEntityTooLarge",
-                    &format!("Exceeded maximum allowed payload size ({ANSWER_LIMIT} bytes)."),
-                )
-            }),
+            Err(Unread::TooLarge { size }) => self.fail(
+                id,
+                Reply::TooLarge {
+                    size,
+                    limit: ANSWER_LIMIT,
+                },
+                || {
+                    error(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "RequestEntityTooLarge",
+                        &format!("Exceeded maximum allowed payload size ({ANSWER_LIMIT} bytes)."),
+                    )
+                },
+            ),
             Err(Unread::Broken(broken)) => {
-                let message = broken.to_string();
-                let reply = Reply::Broken(reported::wrong("Runtime.TruncatedResponse", &message));
-                self.fail(id, reply, || match broken {
-                    BodyError::NoRoom => {
-                        error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", &message)
-                    }
-                    _ => error(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", &message),
-                })
+                let reply = Reply::Broken(reported::truncated(&broken));
+                self.fail(id, reply, || unread(&broken))
             }
         }
     }
@@ -194,6 +202,14 @@ fn refuse(refused: &Refused) -> Response {
             ),
         ),
     }
+}
+
+fn unread(broken: &BodyError) -> Response {
+    let (status, kind) = match broken {
+        BodyError::NoRoom => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+        _ => (StatusCode::BAD_REQUEST, "TruncatedHTTPRequest"),
+    };
+    error(status, kind, &broken.to_string())
 }
 
 fn error(status: StatusCode, kind: &str, message: &str) -> Response {

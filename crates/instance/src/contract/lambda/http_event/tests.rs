@@ -21,13 +21,18 @@ fn call(request: http::request::Builder) -> HttpCall {
         route: "$default".into(),
         variables: vec![],
         peer: IpAddr::from([192, 0, 2, 1]),
+        api: "aloft".into(),
     }
 }
 
 fn event_of(call: &HttpCall, body: &[u8]) -> Value {
+    event_by(&Principal::Anonymous, call, body)
+}
+
+fn event_by(principal: &Principal, call: &HttpCall, body: &[u8]) -> Value {
     let id = InvocationId::from_u128(7);
     let body = Bytes::copy_from_slice(body);
-    let event = encode(call, &body, id, &Tenant::local(), NOW);
+    let event = encode(call, &body, id, &Tenant::local(), principal, NOW);
     serde_json::from_slice(&event).unwrap()
 }
 
@@ -90,6 +95,40 @@ fn a_whole_request_has_the_documented_shape() {
         "isBase64Encoded": false,
     });
     assert_eq!(event, expected);
+}
+
+/// The shape of a function URL's event, as Lambda's developer guide shows it.
+#[test]
+fn who_has_signed_is_told() {
+    let key = Principal::Owner {
+        key: "AKIDEXAMPLE".into(),
+    };
+    let event = event_by(&key, &call(Request::get("/")), b"");
+    let expected = json!({
+        "iam": {
+            "accessKey": "AKIDEXAMPLE",
+            "accountId": "000000000000",
+            "callerId": "000000000000",
+            "cognitoIdentity": null,
+            "principalOrgId": null,
+            "userArn": "arn:aws:iam::000000000000:root",
+            "userId": "000000000000",
+        },
+    });
+    assert_eq!(event["requestContext"]["authorizer"], expected);
+    let event = event_of(&call(Request::get("/")), b"");
+    assert_eq!(event["requestContext"].get("authorizer"), None);
+}
+
+#[test]
+fn a_function_that_streams_is_decoded_as_a_whole_too() {
+    let answer = b"{\"statusCode\":404,\"headers\":{\"x-a\":\"b\"}}\0\0\0\0\0\0\0\0body";
+    let response = decode_headed(Bytes::from_static(answer)).unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-a"]),
+        (404, &HeaderValue::from_static("b"))
+    );
+    assert!(decode_headed(Bytes::from_static(b"{}")).is_err());
 }
 
 #[test]

@@ -110,7 +110,7 @@ async fn an_invocation_carries_its_headers_and_is_answered_once() {
         futures_util::poll!(&mut asked).is_pending(),
         "it waits for an invocation"
     );
-    let replied = exchange.give(job()).unwrap();
+    let replied = exchange.give(job(), None).unwrap();
     let (status, headers, body) = asked.await;
     assert_eq!((status, &*body), (200, &b"{}"[..]));
     assert_eq!(headers["lambda-runtime-aws-request-id"], id().to_string());
@@ -148,7 +148,7 @@ async fn a_reported_error_is_kept_whatever_its_form() {
     ] {
         let (exchange, api) = api();
         let _next = exchange.next().unwrap();
-        let replied = exchange.give(job()).unwrap();
+        let replied = exchange.give(job(), None).unwrap();
         let path = format!("/2018-06-01/runtime/invocation/{}/error", id());
         assert_eq!(ask(&api, "POST", &path, full(body)).await.0, 202, "{body}");
         let Ok(Reply::Error(error)) = replied.await else {
@@ -162,7 +162,7 @@ async fn a_reported_error_is_kept_whatever_its_form() {
 async fn reported((header, body): (&str, String)) -> FunctionError {
     let (exchange, api) = api();
     let _next = exchange.next().unwrap();
-    let replied = exchange.give(job()).unwrap();
+    let replied = exchange.give(job(), None).unwrap();
     let path = format!("/2018-06-01/runtime/invocation/{}/error", id());
     let header = ("lambda-runtime-function-error-type", header);
     assert_eq!(ask_with(&api, "POST", &path, header, full(body)).await.0, 202);
@@ -235,7 +235,7 @@ async fn an_answer_in_a_mode_that_is_not_there_is_refused_to_both_sides() {
     ] {
         let (exchange, api) = api();
         let _next = exchange.next().unwrap();
-        let mut replied = exchange.give(job()).unwrap();
+        let mut replied = exchange.give(job(), None).unwrap();
         let header = ("lambda-runtime-function-response-mode", mode);
         let wrong = ask_with(&api, "POST", &response_path("other"), header, full("1")).await;
         assert_eq!((wrong.0, &*kind(&wrong.2)), (400, "InvalidRequestID"));
@@ -258,7 +258,7 @@ async fn an_answer_in_a_mode_that_is_not_there_is_refused_to_both_sides() {
     }
     let (exchange, api) = api();
     let _next = exchange.next().unwrap();
-    let replied = exchange.give(job()).unwrap();
+    let replied = exchange.give(job(), None).unwrap();
     let header = ("lambda-runtime-function-response-mode", "");
     assert_eq!(
         ask_with(&api, "POST", &response_path(id()), header, full("1"))
@@ -290,7 +290,7 @@ async fn a_streamed_answer_is_gathered_and_its_trailers_tell_what_went_wrong() {
         ("Lambda-Runtime-Function-Error-Type: Odd\r\n", Some("Odd: ")),
     ] {
         let _next = exchange.next().unwrap();
-        let replied = exchange.give(job()).unwrap();
+        let replied = exchange.give(job(), None).unwrap();
         let mut runtime = TcpStream::connect(address).await.unwrap();
         let request = format!(
             "POST {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n\
@@ -346,7 +346,7 @@ async fn what_breaks_off_ends_its_call_at_once() {
         ("error", "Content-Length: 100", "", "Function.Died: "),
     ] {
         let _next = exchange.next().unwrap();
-        let replied = exchange.give(job()).unwrap();
+        let replied = exchange.give(job(), None).unwrap();
         let mut runtime = TcpStream::connect(address).await.unwrap();
         let path = format!("/2018-06-01/runtime/invocation/{}/{what}", id());
         let head = format!(
@@ -394,7 +394,7 @@ async fn an_answer_that_is_too_large_is_heard_out_refused_and_told_with_its_size
         ),
     ] {
         let _next = exchange.next().unwrap();
-        let replied = exchange.give(job()).unwrap();
+        let replied = exchange.give(job(), None).unwrap();
         let mut runtime = TcpStream::connect(address).await.unwrap();
         runtime
             .write_all(format!("{head}{framing}{before}").as_bytes())
@@ -409,7 +409,13 @@ async fn an_answer_that_is_too_large_is_heard_out_refused_and_told_with_its_size
             answer.starts_with("HTTP/1.1 413") && answer.contains("6291556 bytes"),
             "{answer}"
         );
-        assert!(matches!(replied.await, Ok(Reply::TooLarge { size: SIZE })));
+        assert!(matches!(
+            replied.await,
+            Ok(Reply::TooLarge {
+                size: SIZE,
+                limit: ANSWER_LIMIT
+            })
+        ));
     }
     tasks.drain(Duration::from_secs(5)).await;
 }
@@ -419,7 +425,7 @@ async fn an_answer_that_asks_for_the_next_invocation_is_answered_with_it() {
     let (exchange, api) = api();
     for what in ["response", "error"] {
         let _next = exchange.next().unwrap();
-        let replied = exchange.give(job()).unwrap();
+        let replied = exchange.give(job(), None).unwrap();
         let wrong = ask(
             &api,
             "POST",
@@ -436,7 +442,7 @@ async fn an_answer_that_asks_for_the_next_invocation_is_answered_with_it() {
             ("error", Reply::Error(_)) => {}
             other => panic!("{other:?}"),
         }
-        let _replied = exchange.give(job()).unwrap();
+        let _replied = exchange.give(job(), None).unwrap();
         let (status, headers, body) = asked.await;
         assert_eq!((status, &*body), (200, &b"{}"[..]));
         assert_eq!(headers["lambda-runtime-aws-request-id"], id().to_string());
@@ -461,7 +467,7 @@ async fn what_waits_for_the_next_invocation_holds_no_room() {
         format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
     };
     let _next = exchange.next().unwrap();
-    let replied = exchange.give(job()).unwrap();
+    let replied = exchange.give(job(), None).unwrap();
     let mut waiting = TcpStream::connect(address).await.unwrap();
     let asking = post(&format!("{}?next", response_path(id())));
     waiting.write_all(asking.as_bytes()).await.unwrap();
