@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aloft_base::{Chance, Clock, InvocationId, Region, Tenant};
-use aloft_call::{Caller, Invoke, Lineage, Principal};
+use aloft_call::{Caller, Lineage, Principal, Streams};
 use aloft_http::{Body, BodyError, Handler, Refusal, Request, Response, collect};
 use aloft_observe::Metrics;
 use aloft_role::Roles;
@@ -40,7 +40,7 @@ pub struct Parts {
     /// Where roles are.
     pub roles: Roles,
     /// Calls functions for functions. [`Aws::edge`] is given its own.
-    pub invoke: Arc<dyn Invoke>,
+    pub streams: Streams,
     /// The region whose namespace all requests share, whichever region they were signed for; that one shows in ARNs.
     pub region: Region,
     /// For signatures' ages and how long requests take.
@@ -70,7 +70,7 @@ struct Inner {
     tables: Tables,
     lambda: lambda::Parts,
     roles: Roles,
-    invoke: Arc<dyn Invoke>,
+    streams: Streams,
     region: Region,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
@@ -85,7 +85,7 @@ impl Aws {
             tables,
             lambda,
             roles,
-            invoke,
+            streams,
             region,
             clock,
             chance,
@@ -97,7 +97,7 @@ impl Aws {
             tables,
             lambda,
             roles,
-            invoke,
+            streams,
             region,
             clock,
             chance,
@@ -107,11 +107,11 @@ impl Aws {
     }
 
     /// What answers at a port that anybody may reach, for the account that a node has ([`Tenant::local`]), and calls functions by
-    /// `invoke`.
-    pub fn edge(&self, trust: Trust, invoke: Arc<dyn Invoke>) -> Arc<dyn Handler> {
+    /// `streams`.
+    pub fn edge(&self, trust: Trust, streams: Streams) -> Arc<dyn Handler> {
         Arc::new(Entry {
             aws: self.0.clone(),
-            invoke,
+            streams,
             door: Door::Edge(trust),
         })
     }
@@ -121,7 +121,7 @@ impl Aws {
     pub fn inside(&self, caller: Caller) -> Arc<dyn Handler> {
         Arc::new(Entry {
             aws: self.0.clone(),
-            invoke: self.0.invoke.clone(),
+            streams: self.0.streams.clone(),
             door: Door::Inside(caller),
         })
     }
@@ -130,7 +130,7 @@ impl Aws {
 /// Where requests come in.
 struct Entry {
     aws: Arc<Inner>,
-    invoke: Arc<dyn Invoke>,
+    streams: Streams,
     door: Door,
 }
 
@@ -275,7 +275,7 @@ impl Entry {
         };
         let context = lambda::Context {
             parts: &self.aws.lambda,
-            invoke: &*self.invoke,
+            streams: &self.streams,
             chance: &*self.aws.chance,
             caller,
             namespace: &namespace,

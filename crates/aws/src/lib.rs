@@ -38,6 +38,7 @@ mod metrics;
 mod protocol;
 mod query;
 mod service;
+mod signed;
 mod sigv4;
 mod sts;
 #[cfg(test)]
@@ -46,4 +47,5 @@ mod tests;
 pub use aws::{Aws, MAX_BODY_BYTES, Parts, Trust};
 use error::Error;
 pub use lambda::Parts as LambdaParts;
+pub use signed::Signatures;
 pub use sigv4::Keys;

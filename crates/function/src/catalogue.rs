@@ -8,7 +8,7 @@ use aloft_call::{AliasName, Qualifier};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::{Alias, Version};
+use crate::{Alias, FunctionUrl, UrlId, Version};
 
 /// Which version each call of a function gets, as far as this node knows: those of the project, all at once; and of what users made by
 /// the API, what was called since it last changed ([`Load`](crate::Load) finds the rest).
@@ -18,6 +18,7 @@ use crate::{Alias, Version};
 pub struct Catalogue {
     project: ArcSwap<BTreeMap<FunctionName, Arc<Version>>>,
     made: ArcSwap<BTreeMap<FunctionName, Arc<Made>>>,
+    urls: ArcSwap<BTreeMap<UrlId, Arc<FunctionUrl>>>,
     changes: Mutex<Changes>,
     changed: Notify,
 }
@@ -128,6 +129,23 @@ impl Catalogue {
         true
     }
 
+    /// The function's address with this id, if it is known.
+    pub fn url(&self, id: UrlId) -> Option<Arc<FunctionUrl>> {
+        self.urls.load().get(&id).cloned()
+    }
+
+    /// Keeps an address as [`keep`](Self::keep) does a version.
+    pub fn keep_url(&self, epoch: u64, url: &Arc<FunctionUrl>) -> bool {
+        let changes = self.changes();
+        if changes.epoch != epoch {
+            return false;
+        }
+        let mut all = BTreeMap::clone(&self.urls.load());
+        all.insert(url.id, url.clone());
+        self.urls.store(Arc::new(all));
+        true
+    }
+
     /// Forgets what is known of a function, because it was changed. Calls that come from now on read the store.
     pub fn forget(&self, function: &FunctionName) {
         let mut changes = self.changes();
@@ -137,6 +155,12 @@ impl Catalogue {
             let mut all = BTreeMap::clone(&self.made.load());
             all.remove(function);
             self.made.store(Arc::new(all));
+        }
+        let urls = self.urls.load();
+        if urls.values().any(|url| url.function == *function) {
+            let others = urls.iter().filter(|(_, url)| url.function != *function);
+            let others = others.map(|(id, url)| (*id, url.clone()));
+            self.urls.store(Arc::new(others.collect()));
         }
         drop(changes);
         self.changed.notify_one();

@@ -59,6 +59,14 @@ pub enum Error {
     /// Its policy has no such statement.
     #[error("Statement {0} is not found in resource policy.")]
     NoStatement(String),
+    /// It has no address.
+    #[error("{function}:{qualifier} has no function URL")]
+    NoUrl {
+        /// The function.
+        function: FunctionName,
+        /// Which of its names.
+        qualifier: Qualifier,
+    },
     /// Others kept changing the function.
     #[error("the function was changed by others {0} times in a row: try again")]
     Contended(u32),
@@ -80,7 +88,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. } => ErrorKind::Invalid,
-            Self::Missing { .. } | Self::NoStatement(_) => ErrorKind::Missing,
+            Self::Missing { .. } | Self::NoStatement(_) | Self::NoUrl { .. } => ErrorKind::Missing,
             Self::Exists { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::Contended(_) => {
                 ErrorKind::Conflict
             }

@@ -60,7 +60,7 @@ impl Functions {
         qualifier: &Qualifier,
         change: impl Fn(Option<EventInvoke>) -> Result<Option<EventInvoke>, Error>,
     ) -> Result<Option<EventInvoke>, Error> {
-        let change = |former| {
+        let change = |_, former| {
             let events = change(former)?;
             Ok(events.map(|events| EventInvoke {
                 modified: self.now(),
@@ -83,7 +83,7 @@ impl Functions {
         after: Option<&Qualifier>,
         limit: usize,
     ) -> Result<(Vec<(Qualifier, EventInvoke)>, bool), Error> {
-        self.all_said(namespace, function, Sort::Events, (after, limit), read_events)
-            .await
+        let id = self.find(namespace, function).await?.id;
+        self.all_said(id, Sort::Events, (after, limit), read_events).await
     }
 }

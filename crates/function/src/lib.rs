@@ -24,6 +24,7 @@ mod load;
 mod policy;
 mod qualified;
 mod stored;
+mod urls;
 mod version;
 
 #[cfg(test)]
@@ -39,4 +40,5 @@ pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Pu
 pub use layers::{Compatible, LayerVersion, Layers, UsedLayer};
 pub use load::{Load, NoOthers};
 pub use policy::Policy;
+pub use urls::{Cors, FunctionUrl, UrlAuth, UrlId, UrlMode, UrlUpdate};
 pub use version::{Code, Interpreter, Program, Queue, Version};

@@ -6,7 +6,7 @@ use aloft_base::FunctionName;
 use aloft_call::{Fault, Qualifier};
 use async_trait::async_trait;
 
-use crate::Version;
+use crate::{FunctionUrl, UrlId, Version};
 
 /// Makes of what the store says a version that this machine can run: its code unpacked, its interpreter found.
 #[async_trait]
@@ -17,6 +17,12 @@ pub trait Load: Send + Sync + 'static {
     /// # Errors
     /// [`Fault::NoFunction`], and [`Fault::Platform`] when the store or this machine fails.
     async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault>;
+
+    /// The function's address with this id; nothing if there is none. It has been given to the catalogue, too.
+    ///
+    /// # Errors
+    /// [`Fault::Platform`] when the store fails.
+    async fn url(&self, id: UrlId) -> Result<Option<Arc<FunctionUrl>>, Fault>;
 
     /// Whether this machine can run a runtime of this name.
     ///
@@ -33,6 +39,10 @@ pub struct NoOthers;
 impl Load for NoOthers {
     async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
         Err(Fault::no_function(function, qualifier))
+    }
+
+    async fn url(&self, _: UrlId) -> Result<Option<Arc<FunctionUrl>>, Fault> {
+        Ok(None)
     }
 
     async fn check(&self, runtime: &str) -> Result<(), String> {

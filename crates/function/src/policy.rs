@@ -101,7 +101,7 @@ impl Functions {
         (qualifier, expected): (&Qualifier, Option<u128>),
         change: impl Fn(&mut Policy) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let change = |former: Option<Policy>| {
+        let change = |_, former: Option<Policy>| {
             let mut policy = former.unwrap_or_default();
             let is_it = expected.is_none_or(|expected| expected == policy.revision);
             is_it.then_some(()).ok_or(Error::Stale { what: "RevisionId" })?;

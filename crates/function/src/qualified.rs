@@ -4,7 +4,7 @@ use aloft_base::FunctionName;
 use aloft_call::Qualifier;
 use aloft_codec::KeyReader;
 use aloft_store::Direction;
-use aloft_store::layout::Namespace;
+use aloft_store::layout::{Id, Namespace};
 use bytes::Bytes;
 
 use crate::functions::corrupt;
@@ -30,7 +30,7 @@ impl Functions {
             .map_err(|error| corrupt(&entry, error))
     }
 
-    /// Says something else: `change` is given what there is and gives what there shall be, `None` for nothing. The name must be there.
+    /// Says something else: `change` is given where the function's rows lie and what there is, and gives what there shall be, `None` for nothing. The name must be there.
     pub(crate) async fn say<T>(
         &self,
         namespace: &Namespace,
@@ -38,7 +38,7 @@ impl Functions {
         (sort, qualifier): (Sort, &Qualifier),
         read: impl Fn(&Bytes) -> Result<T, aloft_codec::Error>,
         write: impl Fn(&T) -> Bytes,
-        change: impl Fn(Option<T>) -> Result<Option<T>, Error>,
+        change: impl Fn(Id, Option<T>) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
         let (read, write, change) = (&read, &write, &change);
         self.again(function, |attempt| async move {
@@ -53,7 +53,7 @@ impl Functions {
                 Some(entry) => Some(read(&entry.value).map_err(|error| corrupt(&entry, error))?),
                 None => None,
             };
-            let new = change(former)?;
+            let new = change(found.id, former)?;
             let batch = found.write(self.batch());
             let batch = match &new {
                 Some(new) => batch.put(key, write(new)),
@@ -64,16 +64,14 @@ impl Functions {
         .await
     }
 
-    /// What was said of all names, in their order, after `after`: at most `limit`, and whether there is more.
+    /// What was said of all names of the function whose rows lie there, in their order, after `after`: at most `limit`, and whether there is more.
     pub(crate) async fn all_said<T>(
         &self,
-        namespace: &Namespace,
-        function: &FunctionName,
+        id: Id,
         sort: Sort,
         (after, limit): (Option<&Qualifier>, usize),
         read: impl Fn(&Bytes) -> Result<T, aloft_codec::Error>,
     ) -> Result<(Vec<(Qualifier, T)>, bool), Error> {
-        let id = self.find(namespace, function).await?.id;
         let mut range = stored::said(id, sort);
         if let Some(after) = after {
             range = range.after(&stored::said_key(id, sort, &after.to_string())?);

@@ -7,6 +7,7 @@
 //! | 3, name | an alias |
 //! | 4, qualifier | what becomes of asynchronous calls |
 //! | 5, qualifier | the policy |
+//! | 6, qualifier | the function URL |
 //!
 //! Whoever changes anything of a function writes its head, and expects it to be as it was: so all changes of a function come one
 //! after another, also those that concern several rows. A row of a version or the head is also the holder of the reference that keeps
@@ -15,13 +16,17 @@
 use std::collections::BTreeMap;
 
 use aloft_base::Timestamp;
+use aloft_call::Qualifier;
 use aloft_codec::{Error, KeyWriter, Reader, Unknown, Writer};
 use aloft_store::blobs::BlobId;
 use aloft_store::layout::Id;
 use aloft_store::{Batch, Key};
 use bytes::Bytes;
 
-use crate::{Alias, Artifact, Configuration, EventInvoke, Policy, Published, UsedLayer};
+use crate::{
+    Alias, Artifact, Configuration, Cors, EventInvoke, FunctionUrl, Policy, Published, UrlAuth, UrlId,
+    UrlMode, UsedLayer,
+};
 
 const FORMAT: u8 = 1;
 const HEAD: u8 = 1;
@@ -33,6 +38,7 @@ const ALIASES: u8 = 3;
 pub(crate) enum Sort {
     Events = 4,
     Policy = 5,
+    Urls = 6,
 }
 
 /// A function's first row.
@@ -73,7 +79,7 @@ pub(crate) fn said_key(id: Id, sort: Sort, qualifier: &str) -> Result<Key, aloft
 
 /// Adds to a batch that nothing is said of a name any more.
 pub(crate) fn unsay(batch: Batch, id: Id, qualifier: &str) -> Result<Batch, aloft_store::Error> {
-    let sorts = [Sort::Events, Sort::Policy];
+    let sorts = [Sort::Events, Sort::Policy, Sort::Urls];
     sorts.into_iter().try_fold(batch, |batch, sort| {
         Ok(batch.delete(said_key(id, sort, qualifier)?))
     })
@@ -143,6 +149,113 @@ pub(crate) fn read_events(value: &Bytes) -> Result<EventInvoke, Error> {
         }
     }
     Ok(events)
+}
+
+pub(crate) fn write_url(url: &FunctionUrl) -> Bytes {
+    let FunctionUrl {
+        id,
+        function,
+        qualifier,
+        auth,
+        mode,
+        cors,
+        created,
+        modified,
+        unknown,
+    } = url;
+    let mut writer = Writer::new(FORMAT)
+        .u128(1, id.to_u128())
+        .text(2, function.as_str())
+        .text(3, &qualifier.to_string())
+        .u64(4, u64::from(*auth == UrlAuth::Iam))
+        .u64(5, u64::from(*mode == UrlMode::Streamed))
+        .u64(6, created.as_millis())
+        .u64(7, modified.as_millis());
+    if let Some(cors) = cors {
+        writer = writer.nested(8, |w| write_cors(w, cors));
+    }
+    writer.unknown(unknown).finish()
+}
+
+fn write_cors(writer: Writer, cors: &Cors) -> Writer {
+    let Cors {
+        credentials,
+        headers,
+        methods,
+        origins,
+        exposed,
+        max_age,
+    } = cors;
+    let mut writer = writer.u64(1, u64::from(*credentials));
+    for (number, values) in [(2, headers), (3, methods), (4, origins), (5, exposed)] {
+        writer = values
+            .iter()
+            .fold(writer, |writer, value| writer.text(number, value));
+    }
+    max_age
+        .map(u64::from)
+        .into_iter()
+        .fold(writer, |writer, age| writer.u64(6, age))
+}
+
+pub(crate) fn read_url(value: &Bytes) -> Result<FunctionUrl, Error> {
+    let (mut id, mut function, mut qualifier) = (None, None, Qualifier::Latest);
+    let (mut auth, mut mode, mut cors) = (UrlAuth::Iam, UrlMode::Buffered, None);
+    let (mut created, mut modified) = (Timestamp::default(), Timestamp::default());
+    let mut unknown = Unknown::default();
+    let mut fields = Reader::new(value, FORMAT)?;
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => id = Some(UrlId::from_u128(field.u128()?)),
+            2 => function = field.text()?.parse().ok(),
+            3 => qualifier = field.text()?.parse().map_err(|_| malformed("a qualifier"))?,
+            4 if field.u64()? == 0 => auth = UrlAuth::None,
+            5 if field.u64()? == 1 => mode = UrlMode::Streamed,
+            4 | 5 => {}
+            6 => created = Timestamp::from_millis(field.u64()?),
+            7 => modified = Timestamp::from_millis(field.u64()?),
+            8 => cors = Some(read_cors(field.nested()?)?),
+            _ => unknown.keep(&field),
+        }
+    }
+    Ok(FunctionUrl {
+        id: id.ok_or_else(|| malformed("an address's id"))?,
+        function: function.ok_or_else(|| malformed("a function's name"))?,
+        qualifier,
+        auth,
+        mode,
+        cors,
+        created,
+        modified,
+        unknown,
+    })
+}
+
+fn malformed(expected: &'static str) -> Error {
+    Error::Malformed { expected, at: 0 }
+}
+
+fn read_cors(mut fields: Reader) -> Result<Cors, Error> {
+    let mut cors = Cors::default();
+    while let Some(field) = fields.next()? {
+        let values = match field.number() {
+            1 => {
+                cors.credentials = field.u64()? == 1;
+                continue;
+            }
+            2 => &mut cors.headers,
+            3 => &mut cors.methods,
+            4 => &mut cors.origins,
+            5 => &mut cors.exposed,
+            6 => {
+                cors.max_age = Some(field.u32()?);
+                continue;
+            }
+            _ => continue,
+        };
+        values.push(field.text()?.to_owned());
+    }
+    Ok(cors)
 }
 
 pub(crate) fn write_head(head: &Head) -> Bytes {

@@ -871,3 +871,90 @@ async fn a_function_with_more_versions_than_one_commit_lets_go_of_is_deleted() {
     let snapshot = kit.store.snapshot().await.unwrap();
     assert!(!is_referred(&*snapshot, artifact(1).blob).await.unwrap());
 }
+
+#[tokio::test]
+async fn an_address_is_found_as_long_as_its_name_has_it() {
+    let kit = Kit::new();
+    kit.create("hello", 1).await.unwrap();
+    kit.create("other", 1).await.unwrap();
+    let (space, hello) = (&kit.namespace, function("hello"));
+    let latest = Qualifier::Latest;
+    let open = UrlUpdate {
+        cors: Some(Cors {
+            credentials: true,
+            headers: vec!["a".into(), "b".into()],
+            methods: vec!["GET".into()],
+            origins: vec!["*".into()],
+            exposed: vec!["c".into()],
+            max_age: Some(0),
+        }),
+        ..UrlUpdate::default()
+    };
+    let url = kit
+        .functions
+        .create_url(space, &hello, &latest, &open)
+        .await
+        .unwrap();
+    assert_eq!((url.auth, url.mode), (UrlAuth::None, UrlMode::Buffered));
+    assert_eq!(url.id.to_string().parse(), Ok(url.id));
+    let found = kit.functions.find_url(space, url.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&url), "all of it reads back");
+    let twice = kit.functions.create_url(space, &hello, &latest, &open).await;
+    assert!(matches!(twice, Err(Error::Exists { .. })), "{twice:?}");
+    let closed = UrlUpdate {
+        auth: Some(UrlAuth::Iam),
+        mode: Some(UrlMode::Streamed),
+        cors: Some(Cors::default()),
+    };
+    let changed = kit.functions.update_url(space, &hello, &latest, &closed).await;
+    let changed = changed.unwrap();
+    assert_eq!(
+        (changed.id, changed.auth, changed.mode, &changed.cors),
+        (url.id, UrlAuth::Iam, UrlMode::Streamed, &None)
+    );
+    let found = kit.functions.url(space, &hello, &latest).await.unwrap();
+    assert_eq!(found, Some(changed));
+    let none = kit
+        .functions
+        .update_url(space, &function("other"), &latest, &closed)
+        .await;
+    assert!(matches!(none, Err(Error::NoUrl { .. })), "{none:?}");
+    kit.functions.delete_url(space, &hello, &latest).await.unwrap();
+    assert_eq!(kit.functions.find_url(space, url.id).await.unwrap(), None);
+    let again = kit.functions.create_url(space, &hello, &latest, &closed).await;
+    let again = again.unwrap();
+    assert_ne!(again.id, url.id, "an address is never given again");
+    // The rows of a function that was deleted are there for a while, and one of its name is another function.
+    kit.functions.delete(space, &hello).await.unwrap();
+    assert_eq!(kit.functions.find_url(space, again.id).await.unwrap(), None);
+    kit.create("hello", 2).await.unwrap();
+    assert_eq!(kit.functions.find_url(space, again.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_address_is_forgotten_with_its_function() {
+    let (kit, catalogue) = (Kit::new(), Catalogue::new());
+    for name in ["hello", "other"] {
+        kit.create(name, 1).await.unwrap();
+    }
+    let given = UrlUpdate::default();
+    let mut urls = Vec::new();
+    for name in ["hello", "other"] {
+        let name = function(name);
+        let made = kit
+            .functions
+            .create_url(&kit.namespace, &name, &Qualifier::Latest, &given);
+        urls.push(Arc::new(made.await.unwrap()));
+    }
+    let epoch = catalogue.epoch();
+    for url in &urls {
+        assert!(catalogue.keep_url(epoch, url));
+    }
+    catalogue.forget(&function("hello"));
+    assert_eq!(catalogue.url(urls[0].id), None);
+    assert_eq!(catalogue.url(urls[1].id).as_ref(), Some(&urls[1]));
+    assert!(
+        !catalogue.keep_url(epoch, &urls[0]),
+        "what was read before a change is not kept"
+    );
+}

@@ -58,7 +58,7 @@ pub(crate) fn not_allowed(methods: &[Method], id: InvocationId) -> Response {
 pub(crate) fn answered(answer: Answer) -> Result<Response, Fault> {
     let mut response = match answer {
         Answer::Http(response) => response,
-        Answer::Bytes(_) => {
+        Answer::Bytes(_) | Answer::Streamed => {
             return Err(Fault::Garbage {
                 why: "it is not an HTTP answer".to_owned(),
             });

@@ -1,4 +1,4 @@
-//! The application's port: routes to functions, files of the project, and nothing else.
+//! HTTP for functions: the application's port with routes to functions and files of the project, and functions' own addresses.
 //!
 //! [`Gateway`] is a handler for `aloft_http::serve`. It finds the route of a request, hands it on as a call (an id, a trace,
 //! the buffered body, the path's variables) and turns the outcome into an answer. What is served, an [`App`], is replaced as
@@ -15,20 +15,27 @@
 //! target `access`.
 //!
 //! Limits: bodies of 6 MiB (the server's), 256 MiB of bodies at a time, beyond which it is 503. Files are streamed above
-//! 256 KiB. CORS is up to functions. This crate knows no sockets and no instances, and `/_aloft/` is not served here.
+//! 256 KiB. A function that streams its answer has it sent while it makes it. CORS is up to functions. This crate knows no sockets and no instances, and `/_aloft/` is not served here.
+//!
+//! [`FunctionUrls`] answers at the addresses that functions have of their own, in the same way: there the id in the path says which
+//! function is called, everybody may or only who signs, and CORS may be answered in the function's place.
 //!
 //! Crates of others: `mime_guess` for content types, `httpdate` for HTTP's dates, `arc-swap` so that a request reads the
 //! current state without a lock.
 
+mod access;
 mod answer;
 mod app;
+mod call;
 mod config;
+mod cors;
 mod files;
 mod gateway;
 mod metrics;
 mod path;
 mod range;
 mod routes;
+mod urls;
 
 #[cfg(test)]
 mod tests;
@@ -36,3 +43,4 @@ mod tests;
 pub use app::App;
 pub use config::Config;
 pub use gateway::Gateway;
+pub use urls::{FunctionUrls, Verify};

@@ -1,4 +1,4 @@
-//! The gateway's metrics. Labels are bounded: the routes of the definition, `files` and `none`, and five status classes.
+//! The gateway's metrics. Labels are bounded: the routes of the definition, `urls`, `files` and `none`, and five status classes.
 
 use std::time::Duration;
 
@@ -37,11 +37,11 @@ impl Declared {
         Self {
             requests: metrics.declare(
                 "aloft_http_requests",
-                "Requests to the application, by route (or files, none) and status class",
+                "Requests to the application, by route (or urls, files, none) and status class",
             ),
             duration: metrics.histograms(
                 "aloft_http_request_seconds",
-                "From a request's head until its answer's head, by route (or files, none)",
+                "From a request's head until its answer's head, by route (or urls, files, none)",
                 &BUCKETS,
             ),
         }

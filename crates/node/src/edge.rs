@@ -3,26 +3,32 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use aloft_api::Api;
+use aloft_aws::Signatures;
 use aloft_base::FunctionName;
-use aloft_call::{Call, Fault, Invoke, Outcome, Usage};
+use aloft_call::{Call, Fault, Invoke, Outcome, Principal, Usage};
 use aloft_controller::Controller;
-use aloft_gateway::Gateway;
+use aloft_gateway::{FunctionUrls, Gateway, Verify};
 use aloft_http::{Handler, Refusal, Request, Response};
 use async_trait::async_trait;
+use http::request::Parts;
 
 use crate::project::Project;
 
-/// The services' port: the platform's own API under its prefix, the AWS wire elsewhere.
+/// The services' port: the platform's own API and functions' addresses under their prefixes, the AWS wire elsewhere.
 pub(crate) struct Services {
     pub(crate) api: Api,
+    pub(crate) urls: FunctionUrls,
     pub(crate) aws: Arc<dyn Handler>,
 }
 
 #[async_trait]
 impl Handler for Services {
     async fn handle(&self, request: Request) -> Response {
-        if request.uri().path().starts_with(Api::PREFIX) {
+        let path = request.uri().path();
+        if path.starts_with(Api::PREFIX) {
             self.api.handle(request).await
+        } else if path.starts_with(FunctionUrls::PREFIX) {
+            self.urls.handle(request).await
         } else {
             self.aws.handle(request).await
         }
@@ -31,6 +37,15 @@ impl Handler for Services {
     fn refuse(&self, refusal: &Refusal) -> Response {
         // What is refused was not read far enough to tell for whom it was; SDKs are stricter than our own commands.
         self.aws.refuse(refusal)
+    }
+}
+
+/// Signatures as AWS's clients make them, for functions' addresses.
+pub(crate) struct Signed(pub(crate) Signatures);
+
+impl Verify for Signed {
+    fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<Principal> {
+        self.0.signer(head, body, is_invited)
     }
 }
 

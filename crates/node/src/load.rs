@@ -11,7 +11,8 @@ use aloft_call::{Fault, Grants, Qualifier};
 use aloft_controller::Controller;
 use aloft_definition::{DEFAULT_CONCURRENCY, DEFAULT_IDLE, DEFAULT_QUEUE_LENGTH, DEFAULT_QUEUE_WAIT};
 use aloft_function::{
-    Alias, Catalogue, Code, Found, Functions, Load, MAX_VERSIONS, Published, Queue, Version,
+    Alias, Catalogue, Code, Found, FunctionUrl, Functions, Load, MAX_VERSIONS, Published, Queue, UrlId,
+    Version,
 };
 use aloft_observe::{Build, Feed, Notice};
 use aloft_store::blobs::BlobId;
@@ -210,6 +211,24 @@ impl Load for Loader {
             tries += 1;
             if self.catalogue.keep(epoch, &version, alias) || tries == TRIES {
                 return Ok(version);
+            }
+        }
+    }
+
+    async fn url(&self, id: UrlId) -> Result<Option<Arc<FunctionUrl>>, Fault> {
+        let mut tries = 0;
+        loop {
+            let epoch = self.catalogue.epoch();
+            let found = self.functions.find_url(&self.namespace, id).await;
+            let found = found.map_err(|error| Fault::Platform {
+                why: error.to_string(),
+            })?;
+            let Some(url) = found.map(Arc::new) else {
+                return Ok(None);
+            };
+            tries += 1;
+            if self.catalogue.keep_url(epoch, &url) || tries == TRIES {
+                return Ok(Some(url));
             }
         }
     }

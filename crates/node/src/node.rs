@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aloft_api::{Api, Guard, Readiness};
-use aloft_aws::{Aws, Trust};
+use aloft_aws::{Aws, Signatures, Trust};
 use aloft_base::{Chance, Clock, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
 use aloft_build::Builder;
+use aloft_call::Streams;
 use aloft_controller::Controller;
 use aloft_deferred::Deferred;
 use aloft_delivery::Ground;
 use aloft_function::{Catalogue, Deployed, Functions, Layers};
-use aloft_gateway::Gateway;
+use aloft_gateway::{FunctionUrls, Gateway};
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
 use aloft_observe::{Feed, Metrics};
@@ -28,7 +29,7 @@ use aloft_store_folder::Folder;
 use aloft_table::Tables;
 use tokio::net::TcpListener;
 
-use crate::edge::{Application, Calls, Fresh, Services};
+use crate::edge::{Application, Calls, Fresh, Services, Signed};
 use crate::engine::Engine;
 use crate::load::Loader;
 use crate::metrics::Reloads;
@@ -142,7 +143,7 @@ impl Node {
                 deferred: deferred.clone(),
             },
             roles: Roles::new(store.clone(), time.clock.clone(), time.chance.clone()),
-            invoke: calls.clone(),
+            streams: Streams::new(calls.clone(), tasks.clone()),
             region: namespace.region.clone(),
             clock: time.clock.clone(),
             chance: time.chance.clone(),
@@ -165,7 +166,7 @@ impl Node {
         let gateway_config = aloft_gateway::Config::dev();
         let gateway = Gateway::new(
             gateway_config,
-            invoke.clone(),
+            Streams::new(invoke.clone(), tasks.clone()),
             time.clock.clone(),
             time.chance.clone(),
             &metrics,
@@ -192,7 +193,7 @@ impl Node {
             functions,
             runtimes,
             deployed: Deployed::new(store.clone(), time.chance.clone()),
-            catalogue,
+            catalogue: catalogue.clone(),
             controller: controller.clone(),
             gateway: gateway.clone(),
             tables,
@@ -236,7 +237,13 @@ impl Node {
         let edge = Tasks::new(Stop::new());
         let services = Services {
             api: platform,
-            aws: aws.edge(trust, fresh),
+            urls: FunctionUrls::new(
+                gateway.clone(),
+                catalogue,
+                loader.clone(),
+                Arc::new(Signed(Signatures::new(trust.clone(), time.clock.clone()))),
+            ),
+            aws: aws.edge(trust, Streams::new(fresh, tasks.clone())),
         };
         let application = Application {
             gateway,

@@ -100,6 +100,30 @@ fn what_was_accepted_is_called_after_the_platform_was_killed() {
 }
 
 #[test]
+fn functions_have_addresses_and_stream_their_answers() {
+    let project = Project::new(&[
+        (
+            "aloft.toml",
+            "[project]\nname = \"p\"\n[functions.pieces]\nsource = \"js\"\nruntime = \"nodejs\"\nhandler = \"index.handler\"\n\
+             [routes]\n\"GET /pieces\" = \"pieces\"\n",
+        ),
+        (
+            "js/index.js",
+            "exports.handler = awslambda.streamifyResponse(async (event, out) => {\n\
+               const answer = awslambda.HttpResponseStream.from(out, { statusCode: 206, headers: { 'x-a': 'b' } });\n\
+               answer.write('one ');\n  answer.end('two');\n});\n",
+        ),
+    ]);
+    let platform = project.dev().programs(nodejs()).start();
+    let answer = get(&platform.url("/pieces")).is(206);
+    assert_eq!(
+        (answer.header("x-a"), answer.text()),
+        (Some("b"), "one two".to_owned())
+    );
+    script("urls.py", &[], &platform.exports());
+}
+
+#[test]
 fn roles_are_kept_as_tools_make_them() {
     let project = Project::new(&[]);
     let platform = project.start();
@@ -110,16 +134,20 @@ fn roles_are_kept_as_tools_make_them() {
 #[test]
 fn the_sample_makes_functions_by_the_command_line() {
     let project = Project::new(&[]);
-    let platform = project.dev().with(&["--retry-base", "100ms"]).start();
+    let started = project.dev().with(&["--retry-base", "100ms"]);
+    let platform = started.programs(nodejs()).start();
     let tools = tool("aws").parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(tools).chain(std::env::split_paths(&path));
-    let mut command = std::process::Command::new("sh");
-    command
-        .arg(example("lambda").join("make.sh"))
-        .env("PATH", std::env::join_paths(folders).unwrap());
-    let finished = run(quiet_aws(&mut command).envs(platform.exports()));
-    assert_eq!(finished.code, Some(0), "{finished}");
+    let path = std::env::join_paths(folders).unwrap();
+    let sample = |name: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.arg(example("lambda").join(name)).env("PATH", &path);
+        let finished = run(quiet_aws(&mut command).envs(platform.exports()));
+        assert_eq!(finished.code, Some(0), "{finished}");
+        finished
+    };
+    let finished = sample("make.sh");
     for said in [
         "greeting world in version $LATEST",
         "REPORT RequestId: ",
@@ -134,4 +162,6 @@ fn the_sample_makes_functions_by_the_command_line() {
                 .to_string()
                 .contains("greet: RetriesExhausted after 2 attempts")
     });
+    let finished = sample("stream.sh");
+    assert!(finished.stdout.ends_with("1\n2\n3\n"), "{finished}");
 }

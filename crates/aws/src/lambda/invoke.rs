@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 
@@ -27,13 +27,34 @@ const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     RequestResponse,
     Event,
     DryRun,
 }
 
 pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
+    let (named, kind, is_tailed, call) = asked(context, body)?;
+    match kind {
+        Kind::RequestResponse => {
+            let outcome = context.streams.whole(&named.function, call).await;
+            answered(context, &named, outcome, is_tailed)
+        }
+        Kind::DryRun => {
+            found(context, &named).await?;
+            Ok(nothing(StatusCode::NO_CONTENT))
+        }
+        Kind::Event => match call.payload {
+            Payload::Direct(direct) => events::accept(context, &named, direct.body, call.lineage).await,
+            Payload::Http(_) | Payload::Event(_) => {
+                Err(Error::Platform("it is no direct call".to_owned()).into())
+            }
+        },
+    }
+}
+
+/// Reads what a request asks for: of which function, how, whether the end of the log is wanted, and the call.
+pub(super) fn asked(context: &Context<'_>, body: Bytes) -> Result<(Named, Kind, bool, Call), Refused> {
     let named = called(context)?;
     let not_built = ["x-amz-tenant-id", "x-amz-durable-execution-name"];
     if let Some(name) = not_built.iter().find(|name| context.headers.contains_key(**name)) {
@@ -41,35 +62,21 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
     }
     let (kind, is_tailed) = kind(context)?;
     let client = client_context(context)?;
-    let body = payload(body)?;
-    match kind {
-        Kind::RequestResponse => {}
-        Kind::DryRun => {
-            // Whether it is there, and can be run.
-            let qualifier = named.qualifier.clone().unwrap_or_default();
-            found(context, &named, &qualifier).await?;
-            return Ok(nothing(StatusCode::NO_CONTENT));
-        }
-        Kind::Event => {
-            let lineage = lineage(context, &named)?;
-            return events::accept(context, &named, body, lineage).await;
-        }
-    }
     let call = Call {
         id: InvocationId::draw(context.chance),
         qualifier: named.qualifier.clone().unwrap_or_default(),
         caller: context.caller.clone(),
         payload: Payload::Direct(Direct {
-            body,
+            body: payload(body)?,
             context: client,
             is_tailed,
         }),
         lineage: lineage(context, &named)?,
         deadline: None,
         trace: context.trace,
+        stream: None,
     };
-    let outcome = context.invoke.invoke(&named.function, call).await;
-    answered(context, &named, outcome, is_tailed)
+    Ok((named, kind, is_tailed, call))
 }
 
 /// `InvokeAsync`, the older form of an asynchronous call.
@@ -108,7 +115,9 @@ fn payload(body: Bytes) -> Result<Bytes, Error> {
     })
 }
 
-async fn found(context: &Context<'_>, named: &Named, qualifier: &Qualifier) -> Result<(), Refused> {
+/// Whether the version that is meant is there and can be run.
+pub(super) async fn found(context: &Context<'_>, named: &Named) -> Result<(), Refused> {
+    let qualifier = &named.qualifier.clone().unwrap_or_default();
     if *qualifier == Qualifier::Latest && context.of_project(&named.function).is_some() {
         return Ok(());
     }
@@ -122,54 +131,58 @@ fn answered(
     outcome: Outcome,
     is_tailed: bool,
 ) -> Result<Response, Refused> {
-    let Outcome {
-        id,
-        result,
-        usage,
-        tail,
-    } = outcome;
-    let (body, is_error) = match result {
-        Ok(Answer::Bytes(bytes)) => (bytes, false),
-        Ok(Answer::Http(_)) => {
+    let id = outcome.id;
+    let (body, is_error) = match &outcome.result {
+        Ok(Answer::Bytes(bytes)) => (bytes.clone(), false),
+        Ok(Answer::Http(_) | Answer::Streamed) => {
             let text = "the function answered a direct call as if it were a request";
             return Err(Error::Platform(text.to_owned()).into());
         }
         Err(fault) => (
-            failed(id, &fault).ok_or_else(|| refused(context, named, fault))?,
+            failed(id, fault)
+                .ok_or_else(|| refused(context, named, fault.clone()))?
+                .1,
             true,
         ),
     };
     let mut response = Response::new(full(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let mut set = |name: HeaderName, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
-    };
-    let version = Qualifier::numbered(usage.number);
-    set(EXECUTED, version.to_string());
-    set(REQUEST_ID, id.to_string());
+    describe(headers, id, outcome.usage.number);
     if is_error {
-        set(FUNCTION_ERROR, "Unhandled".to_owned());
+        headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }
-    if is_tailed {
-        let printed = tail.unwrap_or_default();
-        let log = report::around(id, &usage, &printed);
-        let beyond = log.len().saturating_sub(Outcome::TAIL);
-        set(LOG_RESULT, STANDARD.encode(log.get(beyond..).unwrap_or_default()));
+    if is_tailed && let Ok(log) = HeaderValue::from_str(&log(&outcome)) {
+        headers.insert(LOG_RESULT, log);
     }
     Ok(response)
 }
 
-/// The body of what went wrong in the function: as it reported it, or as Lambda words it. Nothing if it was not the function's.
-fn failed(id: InvocationId, fault: &Fault) -> Option<Bytes> {
+/// Says on an answer which call it answers, and which version ran.
+pub(super) fn describe(headers: &mut HeaderMap, id: InvocationId, version: u64) {
+    for (name, value) in [
+        (EXECUTED, Qualifier::numbered(version).to_string()),
+        (REQUEST_ID, id.to_string()),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// The end of a call's log, in base64.
+pub(super) fn log(outcome: &Outcome) -> String {
+    let printed = outcome.tail.clone().unwrap_or_default();
+    let log = report::around(outcome.id, &outcome.usage, &printed);
+    let beyond = log.len().saturating_sub(Outcome::TAIL);
+    STANDARD.encode(log.get(beyond..).unwrap_or_default())
+}
+
+/// What went wrong in the function, its type and its body: as it reported it, or as Lambda words it. Nothing if it was not the function's.
+pub(super) fn failed(id: InvocationId, fault: &Fault) -> Option<(String, Bytes)> {
     let worded = |kind: &str, message: String| {
-        Some(
-            json!({ "errorType": kind, "errorMessage": message })
-                .to_string()
-                .into(),
-        )
+        let body = json!({ "errorType": kind, "errorMessage": message });
+        Some((kind.to_owned(), body.to_string().into()))
     };
     let exited = |how: String| {
         worded(
@@ -180,13 +193,13 @@ fn failed(id: InvocationId, fault: &Fault) -> Option<Bytes> {
     match fault {
         Fault::Raised(error) | Fault::Init(error) => {
             if let Some(body) = &error.body {
-                return Some(body.clone());
+                return Some((error.kind.clone(), body.clone()));
             }
             let mut body = serde_json::to_value(error).unwrap_or_default();
             if let Some(members) = body.as_object_mut() {
                 members.insert("requestId".to_owned(), Json::from(id.to_string()));
             }
-            Some(body.to_string().into())
+            Some((error.kind.clone(), body.to_string().into()))
         }
         Fault::TimedOut { after } => worded(
             "Sandbox.Timedout",
@@ -214,7 +227,7 @@ fn failed(id: InvocationId, fault: &Fault) -> Option<Bytes> {
     }
 }
 
-fn refused(context: &Context<'_>, named: &Named, fault: Fault) -> Refused {
+pub(super) fn refused(context: &Context<'_>, named: &Named, fault: Fault) -> Refused {
     match fault {
         Fault::NoFunction { .. } => named.missing(context.caller).into(),
         fault => Error::from(fault).into(),

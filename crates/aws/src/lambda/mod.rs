@@ -15,7 +15,9 @@ mod permissions;
 mod report;
 mod route;
 mod settings;
+mod stream;
 mod tags;
+mod urls;
 mod versions;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use aloft_access::{Action, Resource, decide};
 use aloft_base::{Chance, FunctionName, Timestamp};
 use aloft_build::Builder;
-use aloft_call::{Caller, Invoke, Lineage, Qualifier, Trace};
+use aloft_call::{Caller, Lineage, Qualifier, Streams, Trace};
 use aloft_deferred::Deferred;
 use aloft_function::{Catalogue, Functions, Layers, Load, Published, Version};
 use aloft_http::{Response, empty, full};
@@ -100,10 +102,16 @@ pub(crate) enum Operation {
     UpdateFunctionCode,
     UpdateFunctionConfiguration,
     UpdateFunctionEventInvokeConfig,
+    InvokeWithResponseStream,
+    CreateFunctionUrlConfig,
+    DeleteFunctionUrlConfig,
+    GetFunctionUrlConfig,
+    ListFunctionUrlConfigs,
+    UpdateFunctionUrlConfig,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::Invoke,
         Self::CreateAlias,
         Self::CreateFunction,
@@ -138,6 +146,12 @@ impl Operation {
         Self::ListLayerVersions,
         Self::ListLayers,
         Self::PublishLayerVersion,
+        Self::InvokeWithResponseStream,
+        Self::CreateFunctionUrlConfig,
+        Self::DeleteFunctionUrlConfig,
+        Self::GetFunctionUrlConfig,
+        Self::ListFunctionUrlConfigs,
+        Self::UpdateFunctionUrlConfig,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -176,6 +190,12 @@ impl Operation {
             Self::ListFunctionEventInvokeConfigs => "ListFunctionEventInvokeConfigs",
             Self::PutFunctionEventInvokeConfig => "PutFunctionEventInvokeConfig",
             Self::UpdateFunctionEventInvokeConfig => "UpdateFunctionEventInvokeConfig",
+            Self::InvokeWithResponseStream => "InvokeWithResponseStream",
+            Self::CreateFunctionUrlConfig => "CreateFunctionUrlConfig",
+            Self::DeleteFunctionUrlConfig => "DeleteFunctionUrlConfig",
+            Self::GetFunctionUrlConfig => "GetFunctionUrlConfig",
+            Self::ListFunctionUrlConfigs => "ListFunctionUrlConfigs",
+            Self::UpdateFunctionUrlConfig => "UpdateFunctionUrlConfig",
         }
     }
 
@@ -183,14 +203,21 @@ impl Operation {
     pub(crate) fn body_bytes(self) -> usize {
         match self {
             Self::CreateFunction | Self::PublishLayerVersion | Self::UpdateFunctionCode => ZIP_REQUEST,
-            Self::Invoke | Self::InvokeAsync => PAYLOAD,
+            operation if operation.is_invocation() => PAYLOAD,
             _ => REQUEST,
         }
     }
 
+    fn is_invocation(self) -> bool {
+        matches!(
+            self,
+            Self::Invoke | Self::InvokeAsync | Self::InvokeWithResponseStream
+        )
+    }
+
     /// That a body is larger.
     pub(crate) fn too_large(self) -> Error {
-        let is_invocation = matches!(self, Self::Invoke | Self::InvokeAsync);
+        let is_invocation = self.is_invocation();
         Error::TooLarge {
             bytes: self.body_bytes(),
             operation: if is_invocation {
@@ -206,7 +233,7 @@ impl Operation {
 /// For whom an operation is done, and on what.
 pub(crate) struct Context<'a> {
     pub(crate) parts: &'a Parts,
-    pub(crate) invoke: &'a dyn Invoke,
+    pub(crate) streams: &'a Streams,
     pub(crate) chance: &'a dyn Chance,
     pub(crate) caller: &'a Caller,
     pub(crate) namespace: &'a Namespace,
@@ -222,7 +249,7 @@ pub(crate) struct Context<'a> {
 /// Does what a route wants.
 pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, Refused> {
     let operation = context.route.operation;
-    if !matches!(operation, Operation::Invoke | Operation::InvokeAsync) {
+    if !operation.is_invocation() {
         decide(context.caller, Action::Manage, Resource::Functions)?;
     }
     match operation {
@@ -260,6 +287,12 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::ListFunctionEventInvokeConfigs => events::list(context).await,
         Operation::PutFunctionEventInvokeConfig => events::set(context, &body, true).await,
         Operation::UpdateFunctionEventInvokeConfig => events::set(context, &body, false).await,
+        Operation::InvokeWithResponseStream => stream::run(context, body).await,
+        Operation::CreateFunctionUrlConfig => urls::create(context, &body).await,
+        Operation::DeleteFunctionUrlConfig => urls::delete(context).await,
+        Operation::GetFunctionUrlConfig => urls::get(context).await,
+        Operation::ListFunctionUrlConfigs => urls::list(context).await,
+        Operation::UpdateFunctionUrlConfig => urls::update(context, &body).await,
     }
 }
 
@@ -345,7 +378,7 @@ impl Context<'_> {
                 what: "Function",
                 name,
             } => Error::Conflict(format!("Function already exist: {name}")),
-            error @ E::NoStatement(_) => Error::Missing(error.to_string()),
+            error @ (E::NoStatement(_) | E::NoUrl { .. }) => Error::Missing(error.to_string()),
             E::Stale { what: "RevisionId" } => Error::Stale,
             error @ (E::Exists { .. } | E::InUse { .. } | E::Contended(_)) => {
                 Error::Conflict(error.to_string())

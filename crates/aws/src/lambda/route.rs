@@ -128,6 +128,17 @@ fn find<'a>(method: &Method, segments: &[&'a str], is_find: bool) -> Option<(Ope
         ["2019-09-25", "functions", function, "event-invoke-config", "list"] if get => {
             (O::ListFunctionEventInvokeConfigs, *function, "")
         }
+        [
+            "2021-11-15",
+            "functions",
+            function,
+            "response-streaming-invocations",
+        ] if post => (O::InvokeWithResponseStream, *function, ""),
+        ["2021-10-31", "functions", function, "url"] if post => (O::CreateFunctionUrlConfig, *function, ""),
+        ["2021-10-31", "functions", function, "url"] if get => (O::GetFunctionUrlConfig, *function, ""),
+        ["2021-10-31", "functions", function, "url"] if put => (O::UpdateFunctionUrlConfig, *function, ""),
+        ["2021-10-31", "functions", function, "url"] if delete => (O::DeleteFunctionUrlConfig, *function, ""),
+        ["2021-10-31", "functions", function, "urls"] if get => (O::ListFunctionUrlConfigs, *function, ""),
         ["2017-03-31", "tags", resource] if get => (O::ListTags, *resource, ""),
         ["2017-03-31", "tags", resource] if post => (O::TagResource, *resource, ""),
         ["2017-03-31", "tags", resource] if delete => (O::UntagResource, *resource, ""),

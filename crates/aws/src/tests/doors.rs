@@ -218,7 +218,10 @@ async fn writes_inside_carry_the_lineage_of_their_requests_and_writes_at_the_edg
         principal: Principal::Owner { key: "test".into() },
     };
     let root = Some(InvocationId::from_u128(7));
-    let edge = wire.aws.edge(Trust::Loopback, wire.machine.clone());
+    let edge = wire.aws.edge(
+        Trust::Loopback,
+        Streams::new(wire.machine.clone(), wire.tasks.clone()),
+    );
     let inside = wire.aws.inside(caller);
     for (door, lineage) in [
         (&edge, Some(Lineage { root, depth: 3 })),

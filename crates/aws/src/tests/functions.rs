@@ -8,7 +8,7 @@ use aloft_call::{
     Answer as Given, Call, ColdStart, Fault, FunctionError, Invoke, Lineage, Outcome, Payload, Qualifier,
     Usage,
 };
-use aloft_function::{Load, Version};
+use aloft_function::{FunctionUrl, Load, UrlId, Version};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,6 +26,10 @@ pub(super) struct Machine {
 impl Load for Machine {
     async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
         Err(Fault::no_function(function, qualifier))
+    }
+
+    async fn url(&self, _: UrlId) -> Result<Option<Arc<FunctionUrl>>, Fault> {
+        Ok(None)
     }
 
     async fn check(&self, runtime: &str) -> Result<(), String> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aloft_base::{ManualClock, Region, SeededChance, Stop, SystemClock, Tasks, Tenant, Timestamp};
 use aloft_build::Builder;
-use aloft_call::{Access, Caller, Grants, Principal};
+use aloft_call::{Access, Caller, Grants, Principal, Streams};
 use aloft_deferred::Deferred;
 use aloft_delivery::Ground;
 use aloft_function::{Catalogue, Functions, Layers};
@@ -135,13 +135,17 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
             deferred: deferred.clone(),
         },
         roles: Roles::new(store, clock.clone(), chance.clone()),
-        invoke: machine.clone(),
+        streams: Streams::new(machine.clone(), tasks.clone()),
         region: Region::local(),
         clock,
         chance,
         metrics: metrics.clone(),
     });
-    let client = listen(aws.edge(trust, machine.clone()), &tasks).await;
+    let client = listen(
+        aws.edge(trust, Streams::new(machine.clone(), tasks.clone())),
+        &tasks,
+    )
+    .await;
     Wire {
         _folder: folder,
         catalogue,

@@ -87,6 +87,8 @@ const CONFIGURATION: &str = "Role Handler Description Timeout MemorySize Runtime
 const LATER: &str = "MaximumRetryAttempts MaximumEventAgeInSeconds DestinationConfig DestinationConfig.OnSuccess \
     DestinationConfig.OnFailure DestinationConfig.OnSuccess.Destination DestinationConfig.OnFailure.Destination";
 
+const CORS: &str = "AllowCredentials AllowHeaders AllowMethods AllowOrigins ExposeHeaders MaxAge";
+const URL_PATH: &str = "/2021-10-31/functions/f/url";
 const LATER_PATH: &str = "/2019-09-25/functions/f/event-invoke-config";
 const LAYER_PATH: &str = "/2018-10-31/layers/l/versions";
 
@@ -160,6 +162,18 @@ fn bodies() -> Vec<(&'static str, String, Json, String)> {
              RevisionId PrincipalOrgID"
                 .to_owned(),
         ),
+        (
+            "POST",
+            URL_PATH.to_owned(),
+            json!({ "AuthType": "NONE" }),
+            format!("AuthType InvokeMode Cors {}", inside("Cors", CORS)),
+        ),
+        (
+            "PUT",
+            URL_PATH.to_owned(),
+            json!({}),
+            format!("AuthType InvokeMode Cors {}", inside("Cors", CORS)),
+        ),
         ("PUT", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
         ("POST", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
         (
@@ -211,6 +225,8 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
         (&of_f("configuration"), "Qualifier"),
         (&format!("{FUNCTIONS}/f"), "Qualifier"),
         (LATER_PATH, "Qualifier"),
+        (URL_PATH, "Qualifier"),
+        ("/2021-10-31/functions/f/urls", "Marker MaxItems"),
         (&format!("{LATER_PATH}/list"), "Marker MaxItems"),
         (
             "/2018-10-31/layers",
@@ -241,20 +257,18 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
         "x-amz-durable-execution-name",
         "x-amz-tenant-id",
     ] {
-        let called = lambda(
-            &wire.client,
-            "POST",
-            &of_f("invocations"),
-            &[(header, "?!")],
-            Vec::new(),
-        )
-        .await;
-        assert_eq!(
-            called.status,
-            StatusCode::BAD_REQUEST,
-            "{header}: {}",
-            called.text()
-        );
+        for path in [
+            of_f("invocations"),
+            "/2021-11-15/functions/f/response-streaming-invocations".to_owned(),
+        ] {
+            let called = lambda(&wire.client, "POST", &path, &[(header, "?!")], Vec::new()).await;
+            assert_eq!(
+                called.status,
+                StatusCode::BAD_REQUEST,
+                "{path} {header}: {}",
+                called.text()
+            );
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 mod calls;
 mod files;
 mod routes;
+mod urls;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aloft_base::{FunctionName, ManualClock, SeededChance, Timestamp};
-use aloft_call::{Answer, Call, Fault, Invoke, Outcome, Payload, Usage};
+use aloft_base::{FunctionName, ManualClock, SeededChance, Stop, Tasks, Timestamp};
+use aloft_call::{Answer, Call, Fault, Invoke, Outcome, Payload, Streams, Usage};
 use aloft_definition::{Files, Route};
 use aloft_http::{Body, Handler, collect, empty, full};
 use aloft_observe::Metrics;
@@ -98,7 +99,7 @@ impl House {
         let metrics = Metrics::new();
         let gateway = Gateway::new(
             config,
-            toy.clone(),
+            Streams::new(toy.clone(), Tasks::new(Stop::new())),
             clock,
             Arc::new(SeededChance::new(1)),
             &metrics,
