@@ -88,9 +88,11 @@ pub enum Fault {
         after: Duration,
     },
     /// Every instance is busy and the queue is full, or the call waited as long as it may.
-    #[error("every instance of the function is busy and {why}")]
+    #[error("{why}")]
     Busy {
         /// Which bound was hit.
+        bound: Bound,
+        /// The same in words.
         why: String,
         /// When it makes sense to ask again.
         retry_after: Duration,
@@ -118,6 +120,17 @@ pub enum Fault {
         /// What failed; for the log and, in `dev`, the developer.
         why: String,
     },
+}
+
+/// What bounds the calls that run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// What the function may have: its `concurrency`, and its queue.
+    Function,
+    /// What is reserved for the function, and is all that it gets.
+    Reserved,
+    /// What all functions together may have that have nothing reserved.
+    Account,
 }
 
 impl Fault {

@@ -12,9 +12,10 @@ use aloft_call::Outcome;
 use tokio::sync::oneshot;
 
 use crate::controller::Inner;
+use crate::core::Decision;
 use crate::pool::{Command, Ticket};
 use crate::record::Origin;
-use crate::run::{Decision, Pool, platform};
+use crate::run::{Pool, platform};
 
 /// A call that waits. When its caller goes away, it leaves the queue, or gives back the instance that it has just got.
 pub(crate) struct Waiting<'a> {

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::metrics::Declared;
 use crate::record::{Origin, record};
 use crate::run::Pool;
+use crate::slots::Slots;
 
 /// What the controller is told.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Config {
     /// Instances of one function that start at the same time, at most. More would only share the same cores. Default:
     /// twice the machine's cores, at least 4.
     pub parallel_starts: usize,
+    /// Calls that run at once, at most, on the whole node. Default: 1,000, as of an account of Lambda's.
+    pub concurrency: usize,
 }
 
 impl Default for Config {
@@ -31,6 +34,7 @@ impl Default for Config {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             parallel_starts: (2 * cores).max(4),
+            concurrency: 1_000,
         }
     }
 }
@@ -70,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     pub(crate) tasks: Tasks,
+    pub(crate) slots: Slots,
     feed: Feed,
     metrics: Declared,
     pools: ArcSwap<BTreeMap<Key, Arc<Pool>>>,
@@ -123,6 +128,7 @@ impl Controller {
             feed,
         } = parts;
         Self(Arc::new(Inner {
+            slots: Slots::new(config.concurrency, catalogue.clone()),
             config,
             catalogue,
             load,
@@ -245,7 +251,7 @@ impl Controller {
             return pool;
         }
         let metrics = inner.metrics.of(&version.function);
-        let pool = Pool::new(version, inner.config.parallel_starts, metrics);
+        let pool = Pool::new(version, inner, metrics);
         if inner.is_draining.load(Ordering::SeqCst) {
             // Whoever drains may have looked at the pools already, and would not wait for this one.
             pool.drain(inner);

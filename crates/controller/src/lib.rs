@@ -8,6 +8,8 @@
 //! - else it waits, and an instance is started for it if the function's `concurrency` allows; it takes whichever instance
 //!   is free first, the new one or another's;
 //! - at most `queue.length` calls wait, each at most `queue.wait`; what goes beyond is refused as busy;
+//! - a call that runs has a permit of the node's bound, or of what is reserved for its function; when there is none it waits, and one
+//!   that comes back goes to the function that holds the fewest (`gate`). A call that another call waits for goes beyond the bound;
 //! - an instance without a call for `idle` is stopped; one that timed out, ended or broke is stopped and replaced.
 //!
 //! A call that has begun runs to its end even when its caller goes away; one that still waits is taken out of the queue, and
@@ -17,12 +19,16 @@
 //!
 //! A warm call takes no lock that another function's calls take, and waits for no disk.
 
+mod admission;
 mod caller;
 mod controller;
+mod core;
+mod gate;
 mod metrics;
 pub mod pool;
 mod record;
 mod run;
+mod slots;
 #[cfg(test)]
 mod tests;
 

@@ -26,6 +26,7 @@ pub(crate) struct Declared {
     duration: Histograms<ByFunction>,
     cold_starts: Family<ByFunction, Counter>,
     instances: Family<ByFunction, Gauge>,
+    concurrency: Family<ByFunction, Gauge>,
 }
 
 /// From half a millisecond to a function's longest timeout.
@@ -50,6 +51,10 @@ impl Declared {
                 "Calls for which an instance was started",
             ),
             instances: metrics.declare("aloft_function_instances", "Instances that are loaded"),
+            concurrency: metrics.declare(
+                "aloft_function_concurrency",
+                "Calls that run, or for which an instance starts",
+            ),
         }
     }
 
@@ -66,6 +71,7 @@ impl Declared {
             duration: self.duration.get_or_create_owned(&by_function),
             cold_starts: self.cold_starts.get_or_create_owned(&by_function),
             instances: self.instances.get_or_create_owned(&by_function),
+            concurrency: self.concurrency.get_or_create_owned(&by_function),
             all: self.clone(),
             function: function.to_string(),
         }
@@ -79,6 +85,7 @@ pub(crate) struct FunctionMetrics {
     pub(crate) duration: Histogram,
     pub(crate) cold_starts: Counter,
     pub(crate) instances: Gauge,
+    pub(crate) concurrency: Gauge,
     all: Declared,
     function: String,
 }

@@ -30,8 +30,10 @@ pub struct Limits {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// A call came.
-    Call(Ticket),
+    /// A call came. It lies so deep in its chain.
+    Call(Ticket, u8),
+    /// One of the waiting calls may run as soon as it has an instance: the first that may not yet. Asked for by [`State::wanted`].
+    Admit,
     /// The caller of a waiting call went away.
     Cancel(Ticket),
     /// An instance has loaded its code.
@@ -63,20 +65,36 @@ pub enum Action {
     Fail(Ticket),
     /// Stop the instance.
     Stop(InstanceId),
+    /// Give back what one of the calls was admitted by.
+    Release,
 }
 
 /// Why a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// As many calls wait as may.
+    /// As many calls wait for an instance as may.
     QueueFull,
-    /// It has waited as long as it may.
+    /// As many calls wait to be admitted as may.
+    LineFull,
+    /// It has waited as long as it may, for an instance.
     WaitedTooLong,
+    /// It has waited as long as it may, to be admitted.
+    NotAdmitted,
     /// The platform is going down.
     Draining,
 }
 
+/// A call that waits.
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    ticket: Ticket,
+    since: Instant,
+    depth: u8,
+}
+
 /// A pool of instances and the calls that wait for them.
+///
+/// A call runs when it is *admitted*, which is somebody else's to say ([`Command::Admit`]), and has an instance.
 #[derive(Debug)]
 pub struct State {
     limits: Limits,
@@ -84,7 +102,10 @@ pub struct State {
     idle: Vec<(InstanceId, Instant)>,
     busy: usize,
     starting: usize,
-    waiting: VecDeque<(Ticket, Instant)>,
+    /// The deeper ones first: whoever waits for one of those may hold up the others.
+    waiting: VecDeque<Waiter>,
+    /// How many of them are admitted, from the front on.
+    admitted: usize,
     is_retired: bool,
     is_draining: bool,
 }
@@ -98,6 +119,7 @@ impl State {
             busy: 0,
             starting: 0,
             waiting: VecDeque::new(),
+            admitted: 0,
             is_retired: false,
             is_draining: false,
         }
@@ -107,8 +129,18 @@ impl State {
     pub fn decide(&mut self, command: Command, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         match command {
-            Command::Call(ticket) => self.call(ticket, now, &mut actions),
-            Command::Cancel(ticket) => self.waiting.retain(|(waiting, _)| *waiting != ticket),
+            Command::Call(ticket, depth) => self.call(ticket, depth, now, &mut actions),
+            Command::Admit => {
+                self.admitted = (self.admitted + 1).min(self.waiting.len());
+                if let Some((instance, _)) = self.idle.pop_if(|_| self.admitted > 0) {
+                    self.run_next(instance, &mut actions);
+                }
+            }
+            Command::Cancel(ticket) => {
+                if let Some(index) = self.waiting.iter().position(|waiter| waiter.ticket == ticket) {
+                    self.take_out(index, &mut actions);
+                }
+            }
             Command::Started(instance) => {
                 self.starting = self.starting.saturating_sub(1);
                 self.free(instance, now, &mut actions);
@@ -116,12 +148,13 @@ impl State {
             Command::StartFailed => {
                 self.starting = self.starting.saturating_sub(1);
                 // One failure answers one call, so that a function that cannot be loaded answers all of them in the end.
-                if let Some((ticket, _)) = self.waiting.pop_front() {
-                    actions.push(Action::Fail(ticket));
+                if let Some(waiter) = self.take_out(0, &mut actions) {
+                    actions.push(Action::Fail(waiter.ticket));
                 }
             }
             Command::Finished(instance, is_reusable) => {
                 self.busy = self.busy.saturating_sub(1);
+                actions.push(Action::Release);
                 if is_reusable {
                     self.free(instance, now, &mut actions);
                 } else {
@@ -130,13 +163,16 @@ impl State {
             }
             Command::Ended(instance) => self.idle.retain(|(idle, _)| *idle != instance),
             Command::Tick => self.tick(now, &mut actions),
-            Command::Retire => self.retire(&mut actions),
+            Command::Retire => self.is_retired = true,
             Command::Drain => {
                 self.is_draining = true;
-                self.retire(&mut actions);
+                self.is_retired = true;
             }
         }
         self.start_what_is_needed(&mut actions);
+        if self.is_retired && self.waiting.is_empty() {
+            actions.extend(self.idle.drain(..).map(|(instance, _)| Action::Stop(instance)));
+        }
         actions
     }
 
@@ -145,8 +181,10 @@ impl State {
         let unload = self.idle.first().map(|(_, since)| *since + self.limits.idle);
         let give_up = self
             .waiting
-            .get(self.starting)
-            .map(|(_, since)| *since + self.limits.queue_wait);
+            .iter()
+            .skip(self.starting)
+            .map(|waiter| waiter.since + self.limits.queue_wait)
+            .min();
         match (unload, give_up) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -163,30 +201,66 @@ impl State {
         (self.idle.len(), self.busy, self.starting, self.waiting.len())
     }
 
-    fn call(&mut self, ticket: Ticket, now: Instant, actions: &mut Vec<Action>) {
+    /// How deep the next call lies that wants to be admitted, if one does: as many calls are as there can be instances.
+    pub fn wanted(&self) -> Option<u8> {
+        let has_place = self.busy + self.admitted < self.limits.concurrency;
+        let next = self.waiting.get(self.admitted).filter(|_| has_place);
+        next.map(|waiter| waiter.depth)
+    }
+
+    fn call(&mut self, ticket: Ticket, depth: u8, now: Instant, actions: &mut Vec<Action>) {
         if self.is_draining {
             actions.push(Action::Refuse(ticket, Refusal::Draining));
-        } else if let Some((instance, _)) = self.idle.pop() {
-            self.busy += 1;
-            actions.push(Action::Run(ticket, instance));
-        } else if self.waiting.len() >= self.limits.queue_length + self.free_places() {
-            actions.push(Action::Refuse(ticket, Refusal::QueueFull));
+        } else if let Some(refusal) = self.is_full(depth) {
+            actions.push(Action::Refuse(ticket, refusal));
         } else {
-            self.waiting.push_back((ticket, now));
+            let behind = self.waiting.iter().rev();
+            let behind = behind.take_while(|waiter| waiter.depth < depth).count();
+            // Who is admitted stays it.
+            let at = (self.waiting.len() - behind).max(self.admitted);
+            let waiter = Waiter {
+                ticket,
+                since: now,
+                depth,
+            };
+            self.waiting.insert(at, waiter);
         }
     }
 
-    /// Calls for which an instance starts or may start do not count against the queue: they wait for their own.
-    fn free_places(&self) -> usize {
-        self.limits.concurrency.saturating_sub(self.busy)
+    /// Takes a call out of the queue, and gives back what it was admitted by.
+    fn take_out(&mut self, index: usize, actions: &mut Vec<Action>) -> Option<Waiter> {
+        let waiter = self.waiting.remove(index)?;
+        if index < self.admitted {
+            self.admitted -= 1;
+            actions.push(Action::Release);
+        }
+        Some(waiter)
+    }
+
+    /// Runs the next call, which is admitted.
+    fn run_next(&mut self, instance: InstanceId, actions: &mut Vec<Action>) {
+        if let Some(waiter) = self.waiting.pop_front() {
+            self.admitted = self.admitted.saturating_sub(1);
+            self.busy += 1;
+            actions.push(Action::Run(waiter.ticket, instance));
+        }
+    }
+
+    /// Whether as many calls wait as may. Those that are admitted do not count against the queue: an instance starts for them.
+    fn is_full(&self, depth: u8) -> Option<Refusal> {
+        let (waiting, most) = (self.waiting.len() - self.admitted, self.limits.queue_length);
+        if self.busy + self.admitted >= self.limits.concurrency {
+            (waiting >= most).then_some(Refusal::QueueFull)
+        } else {
+            // Whether it is admitted is known when it waits. Those that nobody waits for must not keep out one that somebody does.
+            let most = most.max(1).saturating_mul(if depth > 0 { 2 } else { 1 });
+            (waiting >= most).then_some(Refusal::LineFull)
+        }
     }
 
     fn free(&mut self, instance: InstanceId, now: Instant, actions: &mut Vec<Action>) {
-        if let Some((ticket, _)) = self.waiting.pop_front() {
-            self.busy += 1;
-            actions.push(Action::Run(ticket, instance));
-        } else if self.is_retired {
-            actions.push(Action::Stop(instance));
+        if self.admitted > 0 {
+            self.run_next(instance, actions);
         } else {
             self.idle.push((instance, now));
         }
@@ -195,13 +269,19 @@ impl State {
     fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         // Those at the front wait for instances that start, which end in a bounded time: one way or the other they are
         // answered then, and not told that there was no place when in truth the code could not be loaded.
-        while self
-            .waiting
-            .get(self.starting)
-            .is_some_and(|(_, since)| *since + self.limits.queue_wait <= now)
-        {
-            if let Some((ticket, _)) = self.waiting.remove(self.starting) {
-                actions.push(Action::Refuse(ticket, Refusal::WaitedTooLong));
+        let mut index = self.starting;
+        while let Some(waiter) = self.waiting.get(index) {
+            if waiter.since + self.limits.queue_wait > now {
+                index += 1;
+                continue;
+            }
+            let refusal = if index < self.admitted || self.wanted().is_none() {
+                Refusal::WaitedTooLong
+            } else {
+                Refusal::NotAdmitted
+            };
+            if let Some(waiter) = self.take_out(index, actions) {
+                actions.push(Action::Refuse(waiter.ticket, refusal));
             }
         }
         // The stack is ordered by the time of last use, so those to unload are at its beginning.
@@ -215,18 +295,13 @@ impl State {
         );
     }
 
-    fn retire(&mut self, actions: &mut Vec<Action>) {
-        self.is_retired = true;
-        actions.extend(self.idle.drain(..).map(|(instance, _)| Action::Stop(instance)));
-    }
-
     fn start_what_is_needed(&mut self, actions: &mut Vec<Action>) {
         let room = self
             .limits
             .concurrency
             .saturating_sub(self.busy + self.idle.len() + self.starting);
         let allowed = self.limits.starts.saturating_sub(self.starting).min(room);
-        let needed = self.waiting.len().saturating_sub(self.starting).min(allowed);
+        let needed = self.admitted.saturating_sub(self.starting).min(allowed);
         self.starting += needed;
         actions.extend(std::iter::repeat_n(Action::Start, needed));
     }

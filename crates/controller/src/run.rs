@@ -2,105 +2,52 @@
 //!
 //! The lock is the pool's own and is held for a decision, never while code of a function runs or anything is awaited.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use aloft_base::Policy;
-use aloft_call::{Call, ColdStart, Fault, Outcome, Usage};
+use aloft_call::{Bound, Call, ColdStart, Fault, Outcome, Usage};
 use aloft_function::Version;
 use aloft_instance::{Called, Instance, Started};
 use futures_util::FutureExt;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
+use crate::admission::Place;
 use crate::caller::{Running, Waiting};
 use crate::controller::{Inner, InstanceStatus, PoolStatus};
+use crate::core::{Core, Decision, Effects, Rearm, Slot};
 use crate::metrics::FunctionMetrics;
-use crate::pool::{Action, Command, InstanceId, Limits, Refusal, State, Ticket};
+use crate::pool::{Command, InstanceId, Limits, Refusal};
 use crate::record::{ABANDONED, Origin};
 
 /// One version's instances, and the calls that wait for them.
 pub(crate) struct Pool {
-    version: Arc<Version>,
-    metrics: FunctionMetrics,
+    pub(crate) version: Arc<Version>,
+    pub(crate) metrics: FunctionMetrics,
     core: Mutex<Core>,
     /// Told when the timer must look again.
     rearm: Notify,
-}
-
-struct Core {
-    state: State,
-    instances: BTreeMap<InstanceId, Slot>,
-    waiters: BTreeMap<Ticket, oneshot::Sender<Decision>>,
-    tickets: u64,
-    numbers: u64,
-    /// For when the timer is set; it never needs to be set later than this.
-    armed: Option<Instant>,
-    has_timer: bool,
-}
-
-struct Slot {
-    instance: Arc<dyn Instance>,
-    born: Instant,
-    /// How long it loaded, until it is first decided about: the call that gets it then has waited for that, a later one not.
-    init: Option<Duration>,
-    calls: u64,
-    is_busy: bool,
-    /// It ended while a call ran on it, and must not get another.
-    has_ended: bool,
-}
-
-/// What the pool has decided about a call.
-pub(crate) enum Decision {
-    Run {
-        id: InstanceId,
-        instance: Arc<dyn Instance>,
-        cold: Option<ColdStart>,
-    },
-    Refuse(Refusal),
-    Fail {
-        fault: Fault,
-        init: Duration,
-    },
-    /// Its caller waits only so long, and that is over.
-    Late {
-        patience: Duration,
-    },
-}
-
-/// What is to be done once the lock is free.
-#[derive(Default)]
-struct Effects {
-    starts: usize,
-    stops: Vec<Arc<dyn Instance>>,
-    mine: Option<Decision>,
+    /// What it says of itself where it lines up for permits.
+    pub(crate) place: Arc<Place>,
 }
 
 impl Pool {
-    pub(crate) fn new(version: Arc<Version>, starts: usize, metrics: FunctionMetrics) -> Arc<Self> {
+    pub(crate) fn new(version: Arc<Version>, inner: &Arc<Inner>, metrics: FunctionMetrics) -> Arc<Self> {
         let limits = Limits {
             concurrency: version.concurrency,
-            starts,
+            starts: inner.config.parallel_starts,
             queue_length: version.queue.length,
             queue_wait: version.queue.wait,
             idle: version.idle,
         };
-        let core = Core {
-            state: State::new(limits),
-            instances: BTreeMap::new(),
-            waiters: BTreeMap::new(),
-            tickets: 0,
-            numbers: 0,
-            armed: None,
-            has_timer: false,
-        };
-        Arc::new(Self {
+        Arc::new_cyclic(|pool| Self {
             version,
             metrics,
-            core: Mutex::new(core),
+            core: Mutex::new(Core::new(limits)),
             rearm: Notify::new(),
+            place: Place::new(pool, inner),
         })
     }
 
@@ -114,13 +61,15 @@ impl Pool {
         let patience = call
             .deadline
             .map(|deadline| deadline.saturating_duration_since(arrived));
-        let decision = self.decision(inner, patience, &origin, arrived).await;
+        let decision = self
+            .decision(inner, patience, call.lineage.depth, (&origin, arrived))
+            .await;
         let queued = inner.clock.instant().duration_since(arrived);
         let (id, instance, cold) = match decision {
             Decision::Run { id, instance, cold } => (id, instance, cold),
             Decision::Refuse(refusal) => return self.refuse(inner, &origin, refusal, queued),
             Decision::Late { patience } => {
-                let fault = busy(format!(
+                let fault = busy(&format!(
                     "none became free within the {patience:?} that its caller waits"
                 ));
                 return self.end(inner, &origin, Err(fault), waited(queued));
@@ -168,10 +117,10 @@ impl Pool {
         self: &Arc<Self>,
         inner: &Arc<Inner>,
         patience: Option<Duration>,
-        origin: &Origin,
-        arrived: Instant,
+        depth: u8,
+        (origin, arrived): (&Origin, Instant),
     ) -> Decision {
-        let (ticket, decision) = self.admit(inner);
+        let (ticket, decision) = self.call(inner, depth);
         let decision = match decision {
             Ok(decision) => decision,
             Err(receiver) => {
@@ -237,28 +186,6 @@ impl Pool {
         }
     }
 
-    /// Lets the pool decide about a new call: at once, or later through the receiver.
-    fn admit(
-        self: &Arc<Self>,
-        inner: &Arc<Inner>,
-    ) -> (Ticket, Result<Decision, oneshot::Receiver<Decision>>) {
-        let mut core = self.lock();
-        core.tickets += 1;
-        let ticket = Ticket(core.tickets);
-        let actions = core.state.decide(Command::Call(ticket), inner.clock.instant());
-        let mut effects = core.perform(actions, Some(ticket), None);
-        if let Some(decision) = effects.mine.take() {
-            drop(core);
-            return (ticket, Ok(decision));
-        }
-        let (sender, receiver) = oneshot::channel();
-        core.waiters.insert(ticket, sender);
-        let must_rearm = core.must_rearm();
-        drop(core);
-        self.carry_out(inner, effects, must_rearm);
-        (ticket, Err(receiver))
-    }
-
     pub(crate) fn step(
         self: &Arc<Self>,
         inner: &Arc<Inner>,
@@ -288,9 +215,21 @@ impl Pool {
             }
             _ => {}
         }
-        let actions = core.state.decide(command, inner.clock.instant());
+        let now = inner.clock.instant();
+        let actions = core.state.decide(command, now);
         let before = core.instances.len();
-        let effects = core.perform(actions, None, failed);
+        let mut effects = Effects::default();
+        core.perform(actions, None, failed, &mut effects);
+        // What is given back goes to the next call here, unless others line up for it.
+        while let Some(depth) = core.state.wanted()
+            && let Some(permit) = effects.released.pop_if(|permit| permit.can_pass_to(depth))
+        {
+            core.permits.push(permit);
+            let actions = core.state.decide(Command::Admit, now);
+            core.perform(actions, None, None, &mut effects);
+        }
+        let lines_up = core.state.wanted().is_some();
+        self.tell(&core);
         if let Command::Started(id) = command
             && let Some(slot) = core.instances.get_mut(&id)
         {
@@ -303,13 +242,17 @@ impl Pool {
             .instances
             .dec_by(i64::try_from(removed).unwrap_or(i64::MAX));
         self.carry_out(inner, effects, must_rearm);
+        if lines_up {
+            inner.slots.of(&self.version.function).line_up(self.claim());
+        }
         inner.settled.notify_waiters();
     }
 
-    fn carry_out(self: &Arc<Self>, inner: &Arc<Inner>, effects: Effects, must_rearm: Rearm) {
+    pub(crate) fn carry_out(self: &Arc<Self>, inner: &Arc<Inner>, effects: Effects, must_rearm: Rearm) {
         for instance in effects.stops {
             instance.stop();
         }
+        drop(effects.released);
         for _ in 0..effects.starts {
             let (pool, owner) = (self.clone(), inner.clone());
             inner.tasks.start("start an instance", Policy::Alone, async move {
@@ -369,8 +312,16 @@ impl Pool {
     fn refuse(&self, inner: &Inner, origin: &Origin, refusal: Refusal, queued: Duration) -> Outcome {
         let queue = self.version.queue;
         let fault = match refusal {
-            Refusal::QueueFull => busy(format!("its queue of {} calls is full", queue.length)),
-            Refusal::WaitedTooLong => busy(format!("none became free within {:?}", queue.wait)),
+            Refusal::QueueFull => busy(&format!("its queue of {} calls is full", queue.length)),
+            Refusal::WaitedTooLong => busy(&format!("none became free within {:?}", queue.wait)),
+            Refusal::NotAdmitted => {
+                let waited = format!("it had no turn within {:?}", queue.wait);
+                self.not_admitted(inner, &waited)
+            }
+            Refusal::LineFull => {
+                let waited = format!("{} others wait for their turn already", queue.length);
+                self.not_admitted(inner, &waited)
+            }
             Refusal::Draining => Fault::Draining,
         };
         self.end(inner, origin, Err(fault), waited(queued))
@@ -424,7 +375,7 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Core> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -433,8 +384,14 @@ pub(crate) fn platform(why: &str) -> Fault {
     Fault::Platform { why: why.to_owned() }
 }
 
-fn busy(why: String) -> Fault {
+fn busy(why: &str) -> Fault {
+    let why = format!("every instance of the function is busy and {why}");
+    busy_by(Bound::Function, why)
+}
+
+pub(crate) fn busy_by(bound: Bound, why: String) -> Fault {
     Fault::Busy {
+        bound,
         why,
         retry_after: Duration::from_secs(1),
     }
@@ -445,87 +402,6 @@ fn waited(queued: Duration) -> Usage {
     Usage {
         queued,
         ..Usage::default()
-    }
-}
-
-/// Whether the timer has to look again.
-#[derive(Clone, Copy)]
-enum Rearm {
-    No,
-    Notify,
-    Begin,
-}
-
-impl Core {
-    /// Carries out what needs the lock, and returns the rest.
-    fn perform(
-        &mut self,
-        actions: Vec<Action>,
-        mine: Option<Ticket>,
-        failed: Option<(Fault, Duration)>,
-    ) -> Effects {
-        let mut effects = Effects::default();
-        for action in actions {
-            let (ticket, decision) = match action {
-                Action::Start => {
-                    effects.starts += 1;
-                    continue;
-                }
-                Action::Stop(id) => {
-                    effects
-                        .stops
-                        .extend(self.instances.remove(&id).map(|slot| slot.instance));
-                    continue;
-                }
-                Action::Run(ticket, id) => (ticket, self.run(id)),
-                Action::Refuse(ticket, refusal) => (ticket, Some(Decision::Refuse(refusal))),
-                Action::Fail(ticket) => {
-                    let fail = |(fault, init)| Decision::Fail { fault, init };
-                    (ticket, failed.clone().map(fail))
-                }
-            };
-            // The state machine names only what the pool holds; were it wrong, the call must still be answered.
-            let decision = decision.unwrap_or_else(|| Decision::Fail {
-                fault: platform("its pool lost the instance"),
-                init: Duration::ZERO,
-            });
-            if mine == Some(ticket) {
-                effects.mine = Some(decision);
-            } else if let Some(waiter) = self.waiters.remove(&ticket) {
-                // A caller that goes away in this moment gives the instance back: see `Waiting`.
-                let _ = waiter.send(decision);
-            }
-        }
-        effects
-    }
-
-    fn run(&mut self, id: InstanceId) -> Option<Decision> {
-        let slot = self.instances.get_mut(&id)?;
-        let cold = slot.init.take().map(|init| ColdStart { init });
-        slot.calls += 1;
-        slot.is_busy = true;
-        Some(Decision::Run {
-            id,
-            instance: slot.instance.clone(),
-            cold,
-        })
-    }
-
-    fn must_rearm(&mut self) -> Rearm {
-        let Some(next) = self.state.next_deadline() else {
-            return Rearm::No;
-        };
-        if !self.has_timer {
-            self.has_timer = true;
-            self.armed = Some(next);
-            return Rearm::Begin;
-        }
-        // The timer may wake too early, which costs one look, but never too late.
-        if self.armed.is_some_and(|armed| armed <= next) {
-            return Rearm::No;
-        }
-        self.armed = Some(next);
-        Rearm::Notify
     }
 }
 

@@ -209,6 +209,7 @@ async fn one_that_goes_on_failing_is_a_dead_letter_and_can_be_made_anew() {
 async fn a_throttled_call_uses_up_no_retry_and_ends_by_its_age() {
     let mut kit = Kit::new().await;
     let busy = || Fault::Busy {
+        bound: aloft_call::Bound::Function,
         why: "full".into(),
         retry_after: SECOND,
     };

@@ -135,6 +135,7 @@ mod tests {
     #[test]
     fn each_fault_has_its_effect() {
         let busy = Fault::Busy {
+            bound: aloft_call::Bound::Function,
             why: "full".into(),
             retry_after: Duration::from_secs(7),
         };
@@ -193,6 +194,7 @@ mod tests {
             Fault::NoFunction { name: "gone".into() },
             Fault::Init(Default::default()),
             Fault::Busy {
+                bound: aloft_call::Bound::Function,
                 why: why(),
                 retry_after: Duration::ZERO,
             },

@@ -8,7 +8,7 @@ use aloft_call::{AliasName, Qualifier};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::{Alias, FunctionUrl, UrlId, Version};
+use crate::{Alias, FunctionUrl, Reserved, UrlId, Version};
 
 /// Which version each call of a function gets, as far as this node knows: those of the project, all at once; and of what users made by
 /// the API, what was called since it last changed ([`Load`](crate::Load) finds the rest).
@@ -19,6 +19,7 @@ pub struct Catalogue {
     project: ArcSwap<BTreeMap<FunctionName, Arc<Version>>>,
     made: ArcSwap<BTreeMap<FunctionName, Arc<Made>>>,
     urls: ArcSwap<BTreeMap<UrlId, Arc<FunctionUrl>>>,
+    reserved: ArcSwap<Reserved>,
     changes: Mutex<Changes>,
     changed: Notify,
 }
@@ -146,6 +147,24 @@ impl Catalogue {
         true
     }
 
+    /// What is reserved for functions.
+    pub fn reserved(&self) -> Arc<Reserved> {
+        self.reserved.load_full()
+    }
+
+    /// Whether this is still what is reserved.
+    pub fn is_reserved(&self, seen: &Arc<Reserved>) -> bool {
+        Arc::ptr_eq(&self.reserved.load(), seen)
+    }
+
+    /// Takes down what is reserved for a function.
+    pub fn reserve(&self, function: &FunctionName, calls: Option<usize>) {
+        let _changes = self.changes();
+        let mut reserved = Reserved::clone(&self.reserved.load());
+        reserved.set(function, calls);
+        self.reserved.store(Arc::new(reserved));
+    }
+
     /// Forgets what is known of a function, because it was changed. Calls that come from now on read the store.
     pub fn forget(&self, function: &FunctionName) {
         let mut changes = self.changes();
@@ -177,7 +196,7 @@ impl Catalogue {
         }
     }
 
-    /// Held while `made` is replaced.
+    /// Held while any of it is replaced.
     fn changes(&self) -> MutexGuard<'_, Changes> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -56,6 +56,14 @@ pub enum Error {
         /// The bound.
         most: usize,
     },
+    /// More calls than may be reserved.
+    #[error("{function} can have at most {most} calls reserved: the rest is others' or must stay free")]
+    TooManyReserved {
+        /// The function.
+        function: FunctionName,
+        /// What it can have.
+        most: usize,
+    },
     /// Its policy has no such statement.
     #[error("Statement {0} is not found in resource policy.")]
     NoStatement(String),
@@ -92,7 +100,7 @@ impl Error {
             Self::Exists { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::Contended(_) => {
                 ErrorKind::Conflict
             }
-            Self::TooMany { .. } => ErrorKind::TooLarge,
+            Self::TooMany { .. } | Self::TooManyReserved { .. } => ErrorKind::TooLarge,
             Self::Store(error) => error.kind(),
         }
     }

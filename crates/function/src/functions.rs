@@ -14,7 +14,7 @@ use crate::stored::{self, Head};
 use crate::{Catalogue, Configuration, Error};
 
 /// The kind of the layout's names.
-const KIND: &str = "function";
+pub(crate) const KIND: &str = "function";
 /// Published versions of one function.
 pub const MAX_VERSIONS: usize = 5_000;
 /// Aliases of one function.
@@ -95,6 +95,8 @@ pub struct Functions {
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     catalogue: Arc<Catalogue>,
+    /// Held by whoever reserves calls.
+    reserving: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A function's head as it was read.
@@ -118,6 +120,7 @@ impl Functions {
             clock,
             chance,
             catalogue,
+            reserving: Arc::default(),
         }
     }
 
@@ -157,6 +160,7 @@ impl Functions {
                 versions: 0,
                 aliases: 0,
                 tags: tags.clone(),
+                reserved: None,
                 unknown: Unknown::default(),
             };
             let key = stored::head_key(id)?;
@@ -377,7 +381,9 @@ impl Functions {
                 .delete(key.clone());
             Ok(self.committed(batch, attempt).await?.then_some(()))
         })
-        .await
+        .await?;
+        self.catalogue.reserve(function, None);
+        Ok(())
     }
 
     /// Deletes a published version.
@@ -419,6 +425,14 @@ impl Functions {
 
     pub(crate) fn revision(&self) -> u128 {
         self.chance.next_u128()
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    pub(crate) fn reserving(&self) -> &tokio::sync::Mutex<()> {
+        &self.reserving
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -23,6 +23,7 @@ mod layers;
 mod load;
 mod policy;
 mod qualified;
+mod reserved;
 mod stored;
 mod urls;
 mod version;
@@ -40,5 +41,6 @@ pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Pu
 pub use layers::{Compatible, LayerVersion, Layers, UsedLayer};
 pub use load::{Load, NoOthers};
 pub use policy::Policy;
+pub use reserved::Reserved;
 pub use urls::{Cors, FunctionUrl, UrlAuth, UrlId, UrlMode, UrlUpdate};
 pub use version::{Code, Interpreter, Program, Queue, Version};

@@ -2,7 +2,7 @@
 //!
 //! | key after the id | value |
 //! |---|---|
-//! | 1 | the head: `$LATEST`, the next version's number, how many versions and aliases there are, tags |
+//! | 1 | the head: `$LATEST`, the next version's number, how many versions and aliases there are, tags, reserved calls |
 //! | 2, number | a published version |
 //! | 3, name | an alias |
 //! | 4, qualifier | what becomes of asynchronous calls |
@@ -50,6 +50,8 @@ pub(crate) struct Head {
     pub(crate) versions: u64,
     pub(crate) aliases: u64,
     pub(crate) tags: BTreeMap<String, String>,
+    /// Calls that are reserved for it.
+    pub(crate) reserved: Option<u32>,
     pub(crate) unknown: Unknown,
 }
 
@@ -268,12 +270,14 @@ pub(crate) fn write_head(head: &Head) -> Bytes {
         .tags
         .iter()
         .fold(writer, |writer, (name, value)| writer.pair(5, name, value));
+    let reserved = head.reserved.map(u64::from).into_iter();
+    let writer = reserved.fold(writer, |writer, calls| writer.u64(6, calls));
     writer.unknown(&head.unknown).finish()
 }
 
 pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
     let (mut latest, mut next, mut versions, mut aliases) = (None, None, 0, 0);
-    let (mut tags, mut unknown) = (BTreeMap::new(), Unknown::default());
+    let (mut tags, mut reserved, mut unknown) = (BTreeMap::new(), None, Unknown::default());
     let mut fields = Reader::new(value, FORMAT)?;
     while let Some(field) = fields.next()? {
         match field.number() {
@@ -282,6 +286,7 @@ pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
             3 => versions = field.u64()?,
             4 => aliases = field.u64()?,
             5 => tags.extend([field.pair()?]),
+            6 => reserved = Some(field.u32()?),
             _ => unknown.keep(&field),
         }
     }
@@ -291,6 +296,7 @@ pub(crate) fn read_head(value: &Bytes) -> Result<Option<Head>, Error> {
         versions,
         aliases,
         tags,
+        reserved,
         unknown,
     }))
 }

@@ -958,3 +958,44 @@ async fn an_address_is_forgotten_with_its_function() {
         "what was read before a change is not kept"
     );
 }
+
+#[tokio::test]
+async fn what_is_reserved_is_kept_within_its_bound() {
+    let kit = Kit::new();
+    for name in ["hello", "other"] {
+        kit.create(name, 1).await.unwrap();
+    }
+    let (space, hello, other) = (&kit.namespace, function("hello"), function("other"));
+    let reserve =
+        async |function: &FunctionName, calls| kit.functions.reserve(space, function, calls, 10).await;
+    reserve(&hello, Some(6)).await.unwrap();
+    let refused = reserve(&other, Some(5)).await;
+    assert!(
+        matches!(refused, Err(Error::TooManyReserved { most: 4, .. })),
+        "{refused:?}"
+    );
+    reserve(&other, Some(4)).await.unwrap();
+    reserve(&hello, Some(0)).await.unwrap();
+    assert_eq!(kit.functions.reserved(space, &hello).await.unwrap(), Some(0));
+    let shown = |functions: &Functions| {
+        let reserved = functions.catalogue().reserved();
+        (reserved.get(&hello), reserved.get(&other), reserved.total())
+    };
+    assert_eq!(shown(&kit.functions), (Some(0), Some(4), 4));
+    // A node that starts reads it.
+    let anew = Functions::new(
+        kit.store.clone(),
+        kit.clock.clone(),
+        Arc::new(SeededChance::new(2)),
+        Arc::default(),
+    );
+    assert_eq!(shown(&anew), (None, None, 0));
+    anew.load_reserved(space).await.unwrap();
+    assert_eq!(shown(&anew), (Some(0), Some(4), 4));
+    kit.functions.delete(space, &other).await.unwrap();
+    reserve(&hello, None).await.unwrap();
+    assert_eq!(shown(&kit.functions), (None, None, 0));
+    anew.reload_reserved(space, &hello).await.unwrap();
+    anew.reload_reserved(space, &other).await.unwrap();
+    assert_eq!(shown(&anew), (None, None, 0));
+}

@@ -36,6 +36,8 @@ pub struct Config {
     pub connections: usize,
     /// The time between attempts of an asynchronous call: once after the first failure, twice after the second. 60 s, as on Lambda.
     pub retry_base: Duration,
+    /// Calls that run at once, at most. 1,000.
+    pub concurrency: usize,
     /// How long requests, calls and deliveries under way may take to end when the node stops. 30 s.
     pub drain: Duration,
 }

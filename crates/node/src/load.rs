@@ -9,7 +9,7 @@ use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size};
 use aloft_build::Builder;
 use aloft_call::{Fault, Grants, Qualifier};
 use aloft_controller::Controller;
-use aloft_definition::{DEFAULT_CONCURRENCY, DEFAULT_IDLE, DEFAULT_QUEUE_LENGTH, DEFAULT_QUEUE_WAIT};
+use aloft_definition::{DEFAULT_IDLE, DEFAULT_QUEUE_LENGTH, DEFAULT_QUEUE_WAIT};
 use aloft_function::{
     Alias, Catalogue, Code, Found, FunctionUrl, Functions, Load, MAX_VERSIONS, Published, Queue, UrlId,
     Version,
@@ -54,6 +54,10 @@ impl Loader {
                     }
                 }
                 controller.retire_replaced(|name| *name == function);
+                let reserved = self.functions.reload_reserved(&self.namespace, &function);
+                if let Err(error) = reserved.await {
+                    tracing::warn!(%function, %error, "what is reserved for a function cannot be read anew");
+                }
             }
         }
     }
@@ -165,7 +169,8 @@ impl Loader {
             storage: Size::from_mib(configuration.storage.into()),
             timeout: Duration::from_secs(configuration.timeout.into()),
             idle: DEFAULT_IDLE,
-            concurrency: DEFAULT_CONCURRENCY as usize,
+            // What is reserved for it, and what all may have, is decided call by call.
+            concurrency: usize::MAX,
             queue: Queue {
                 length: DEFAULT_QUEUE_LENGTH as usize,
                 wait: DEFAULT_QUEUE_WAIT,

@@ -106,6 +106,7 @@ impl Node {
         let catalogue = Arc::new(Catalogue::new());
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let functions = Functions::new(store.clone(), clock, chance, catalogue.clone());
+        functions.load_reserved(&namespace).await?;
         let runtimes = Arc::new(Runtimes::new(config.search.clone()));
         let loader = Arc::new(Loader {
             namespace: namespace.clone(),
@@ -141,6 +142,7 @@ impl Node {
                 load: loader.clone(),
                 builder: builder.clone(),
                 deferred: deferred.clone(),
+                concurrency: config.concurrency,
             },
             roles: Roles::new(store.clone(), time.clock.clone(), time.chance.clone()),
             streams: Streams::new(calls.clone(), tasks.clone()),
@@ -151,7 +153,10 @@ impl Node {
         });
         let runtime = runtime(&config, spawner, &aws, &time, &tasks, &feed)?;
         let controller = aloft_controller::Parts {
-            config: aloft_controller::Config::default(),
+            config: aloft_controller::Config {
+                concurrency: config.concurrency,
+                ..aloft_controller::Config::default()
+            },
             catalogue: catalogue.clone(),
             load: loader.clone(),
             runtime: Arc::new(runtime),

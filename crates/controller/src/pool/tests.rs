@@ -20,28 +20,55 @@ fn at(seconds: u64) -> Instant {
     *BEGIN.get_or_init(|| SystemClock.instant()) + Duration::from_secs(seconds)
 }
 
+/// A pool that has a permit for every call.
+struct Open(State);
+
+impl Open {
+    fn new(limits: Limits) -> Self {
+        Self(State::new(limits))
+    }
+
+    /// What is done, without permits.
+    fn decide(&mut self, command: Command, now: Instant) -> Vec<Action> {
+        let mut actions = self.0.decide(command, now);
+        while self.0.wanted().is_some() {
+            actions.extend(self.0.decide(Command::Admit, now));
+        }
+        actions.retain(|action| *action != Action::Release);
+        actions
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.0.next_deadline()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 #[test]
 fn a_cold_call_starts_an_instance_and_a_warm_one_takes_it() {
-    let mut pool = State::new(LIMITS);
-    assert_eq!(pool.decide(Command::Call(Ticket(1)), at(0)), [Action::Start]);
+    let mut pool = Open::new(LIMITS);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
     assert_eq!(
         pool.decide(Command::Started(InstanceId(1)), at(1)),
         [Action::Run(Ticket(1), InstanceId(1))]
     );
     assert_eq!(pool.decide(Command::Finished(InstanceId(1), true), at(2)), []);
     assert_eq!(
-        pool.decide(Command::Call(Ticket(2)), at(3)),
+        pool.decide(Command::Call(Ticket(2), 0), at(3)),
         [Action::Run(Ticket(2), InstanceId(1))]
     );
 }
 
 #[test]
 fn a_burst_starts_in_parallel_and_what_is_free_first_is_taken() {
-    let mut pool = State::new(LIMITS);
-    assert_eq!(pool.decide(Command::Call(Ticket(1)), at(0)), [Action::Start]);
-    assert_eq!(pool.decide(Command::Call(Ticket(2)), at(0)), [Action::Start]);
+    let mut pool = Open::new(LIMITS);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(2), 0), at(0)), [Action::Start]);
     assert_eq!(
-        pool.decide(Command::Call(Ticket(3)), at(0)),
+        pool.decide(Command::Call(Ticket(3), 0), at(0)),
         [],
         "concurrency is two"
     );
@@ -63,11 +90,11 @@ fn a_burst_starts_in_parallel_and_what_is_free_first_is_taken() {
 
 #[test]
 fn the_queue_is_bounded_in_length_and_time() {
-    let mut pool = State::new(LIMITS);
+    let mut pool = Open::new(LIMITS);
     for ticket in 1..=4 {
-        pool.decide(Command::Call(Ticket(ticket)), at(0));
+        pool.decide(Command::Call(Ticket(ticket), 0), at(0));
     }
-    let refused = pool.decide(Command::Call(Ticket(5)), at(0));
+    let refused = pool.decide(Command::Call(Ticket(5), 0), at(0));
     assert_eq!(refused, [Action::Refuse(Ticket(5), Refusal::QueueFull)]);
     assert_eq!(pool.next_deadline(), Some(at(10)));
     assert_eq!(
@@ -93,15 +120,15 @@ fn the_queue_is_bounded_in_length_and_time() {
 /// What loads as long as a call may wait is told as what it is, and who came behind gets a try of its own.
 #[test]
 fn who_waits_for_a_start_is_told_how_it_ends() {
-    let mut pool = State::new(Limits {
+    let mut pool = Open::new(Limits {
         concurrency: 1,
         starts: 1,
         ..LIMITS
     });
-    assert_eq!(pool.decide(Command::Call(Ticket(1)), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
     assert_eq!(pool.next_deadline(), None, "nothing is due while it loads");
-    assert_eq!(pool.decide(Command::Call(Ticket(2)), at(1)), []);
-    assert_eq!(pool.decide(Command::Call(Ticket(3)), at(2)), []);
+    assert_eq!(pool.decide(Command::Call(Ticket(2), 0), at(1)), []);
+    assert_eq!(pool.decide(Command::Call(Ticket(3), 0), at(2)), []);
     assert_eq!(
         pool.next_deadline(),
         Some(at(11)),
@@ -126,9 +153,9 @@ fn who_waits_for_a_start_is_told_how_it_ends() {
 
 #[test]
 fn one_failed_start_answers_one_call_and_the_rest_get_their_own_try() {
-    let mut pool = State::new(Limits { starts: 1, ..LIMITS });
-    assert_eq!(pool.decide(Command::Call(Ticket(1)), at(0)), [Action::Start]);
-    assert_eq!(pool.decide(Command::Call(Ticket(2)), at(0)), []);
+    let mut pool = Open::new(Limits { starts: 1, ..LIMITS });
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(2), 0), at(0)), []);
     assert_eq!(
         pool.decide(Command::StartFailed, at(1)),
         [Action::Fail(Ticket(1)), Action::Start]
@@ -142,9 +169,9 @@ fn one_failed_start_answers_one_call_and_the_rest_get_their_own_try() {
 
 #[test]
 fn idle_instances_are_unloaded_the_longest_unused_first() {
-    let mut pool = State::new(LIMITS);
+    let mut pool = Open::new(LIMITS);
     for n in 1..=2 {
-        pool.decide(Command::Call(Ticket(n)), at(0));
+        pool.decide(Command::Call(Ticket(n), 0), at(0));
         pool.decide(Command::Started(InstanceId(n)), at(0));
     }
     pool.decide(Command::Finished(InstanceId(1), true), at(10));
@@ -157,15 +184,15 @@ fn idle_instances_are_unloaded_the_longest_unused_first() {
 
 #[test]
 fn a_retired_pool_finishes_what_waits_and_a_draining_one_takes_nothing_new() {
-    let mut pool = State::new(Limits {
+    let mut pool = Open::new(Limits {
         concurrency: 1,
         ..LIMITS
     });
-    pool.decide(Command::Call(Ticket(1)), at(0));
-    pool.decide(Command::Call(Ticket(2)), at(0));
+    pool.decide(Command::Call(Ticket(1), 0), at(0));
+    pool.decide(Command::Call(Ticket(2), 0), at(0));
     pool.decide(Command::Started(InstanceId(1)), at(0));
     assert_eq!(pool.decide(Command::Drain, at(1)), []);
-    let refused = pool.decide(Command::Call(Ticket(3)), at(1));
+    let refused = pool.decide(Command::Call(Ticket(3), 0), at(1));
     assert_eq!(refused, [Action::Refuse(Ticket(3), Refusal::Draining)]);
     let next = pool.decide(Command::Finished(InstanceId(1), true), at(2));
     assert_eq!(next, [Action::Run(Ticket(2), InstanceId(1))]);
@@ -174,6 +201,98 @@ fn a_retired_pool_finishes_what_waits_and_a_draining_one_takes_nothing_new() {
         [Action::Stop(InstanceId(1))]
     );
     assert!(pool.is_empty());
+}
+
+/// Without a permit a call waits though an instance is idle, and no instance is started for it; with one it runs.
+#[test]
+fn who_is_not_admitted_waits() {
+    let mut pool = State::new(LIMITS);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), []);
+    assert_eq!(pool.wanted(), Some(0));
+    assert_eq!(pool.decide(Command::Admit, at(0)), [Action::Start]);
+    assert_eq!(pool.wanted(), None);
+    pool.decide(Command::Started(InstanceId(1)), at(1));
+    assert_eq!(
+        pool.decide(Command::Finished(InstanceId(1), true), at(2)),
+        [Action::Release]
+    );
+    assert_eq!(
+        pool.decide(Command::Call(Ticket(2), 0), at(3)),
+        [],
+        "an instance is idle, and it has no permit"
+    );
+    assert_eq!(
+        pool.decide(Command::Tick, at(13)),
+        [Action::Refuse(Ticket(2), Refusal::NotAdmitted)]
+    );
+    pool.decide(Command::Call(Ticket(3), 0), at(14));
+    let run = Action::Run(Ticket(3), InstanceId(1));
+    assert_eq!(pool.decide(Command::Admit, at(14)), [run]);
+}
+
+#[test]
+fn no_more_are_admitted_than_there_can_be_instances() {
+    let mut pool = State::new(Limits {
+        queue_length: 9,
+        ..LIMITS
+    });
+    for ticket in 1..=4 {
+        pool.decide(Command::Call(Ticket(ticket), 0), at(0));
+    }
+    for _ in 0..2 {
+        assert_eq!(pool.wanted(), Some(0));
+        pool.decide(Command::Admit, at(0));
+    }
+    assert_eq!(pool.wanted(), None, "concurrency is two");
+    assert_eq!(
+        pool.decide(Command::Cancel(Ticket(1)), at(0)),
+        [Action::Release],
+        "what it was admitted by is given back"
+    );
+    assert_eq!(pool.wanted(), Some(0));
+    assert_eq!(
+        pool.decide(Command::Cancel(Ticket(4)), at(0)),
+        [],
+        "it had nothing"
+    );
+}
+
+/// A line at a full node is bounded, and those in it do not keep out a call that another one waits for.
+#[test]
+fn the_line_is_bounded() {
+    let mut pool = State::new(LIMITS);
+    let mut call = |ticket, depth| pool.decide(Command::Call(Ticket(ticket), depth), at(0));
+    let full = |ticket| [Action::Refuse(Ticket(ticket), Refusal::LineFull)];
+    assert_eq!((call(1, 0), call(2, 0)), (vec![], vec![]));
+    assert_eq!(call(3, 0), full(3));
+    assert_eq!((call(4, 1), call(5, 2)), (vec![], vec![]));
+    assert_eq!(call(6, 1), full(6));
+}
+
+/// A call that another one waits for goes before those that nobody waits for; among equals the first is first.
+#[test]
+fn the_deeper_call_is_admitted_first() {
+    let mut pool = State::new(Limits {
+        queue_length: 9,
+        ..LIMITS
+    });
+    for (ticket, depth) in [(1, 0), (2, 1), (3, 3), (4, 1)] {
+        pool.decide(Command::Call(Ticket(ticket), depth), at(ticket));
+    }
+    assert_eq!(pool.wanted(), Some(3));
+    pool.decide(Command::Admit, at(9));
+    let first = pool.decide(Command::Started(InstanceId(1)), at(9));
+    assert_eq!(first, [Action::Run(Ticket(3), InstanceId(1))]);
+    assert_eq!(pool.wanted(), Some(1));
+    assert_eq!(
+        pool.decide(Command::Tick, at(11)),
+        [Action::Refuse(Ticket(1), Refusal::NotAdmitted)],
+        "who came first has waited longest, wherever it stands"
+    );
+    assert_eq!(pool.next_deadline(), Some(at(12)));
+    pool.decide(Command::Admit, at(11));
+    let second = pool.decide(Command::Started(InstanceId(2)), at(11));
+    assert_eq!(second, [Action::Run(Ticket(2), InstanceId(2))]);
 }
 
 /// The world around a pool: carries actions out, and checks what must always hold.
@@ -186,6 +305,8 @@ struct World {
     running: Vec<InstanceId>,
     idle: BTreeSet<InstanceId>,
     open: BTreeSet<Ticket>,
+    /// Permits that the pool has.
+    permits: usize,
 }
 
 impl World {
@@ -193,6 +314,12 @@ impl World {
         for action in actions {
             match action {
                 Action::Start => self.starting += 1,
+                Action::Release => {
+                    self.permits = self
+                        .permits
+                        .checked_sub(1)
+                        .expect("nobody gives back what he has not");
+                }
                 Action::Run(ticket, instance) => {
                     assert!(self.open.remove(&ticket), "{ticket:?} was answered before");
                     assert!(
@@ -219,7 +346,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn in_every_order_bounds_hold_and_each_call_is_answered_once(steps in prop::collection::vec((0u8..8, 0u64..20), 1..200)) {
+    fn in_every_order_bounds_hold_and_each_call_is_answered_once(steps in prop::collection::vec((0u8..10, 0u64..20), 1..200)) {
         let limits = Limits { concurrency: 3, starts: 2, queue_length: 4, ..LIMITS };
         let mut pool = State::new(limits);
         let mut world = World::default();
@@ -229,7 +356,7 @@ proptest! {
                 0..=2 => {
                     world.tickets += 1;
                     world.open.insert(Ticket(world.tickets));
-                    Command::Call(Ticket(world.tickets))
+                    Command::Call(Ticket(world.tickets), u8::try_from(number % 3).unwrap())
                 }
                 3 if world.starting > 0 => {
                     world.starting -= 1;
@@ -257,6 +384,10 @@ proptest! {
                     }
                     None => Command::Tick,
                 },
+                7 | 8 if pool.wanted().is_some() => {
+                    world.permits += 1;
+                    Command::Admit
+                }
                 _ => Command::Tick,
             };
             let actions = pool.decide(command, at(world.now));
@@ -264,9 +395,12 @@ proptest! {
             let (idle, busy, starting, waiting) = pool.counts();
             prop_assert!(idle + busy + starting <= limits.concurrency);
             prop_assert!(starting <= limits.starts);
-            prop_assert!(waiting <= limits.queue_length + limits.concurrency);
-            prop_assert!(waiting == 0 || idle == 0, "nobody waits while an instance is idle");
-            prop_assert!(waiting == 0 || busy + starting > 0, "whoever waits, waits for something");
+            prop_assert!(waiting <= 2 * limits.queue_length + limits.concurrency);
+            prop_assert!(waiting + busy <= 2 * limits.queue_length + world.permits);
+            let wants = pool.wanted().is_some();
+            prop_assert!(waiting == 0 || idle == 0 || wants, "nobody waits for an instance while one is idle");
+            prop_assert!(waiting == 0 || busy + starting > 0 || wants, "whoever waits, waits for something");
+            prop_assert!(world.permits >= busy && world.permits <= busy + waiting && world.permits <= limits.concurrency);
             prop_assert_eq!(busy, world.running.len());
             prop_assert_eq!(idle, world.idle.len());
             prop_assert_eq!(waiting, world.open.len());

@@ -5,6 +5,7 @@ mod ends;
 mod queue;
 mod reload;
 mod script;
+mod slots;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -87,15 +88,23 @@ struct Visit {
 
 impl World {
     fn new(version: Version) -> Self {
+        Self::with([version], Config::default().concurrency)
+    }
+
+    /// With some functions, of which so many calls run at once.
+    fn with(versions: impl IntoIterator<Item = Version>, concurrency: usize) -> Self {
         let tasks = Tasks::new(Stop::new());
         let feed = Feed::start(&tasks);
         let (_, records) = feed.recent_and_subscribe();
         let (runtime, script) = script();
         let catalogue = Arc::new(Catalogue::new());
-        catalogue.replace([version]);
+        catalogue.replace(versions);
         let metrics = Metrics::new();
         let clock = Arc::new(TokioClock::new(Timestamp::from_millis(1_700_000_000_000)));
-        let config = Config { parallel_starts: 4 };
+        let config = Config {
+            parallel_starts: 4,
+            concurrency,
+        };
         let controller = Parts {
             config,
             catalogue: catalogue.clone(),
@@ -143,12 +152,15 @@ impl World {
 
     async fn call_with(&mut self, patience: Option<Duration>) -> Visit {
         let call = self.make_call(patience);
+        self.call_of(name(), call).await
+    }
+
+    async fn call_of(&mut self, f: FunctionName, call: Call) -> Visit {
         let (id, controller) = (call.id, self.controller.clone());
         let (sender, outcome) = oneshot::channel();
         let goes_away = Stop::new();
         let going = goes_away.clone();
         self.tasks.start("a caller", Policy::Alone, async move {
-            let f = name();
             tokio::select! {
                 outcome = controller.invoke(&f, call) => { let _ = sender.send(outcome); }
                 () = going.asked() => {}

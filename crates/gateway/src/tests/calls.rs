@@ -135,6 +135,7 @@ async fn head_runs_the_get_route_and_other_methods_are_405_with_allow() {
 #[tokio::test]
 async fn each_fault_has_its_status_and_only_dev_tells_more() {
     let busy = |after: u64| Fault::Busy {
+        bound: aloft_call::Bound::Function,
         why: "the queue is full".to_owned(),
         retry_after: Duration::from_millis(after),
     };

@@ -121,7 +121,10 @@ impl Orders {
             clock: parts.clock.clone(),
         };
         let controller = aloft_controller::Parts {
-            config: aloft_controller::Config { parallel_starts: 2 },
+            config: aloft_controller::Config {
+                parallel_starts: 2,
+                concurrency: 4,
+            },
             catalogue: catalogue.clone(),
             load: Arc::new(NoOthers),
             runtime: Arc::new(stage),

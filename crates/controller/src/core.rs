@@ -1,0 +1,163 @@
+//! What lies behind a pool's lock: the state machine, and the instances, callers and permits that its decisions are about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aloft_call::{ColdStart, Fault};
+use aloft_instance::Instance;
+use tokio::sync::oneshot;
+
+use crate::gate::Permit;
+use crate::pool::{Action, InstanceId, Limits, Refusal, State, Ticket};
+use crate::run::platform;
+
+/// The part of a pool that changes.
+pub(crate) struct Core {
+    pub(crate) state: State,
+    pub(crate) instances: BTreeMap<InstanceId, Slot>,
+    pub(crate) waiters: BTreeMap<Ticket, oneshot::Sender<Decision>>,
+    /// One for each call that runs or is admitted.
+    pub(crate) permits: Vec<Permit>,
+    pub(crate) tickets: u64,
+    pub(crate) numbers: u64,
+    /// For when the timer is set; it never needs to be set later than this.
+    pub(crate) armed: Option<Instant>,
+    pub(crate) has_timer: bool,
+}
+
+/// One of its instances.
+pub(crate) struct Slot {
+    pub(crate) instance: Arc<dyn Instance>,
+    pub(crate) born: Instant,
+    /// How long it loaded, until it is first decided about: the call that gets it then has waited for that, a later one not.
+    pub(crate) init: Option<Duration>,
+    pub(crate) calls: u64,
+    pub(crate) is_busy: bool,
+    /// It ended while a call ran on it, and must not get another.
+    pub(crate) has_ended: bool,
+}
+
+/// What the pool has decided about a call.
+pub(crate) enum Decision {
+    Run {
+        id: InstanceId,
+        instance: Arc<dyn Instance>,
+        cold: Option<ColdStart>,
+    },
+    Refuse(Refusal),
+    Fail {
+        fault: Fault,
+        init: Duration,
+    },
+    /// Its caller waits only so long, and that is over.
+    Late {
+        patience: Duration,
+    },
+}
+
+/// What is to be done once the lock is free.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) starts: usize,
+    pub(crate) stops: Vec<Arc<dyn Instance>>,
+    pub(crate) released: Vec<Permit>,
+    pub(crate) mine: Option<Decision>,
+}
+
+/// Whether the timer has to look again.
+#[derive(Clone, Copy)]
+pub(crate) enum Rearm {
+    No,
+    Notify,
+    Begin,
+}
+
+impl Core {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            state: State::new(limits),
+            instances: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            permits: Vec::new(),
+            tickets: 0,
+            numbers: 0,
+            armed: None,
+            has_timer: false,
+        }
+    }
+
+    /// Carries out what needs the lock, and returns the rest.
+    pub(crate) fn perform(
+        &mut self,
+        actions: Vec<Action>,
+        mine: Option<Ticket>,
+        failed: Option<(Fault, Duration)>,
+        effects: &mut Effects,
+    ) {
+        for action in actions {
+            let (ticket, decision) = match action {
+                Action::Start => {
+                    effects.starts += 1;
+                    continue;
+                }
+                Action::Stop(id) => {
+                    effects
+                        .stops
+                        .extend(self.instances.remove(&id).map(|slot| slot.instance));
+                    continue;
+                }
+                Action::Release => {
+                    effects.released.extend(self.permits.pop());
+                    continue;
+                }
+                Action::Run(ticket, id) => (ticket, self.run(id)),
+                Action::Refuse(ticket, refusal) => (ticket, Some(Decision::Refuse(refusal))),
+                Action::Fail(ticket) => {
+                    let fail = |(fault, init)| Decision::Fail { fault, init };
+                    (ticket, failed.clone().map(fail))
+                }
+            };
+            // The state machine names only what the pool holds; were it wrong, the call must still be answered.
+            let decision = decision.unwrap_or_else(|| Decision::Fail {
+                fault: platform("its pool lost the instance"),
+                init: Duration::ZERO,
+            });
+            if mine == Some(ticket) {
+                effects.mine = Some(decision);
+            } else if let Some(waiter) = self.waiters.remove(&ticket) {
+                // A caller that goes away in this moment gives the instance back: see `Waiting`.
+                let _ = waiter.send(decision);
+            }
+        }
+    }
+
+    fn run(&mut self, id: InstanceId) -> Option<Decision> {
+        let slot = self.instances.get_mut(&id)?;
+        let cold = slot.init.take().map(|init| ColdStart { init });
+        slot.calls += 1;
+        slot.is_busy = true;
+        Some(Decision::Run {
+            id,
+            instance: slot.instance.clone(),
+            cold,
+        })
+    }
+
+    pub(crate) fn must_rearm(&mut self) -> Rearm {
+        let Some(next) = self.state.next_deadline() else {
+            return Rearm::No;
+        };
+        if !self.has_timer {
+            self.has_timer = true;
+            self.armed = Some(next);
+            return Rearm::Begin;
+        }
+        // The timer may wake too early, which costs one look, but never too late.
+        if self.armed.is_some_and(|armed| armed <= next) {
+            return Rearm::No;
+        }
+        self.armed = Some(next);
+        Rearm::Notify
+    }
+}
