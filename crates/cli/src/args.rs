@@ -67,6 +67,9 @@ pub(crate) struct Dev {
     /// The time before an asynchronous call that failed is made again, and twice that before the next; the default is Lambda's
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(crate) retry_base: Duration,
+    /// Calls of all functions that run at once; what goes beyond waits for its turn
+    #[arg(long, value_name = "CALLS", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) concurrency: u16,
     /// Run functions without a sandbox, as plain processes of your own user: they can read and write your files and
     /// reach your network
     #[arg(long)]

@@ -86,6 +86,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         search,
         connections: Limits::default().connections,
         retry_base: dev.retry_base,
+        concurrency: usize::from(dev.concurrency),
         drain: DRAIN,
     })
 }

@@ -117,6 +117,7 @@ mod tests {
                 after: Duration::from_secs(3),
             },
             Fault::Busy {
+                bound: aloft_call::Bound::Function,
                 why: "x".into(),
                 retry_after: Duration::from_secs(1),
             },

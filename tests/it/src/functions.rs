@@ -123,6 +123,24 @@ fn functions_have_addresses_and_stream_their_answers() {
     script("urls.py", &[], &platform.exports());
 }
 
+/// A thousand calls at once of a function of which fifty may run, and what is reserved is kept.
+#[test]
+fn no_more_calls_run_at_once_than_may() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    script("concurrency.py", &["made"], &platform.exports());
+    platform.kill();
+    let platform = project.start();
+    script("concurrency.py", &["again"], &platform.exports());
+}
+
+#[test]
+fn a_call_from_within_a_call_runs_on_a_full_node() {
+    let project = Project::new(&[]);
+    let platform = project.dev().with(&["--concurrency", "1"]).start();
+    script("concurrency.py", &["nested"], &platform.exports());
+}
+
 #[test]
 fn roles_are_kept_as_tools_make_them() {
     let project = Project::new(&[]);

@@ -1,7 +1,7 @@
 //! What Lambda's clients are told when something is not done: codes, statuses and texts are Lambda's.
 
 use aloft_base::ErrorKind;
-use aloft_call::Fault;
+use aloft_call::{Bound, Fault};
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 
@@ -46,7 +46,9 @@ pub(crate) enum Error {
     /// Every instance is busy.
     #[error("Rate Exceeded: {why}")]
     Throttled {
-        /// Which bound was hit.
+        /// Which bound was hit, as Lambda calls it.
+        reason: &'static str,
+        /// The same in words.
         why: String,
         /// Seconds.
         retry_after: u64,
@@ -143,8 +145,8 @@ impl Error {
             (if is_capital { "Message" } else { "message" }).to_owned(),
             text.into(),
         );
-        if let Self::Throttled { .. } = self {
-            members.insert("Reason".to_owned(), json!("ConcurrentInvocationLimitExceeded"));
+        if let Self::Throttled { reason, .. } = self {
+            members.insert("Reason".to_owned(), json!(reason));
         }
         members
     }
@@ -155,7 +157,16 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::NoFunction { name } => Self::Missing(format!("Function not found: {name}")),
-            Fault::Busy { why, retry_after } => Self::Throttled {
+            Fault::Busy {
+                bound,
+                why,
+                retry_after,
+            } => Self::Throttled {
+                reason: match bound {
+                    Bound::Account => "ConcurrentInvocationLimitExceeded",
+                    // What a project's definition says of a function is what Lambda's users reserve for one.
+                    Bound::Reserved | Bound::Function => "ReservedFunctionConcurrentInvocationLimitExceeded",
+                },
                 why,
                 retry_after: retry_after.as_secs().max(1),
             },

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 
 use super::names::{Named, revision};
-use super::{Context, Error, code, describe, layers, nothing, settings};
+use super::{Context, Error, code, concurrency, describe, layers, nothing, settings};
 use crate::Error as Refused;
 use crate::input::{Constraints, Members};
 
@@ -84,6 +84,9 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
         let tags = settings.await.map_err(|error| context.failed(&named, error))?;
         if !tags.is_empty() {
             answer.insert("Tags".to_owned(), json!(tags));
+        }
+        if let Some(reserved) = concurrency::of(context, &named).await? {
+            answer.insert("Concurrency".to_owned(), reserved);
         }
         let zip = published.artifact.blob;
         let location = context.downloads.address(context.headers, zip, context.now);

@@ -3,6 +3,7 @@
 
 mod aliases;
 mod code;
+mod concurrency;
 mod describe;
 mod download;
 mod error;
@@ -63,6 +64,8 @@ pub struct Parts {
     pub builder: Builder,
     /// Accepts calls that are made later.
     pub deferred: Deferred,
+    /// Calls that run at once, at most.
+    pub concurrency: usize,
 }
 
 /// What can be asked.
@@ -108,10 +111,14 @@ pub(crate) enum Operation {
     GetFunctionUrlConfig,
     ListFunctionUrlConfigs,
     UpdateFunctionUrlConfig,
+    DeleteFunctionConcurrency,
+    GetAccountSettings,
+    GetFunctionConcurrency,
+    PutFunctionConcurrency,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 44] = [
         Self::Invoke,
         Self::CreateAlias,
         Self::CreateFunction,
@@ -152,6 +159,10 @@ impl Operation {
         Self::GetFunctionUrlConfig,
         Self::ListFunctionUrlConfigs,
         Self::UpdateFunctionUrlConfig,
+        Self::DeleteFunctionConcurrency,
+        Self::GetAccountSettings,
+        Self::GetFunctionConcurrency,
+        Self::PutFunctionConcurrency,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -196,6 +207,10 @@ impl Operation {
             Self::GetFunctionUrlConfig => "GetFunctionUrlConfig",
             Self::ListFunctionUrlConfigs => "ListFunctionUrlConfigs",
             Self::UpdateFunctionUrlConfig => "UpdateFunctionUrlConfig",
+            Self::DeleteFunctionConcurrency => "DeleteFunctionConcurrency",
+            Self::GetAccountSettings => "GetAccountSettings",
+            Self::GetFunctionConcurrency => "GetFunctionConcurrency",
+            Self::PutFunctionConcurrency => "PutFunctionConcurrency",
         }
     }
 
@@ -293,6 +308,10 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::GetFunctionUrlConfig => urls::get(context).await,
         Operation::ListFunctionUrlConfigs => urls::list(context).await,
         Operation::UpdateFunctionUrlConfig => urls::update(context, &body).await,
+        Operation::DeleteFunctionConcurrency => concurrency::delete(context).await,
+        Operation::GetAccountSettings => concurrency::account(context).await,
+        Operation::GetFunctionConcurrency => concurrency::get(context).await,
+        Operation::PutFunctionConcurrency => concurrency::put(context, &body).await,
     }
 }
 
@@ -391,7 +410,9 @@ impl Context<'_> {
                 },
                 text: error.to_string(),
             },
-            error @ (E::Stale { .. } | E::Invalid { .. }) => Error::Invalid(error.to_string()),
+            error @ (E::Stale { .. } | E::Invalid { .. } | E::TooManyReserved { .. }) => {
+                Error::Invalid(error.to_string())
+            }
             error @ E::Store(_) => Error::Catalogue(error),
         }
         .into()

@@ -139,6 +139,16 @@ fn find<'a>(method: &Method, segments: &[&'a str], is_find: bool) -> Option<(Ope
         ["2021-10-31", "functions", function, "url"] if put => (O::UpdateFunctionUrlConfig, *function, ""),
         ["2021-10-31", "functions", function, "url"] if delete => (O::DeleteFunctionUrlConfig, *function, ""),
         ["2021-10-31", "functions", function, "urls"] if get => (O::ListFunctionUrlConfigs, *function, ""),
+        ["2017-10-31", "functions", function, "concurrency"] if put => {
+            (O::PutFunctionConcurrency, *function, "")
+        }
+        ["2017-10-31", "functions", function, "concurrency"] if delete => {
+            (O::DeleteFunctionConcurrency, *function, "")
+        }
+        ["2019-09-30", "functions", function, "concurrency"] if get => {
+            (O::GetFunctionConcurrency, *function, "")
+        }
+        ["2016-08-19", "account-settings"] if get => (O::GetAccountSettings, "", ""),
         ["2017-03-31", "tags", resource] if get => (O::ListTags, *resource, ""),
         ["2017-03-31", "tags", resource] if post => (O::TagResource, *resource, ""),
         ["2017-03-31", "tags", resource] if delete => (O::UntagResource, *resource, ""),

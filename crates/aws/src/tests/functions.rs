@@ -439,6 +439,7 @@ async fn what_becomes_of_a_call_is_told_as_lambda_tells_it() {
         ),
         (
             Fault::Busy {
+                bound: aloft_call::Bound::Account,
                 why: why(),
                 retry_after: second,
             },

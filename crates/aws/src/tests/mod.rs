@@ -133,6 +133,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
             load: machine.clone(),
             builder: Builder::new(builder, &metrics),
             deferred: deferred.clone(),
+            concurrency: 1_000,
         },
         roles: Roles::new(store, clock.clone(), chance.clone()),
         streams: Streams::new(machine.clone(), tasks.clone()),

@@ -174,6 +174,12 @@ fn bodies() -> Vec<(&'static str, String, Json, String)> {
             json!({}),
             format!("AuthType InvokeMode Cors {}", inside("Cors", CORS)),
         ),
+        (
+            "PUT",
+            "/2017-10-31/functions/f/concurrency".to_owned(),
+            json!({ "ReservedConcurrentExecutions": 1 }),
+            "ReservedConcurrentExecutions".to_owned(),
+        ),
         ("PUT", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
         ("POST", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
         (

@@ -1,0 +1,121 @@
+"""How many calls run at once, through boto3.
+
+    concurrency.py made      what can be set, a burst at a bound, and a bound of nothing
+    concurrency.py again     what was set, after the platform was started anew
+    concurrency.py nested    a function that calls another one, on a node for one call at a time
+
+The endpoint, region and keys come from the environment, as the platform's announcement says.
+"""
+
+import json
+import sys
+import threading
+
+import boto3
+import botocore.config
+
+from checking import check, equal
+from sdk import call, client, fails, make, result
+
+LIMIT = 50
+CALLS = 1_000
+
+SPAN = """
+import time, uuid
+
+ME = uuid.uuid4().hex
+
+def handler(event, context):
+    began = time.monotonic()
+    time.sleep(0.02)
+    return {"instance": ME, "began": began, "ended": time.monotonic()}
+"""
+
+OUTER = """
+import boto3, json
+
+def handler(event, context):
+    if event["deep"] == 0:
+        return [context.function_name]
+    answer = boto3.client("lambda").invoke(FunctionName=event["next"], Payload=json.dumps(
+        {"deep": event["deep"] - 1, "next": context.function_name}))
+    return [context.function_name] + json.load(answer["Payload"])
+"""
+
+
+def made():
+    make("span", SPAN)
+    name = {"FunctionName": "span"}
+    equal("nothing is reserved", client.get_function_concurrency(**name).get("ReservedConcurrentExecutions"), None)
+    account = client.get_account_settings()
+    limit = account["AccountLimit"]
+    equal("the account's bound", (limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]), (1_000, 1_000))
+    equal("one function", account["AccountUsage"]["FunctionCount"], 1)
+    check("and its code", account["AccountUsage"]["TotalCodeSize"] == client.get_function_configuration(**name)["CodeSize"], account)
+    put = client.put_function_concurrency
+    fails("InvalidParameterValueException", put, ReservedConcurrentExecutions=901, **name)
+    fails("ResourceNotFoundException", put, FunctionName="none", ReservedConcurrentExecutions=1)
+    equal("what is set is answered", put(ReservedConcurrentExecutions=LIMIT, **name)["ReservedConcurrentExecutions"], LIMIT)
+    equal("and shown", client.get_function(**name)["Concurrency"], {"ReservedConcurrentExecutions": LIMIT})
+    unreserved = client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    equal("the rest is for the others", unreserved, 1_000 - LIMIT)
+    burst()
+    put(ReservedConcurrentExecutions=0, **name)
+    refused = fails("TooManyRequestsException", client.invoke, **name)
+    equal("which bound it was", refused["Reason"], "ReservedFunctionConcurrentInvocationLimitExceeded")
+    check("and when to ask again", int(refused["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) > 0, refused)
+    client.delete_function_concurrency(**name)
+    check("without a bound it runs", "instance" in result("span"))
+    put(ReservedConcurrentExecutions=7, **name)
+
+
+def burst():
+    """1,000 calls at once of a function that is not loaded, of which 50 may run: all are answered, and never more than 50 at once."""
+    many = boto3.client("lambda", config=botocore.config.Config(
+        retries={"max_attempts": 0}, max_pool_connections=CALLS, read_timeout=60, connect_timeout=60))
+    answers, lock, ready = [], threading.Lock(), threading.Barrier(CALLS)
+
+    def one():
+        ready.wait()
+        answer = many.invoke(FunctionName="span")
+        with lock:
+            answers.append(json.load(answer["Payload"]))
+
+    threading.stack_size(256 << 10)
+    threads = [threading.Thread(target=one) for _ in range(CALLS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal("every call is answered", len(answers), CALLS)
+    marks = sorted([(a["began"], 1) for a in answers] + [(a["ended"], -1) for a in answers])
+    running = most = 0
+    for _, step in marks:
+        running += step
+        most = max(most, running)
+    check(f"at most {LIMIT} run at once", 1 <= most <= LIMIT, most)
+    instances = {answer["instance"] for answer in answers}
+    check("on as many instances", len(instances) <= LIMIT, len(instances))
+
+
+def again():
+    equal("what was reserved is so still", client.get_function_concurrency(FunctionName="span")["ReservedConcurrentExecutions"], 7)
+    equal("in all", client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 993)
+    client.delete_function(FunctionName="span")
+    equal("nothing is, when it is gone", client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 1_000)
+
+
+def nested():
+    for name in ["a", "b"]:
+        make(name, OUTER, Timeout=60)
+    equal("a calls b calls a", result("a", {"deep": 5, "next": "b"}), ["a", "b", "a", "b", "a", "b"])
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(call("a", {"deep": 2, "next": "b"}))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal("eight at once", [answer["Payload"] for answer in found], [["a", "b", "a"]] * 8)
+
+
+{"made": made, "again": again, "nested": nested}[sys.argv[1]]()
