@@ -131,6 +131,8 @@ pub enum Bound {
     Reserved,
     /// What all functions together may have that have nothing reserved.
     Account,
+    /// The node's memory.
+    Memory,
 }
 
 impl Fault {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId, parse_duration};
+use aloft_base::{FunctionName, InvocationId, Size, parse_duration};
 use clap::{Args, Parser, Subcommand};
 
 /// A whole serverless platform in one binary.
@@ -70,6 +70,9 @@ pub(crate) struct Dev {
     /// Calls of all functions that run at once; what goes beyond waits for its turn
     #[arg(long, value_name = "CALLS", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrency: u16,
+    /// The memory that functions may use together; the default is four fifths of this machine's
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
     /// Run functions without a sandbox, as plain processes of your own user: they can read and write your files and
     /// reach your network
     #[arg(long)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Stop, Tasks};
+use aloft_base::{Size, Stop, Tasks};
 use aloft_http::Limits;
 use aloft_node::{Config, Node};
 use aloft_observe::{Feed, Missed, Notice, Subscription};
@@ -87,8 +87,14 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         connections: Limits::default().connections,
         retry_base: dev.retry_base,
         concurrency: usize::from(dev.concurrency),
+        memory: dev.memory.unwrap_or_else(most_of_this_host),
         drain: DRAIN,
     })
+}
+
+/// Four fifths of the host's memory: the rest is the platform's own and the system's.
+fn most_of_this_host() -> Size {
+    Size::from_bytes(aloft_sandbox::memory().bytes() / 5 * 4)
 }
 
 /// What is shown. Neither stream can hold the platform up.

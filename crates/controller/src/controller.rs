@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, FunctionName, Tasks};
+use aloft_base::{Chance, Clock, FunctionName, Size, Tasks};
 use aloft_call::{Call, Fault, Invoke, Outcome, Qualifier, Usage};
 use aloft_function::{Catalogue, Found, Load, Version};
 use aloft_instance::Runtime;
@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use crate::memory::Memory;
 use crate::metrics::Declared;
 use crate::record::{Origin, record};
 use crate::run::Pool;
@@ -27,6 +28,8 @@ pub struct Config {
     pub parallel_starts: usize,
     /// Calls that run at once, at most, on the whole node. Default: 1,000, as of an account of Lambda's.
     pub concurrency: usize,
+    /// The memory that instances may use together. Default: no bound.
+    pub memory: Size,
 }
 
 impl Default for Config {
@@ -35,6 +38,7 @@ impl Default for Config {
         Self {
             parallel_starts: (2 * cores).max(4),
             concurrency: 1_000,
+            memory: Size::from_bytes(u64::MAX),
         }
     }
 }
@@ -60,7 +64,7 @@ pub struct Parts {
 }
 
 /// Which pool: a function's version by its number.
-type Key = (FunctionName, u64);
+pub(crate) type Key = (FunctionName, u64);
 
 /// Loads, keeps and unloads instances, and runs calls on them. Cheap to clone; clones are the same controller.
 #[derive(Clone)]
@@ -75,6 +79,7 @@ pub(crate) struct Inner {
     chance: Arc<dyn Chance>,
     pub(crate) tasks: Tasks,
     pub(crate) slots: Slots,
+    pub(crate) memory: Memory,
     feed: Feed,
     metrics: Declared,
     pools: ArcSwap<BTreeMap<Key, Arc<Pool>>>,
@@ -128,6 +133,7 @@ impl Controller {
             feed,
         } = parts;
         Self(Arc::new(Inner {
+            memory: Memory::new(config.memory),
             slots: Slots::new(config.concurrency, catalogue.clone()),
             config,
             catalogue,
@@ -291,6 +297,11 @@ impl Invoke for Controller {
 }
 
 impl Inner {
+    /// The pools of versions that are current.
+    pub(crate) fn pools(&self) -> Arc<BTreeMap<Key, Arc<Pool>>> {
+        self.pools.load_full()
+    }
+
     fn retired(&self) -> MutexGuard<'_, Vec<Weak<Pool>>> {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }

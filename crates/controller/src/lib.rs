@@ -10,6 +10,7 @@
 //! - at most `queue.length` calls wait, each at most `queue.wait`; what goes beyond is refused as busy;
 //! - a call that runs has a permit of the node's bound, or of what is reserved for its function; when there is none it waits, and one
 //!   that comes back goes to the function that holds the fewest (`gate`). A call that another call waits for goes beyond the bound;
+//! - an instance is started only if the node has memory for it; to make room those are stopped that have been idle longest (`memory`);
 //! - an instance without a call for `idle` is stopped; one that timed out, ended or broke is stopped and replaced.
 //!
 //! A call that has begun runs to its end even when its caller goes away; one that still waits is taken out of the queue, and
@@ -24,6 +25,7 @@ mod caller;
 mod controller;
 mod core;
 mod gate;
+mod memory;
 mod metrics;
 pub mod pool;
 mod record;

@@ -44,6 +44,8 @@ pub enum Command {
     Finished(InstanceId, bool),
     /// An instance ended by itself while it had no call.
     Ended(InstanceId),
+    /// The instance that has been idle longest is to be unloaded, because others need its memory.
+    Unload,
     /// The time that [`State::next_deadline`] told has come.
     Tick,
     /// Another version has replaced this one: what waits still runs, then everything is stopped.
@@ -162,6 +164,8 @@ impl State {
                 }
             }
             Command::Ended(instance) => self.idle.retain(|(idle, _)| *idle != instance),
+            Command::Unload if !self.idle.is_empty() => actions.push(Action::Stop(self.idle.remove(0).0)),
+            Command::Unload => {}
             Command::Tick => self.tick(now, &mut actions),
             Command::Retire => self.is_retired = true,
             Command::Drain => {
@@ -199,6 +203,11 @@ impl State {
     /// How many instances are idle, busy and starting, and how many calls wait.
     pub fn counts(&self) -> (usize, usize, usize, usize) {
         (self.idle.len(), self.busy, self.starting, self.waiting.len())
+    }
+
+    /// Since when the instance has been idle that was used longest ago.
+    pub fn idle_since(&self) -> Option<Instant> {
+        self.idle.first().map(|(_, since)| *since)
     }
 
     /// How deep the next call lies that wants to be admitted, if one does: as many calls are as there can be instances.

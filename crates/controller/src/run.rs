@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::admission::Place;
 use crate::caller::{Running, Waiting};
 use crate::controller::{Inner, InstanceStatus, PoolStatus};
 use crate::core::{Core, Decision, Effects, Rearm, Slot};
+use crate::memory::Memory;
 use crate::metrics::FunctionMetrics;
 use crate::pool::{Command, InstanceId, Limits, Refusal};
 use crate::record::{ABANDONED, Origin};
@@ -31,6 +33,8 @@ pub(crate) struct Pool {
     rearm: Notify,
     /// What it says of itself where it lines up for permits.
     pub(crate) place: Arc<Place>,
+    /// The most memory that any of its instances has used, in bytes.
+    peak: AtomicU64,
 }
 
 impl Pool {
@@ -48,6 +52,7 @@ impl Pool {
             core: Mutex::new(Core::new(limits)),
             rearm: Notify::new(),
             place: Place::new(pool, inner),
+            peak: AtomicU64::new(0),
         })
     }
 
@@ -76,7 +81,8 @@ impl Pool {
             }
             Decision::Fail { fault, init } => {
                 let usage = Usage {
-                    cold: Some(ColdStart { init }),
+                    // One for which there was no memory did not begin.
+                    cold: (!init.is_zero()).then_some(ColdStart { init }),
                     queued,
                     ..self.usage()
                 };
@@ -103,7 +109,9 @@ impl Pool {
                 bytes: called.bytes,
                 ..pool.usage()
             };
-            pool.step(&owner, Command::Finished(id, called.is_reusable), None);
+            pool.peak.fetch_max(usage.memory_peak, Ordering::Relaxed);
+            let is_reusable = called.is_reusable && !owner.memory.is_wanted_of(&pool);
+            pool.step(&owner, Command::Finished(id, is_reusable), None);
             Outcome {
                 tail: called.tail,
                 ..pool.end(&owner, &origin, called.result, usage)
@@ -153,6 +161,33 @@ impl Pool {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().state.is_empty()
+    }
+
+    /// What an instance of it counts that runs or starts.
+    pub(crate) fn expected(&self, memory: &Memory) -> u64 {
+        let limit = self.version.memory.bytes();
+        memory.expected(limit, self.peak.load(Ordering::Relaxed))
+    }
+
+    /// What its loaded instances count.
+    pub(crate) fn memory(&self, memory: &Memory) -> u64 {
+        let expected = self.expected(memory);
+        let core = self.lock();
+        let counted = core.instances.values().map(|slot| match slot.is_busy {
+            true => expected,
+            false => Memory::idle(slot.instance.memory_peak()),
+        });
+        counted.sum()
+    }
+
+    /// How many instances are loaded.
+    pub(crate) fn loaded(&self) -> usize {
+        self.lock().instances.len()
+    }
+
+    /// Since when the instance has been idle that was used longest ago.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.lock().state.idle_since()
     }
 
     /// Stops every instance, whatever runs on it.
@@ -217,7 +252,6 @@ impl Pool {
         }
         let now = inner.clock.instant();
         let actions = core.state.decide(command, now);
-        let before = core.instances.len();
         let mut effects = Effects::default();
         core.perform(actions, None, failed, &mut effects);
         // What is given back goes to the next call here, unless others line up for it.
@@ -235,20 +269,19 @@ impl Pool {
         {
             slot.init = None;
         }
-        let removed = before - core.instances.len();
         let must_rearm = core.must_rearm();
         drop(core);
-        self.metrics
-            .instances
-            .dec_by(i64::try_from(removed).unwrap_or(i64::MAX));
         self.carry_out(inner, effects, must_rearm);
         if lines_up {
             inner.slots.of(&self.version.function).line_up(self.claim());
         }
         inner.settled.notify_waiters();
+        inner.memory.has_changed();
     }
 
     pub(crate) fn carry_out(self: &Arc<Self>, inner: &Arc<Inner>, effects: Effects, must_rearm: Rearm) {
+        let stopped = i64::try_from(effects.stops.len()).unwrap_or(i64::MAX);
+        self.metrics.instances.dec_by(stopped);
         for instance in effects.stops {
             instance.stop();
         }
@@ -271,6 +304,10 @@ impl Pool {
     }
 
     async fn start(self: &Arc<Self>, inner: &Arc<Inner>) {
+        let room = match inner.memory.room(inner, self).await {
+            Ok(room) => room,
+            Err(fault) => return self.step(inner, Command::StartFailed, Some((fault, Duration::ZERO))),
+        };
         let began = inner.clock.instant();
         let started = AssertUnwindSafe(inner.runtime.start(self.version.clone()))
             .catch_unwind()
@@ -298,11 +335,13 @@ impl Pool {
                     id
                 };
                 self.metrics.instances.inc();
+                drop(room);
                 self.step(inner, Command::Started(id), None);
                 instance.ended().await;
                 self.step(inner, Command::Ended(id), None);
             }
             Err(fault) => {
+                drop(room);
                 let init = inner.clock.instant().duration_since(began);
                 self.step(inner, Command::StartFailed, Some((fault, init)));
             }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aloft_base::Size;
 use aloft_sandbox::Isolation;
 
 /// The folder beside a project's file in which its data lies.
@@ -38,6 +39,8 @@ pub struct Config {
     pub retry_base: Duration,
     /// Calls that run at once, at most. 1,000.
     pub concurrency: usize,
+    /// The memory that instances may use together.
+    pub memory: Size,
     /// How long requests, calls and deliveries under way may take to end when the node stops. 30 s.
     pub drain: Duration,
 }

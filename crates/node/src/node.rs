@@ -155,6 +155,7 @@ impl Node {
         let controller = aloft_controller::Parts {
             config: aloft_controller::Config {
                 concurrency: config.concurrency,
+                memory: config.memory,
                 ..aloft_controller::Config::default()
             },
             catalogue: catalogue.clone(),

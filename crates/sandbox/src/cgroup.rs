@@ -172,6 +172,22 @@ fn open(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// The least of the limits of memory that lie on the platform itself, in bytes, if there is one.
+pub(crate) fn memory_limit() -> Option<u64> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let v1 = v1_folder(&mounts, &own, "memory").map(|folder| (folder, "memory.limit_in_bytes"));
+    let v2 = v2_folder(&mounts, &own).map(|(_, folder)| (folder, "memory.max"));
+    let limits = [v1, v2].into_iter().flatten().flat_map(|(folder, file)| {
+        // A group above may have less. Above the top there is no such file.
+        let groups: Vec<PathBuf> = folder.ancestors().map(|group| group.join(file)).collect();
+        groups
+            .into_iter()
+            .filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
+    });
+    limits.min()
+}
+
 fn is_denied(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

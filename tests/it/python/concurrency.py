@@ -3,18 +3,20 @@
     concurrency.py made      what can be set, a burst at a bound, and a bound of nothing
     concurrency.py again     what was set, after the platform was started anew
     concurrency.py nested    a function that calls another one, on a node for one call at a time
+    concurrency.py memory    more functions than a node of 64 MB can have loaded
 
 The endpoint, region and keys come from the environment, as the platform's announcement says.
 """
 
 import json
+import os
 import sys
 import threading
 
 import boto3
 import botocore.config
 
-from checking import check, equal
+from checking import Site, check, equal
 from sdk import call, client, fails, make, result
 
 LIMIT = 50
@@ -118,4 +120,17 @@ def nested():
     equal("eight at once", [answer["Payload"] for answer in found], [["a", "b", "a"]] * 8)
 
 
-{"made": made, "again": again, "nested": nested}[sys.argv[1]]()
+def memory():
+    site = Site(os.environ["AWS_ENDPOINT_URL"])
+    loaded = lambda: [item for item in site.get("/_aloft/instances").json()["items"] if item["instances"]]
+    names = [f"f{number}" for number in range(12)]
+    for name in names:
+        make(name, "def handler(event, context):\n    return context.function_name\n")
+        equal(f"{name} is called", result(name), name)
+        check("what is loaded fits", 1 <= len(loaded()) <= 8, loaded())
+    there = {item["function"] for item in loaded()}
+    check("the first ones were unloaded for the last ones", names[-1] in there and names[0] not in there, there)
+    equal("and come back", [result(name) for name in names], names)
+
+
+{"made": made, "again": again, "nested": nested, "memory": memory}[sys.argv[1]]()

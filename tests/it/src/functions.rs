@@ -142,6 +142,13 @@ fn a_call_from_within_a_call_runs_on_a_full_node() {
 }
 
 #[test]
+fn what_is_idle_makes_room_for_what_is_called() {
+    let project = Project::new(&[]);
+    let platform = project.dev().with(&["--memory", "64MB"]).start();
+    script("concurrency.py", &["memory"], &platform.exports());
+}
+
+#[test]
 fn roles_are_kept_as_tools_make_them() {
     let project = Project::new(&[]);
     let platform = project.start();

@@ -163,7 +163,7 @@ impl From<Fault> for Error {
                 retry_after,
             } => Self::Throttled {
                 reason: match bound {
-                    Bound::Account => "ConcurrentInvocationLimitExceeded",
+                    Bound::Account | Bound::Memory => "ConcurrentInvocationLimitExceeded",
                     // What a project's definition says of a function is what Lambda's users reserve for one.
                     Bound::Reserved | Bound::Function => "ReservedFunctionConcurrentInvocationLimitExceeded",
                 },

@@ -88,11 +88,11 @@ struct Visit {
 
 impl World {
     fn new(version: Version) -> Self {
-        Self::with([version], Config::default().concurrency)
+        Self::with([version], Config::default())
     }
 
-    /// With some functions, of which so many calls run at once.
-    fn with(versions: impl IntoIterator<Item = Version>, concurrency: usize) -> Self {
+    /// With some functions and bounds.
+    fn with(versions: impl IntoIterator<Item = Version>, bounds: Config) -> Self {
         let tasks = Tasks::new(Stop::new());
         let feed = Feed::start(&tasks);
         let (_, records) = feed.recent_and_subscribe();
@@ -103,7 +103,7 @@ impl World {
         let clock = Arc::new(TokioClock::new(Timestamp::from_millis(1_700_000_000_000)));
         let config = Config {
             parallel_starts: 4,
-            concurrency,
+            ..bounds
         };
         let controller = Parts {
             config,

@@ -124,6 +124,7 @@ impl Orders {
             config: aloft_controller::Config {
                 parallel_starts: 2,
                 concurrency: 4,
+                ..aloft_controller::Config::default()
             },
             catalogue: catalogue.clone(),
             load: Arc::new(NoOthers),
