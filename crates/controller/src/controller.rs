@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aloft_base::{Chance, Clock, FunctionName, Size, Tasks};
 use aloft_call::{Call, Fault, Invoke, Outcome, Qualifier, Usage};
-use aloft_function::{Catalogue, Found, Load, Version};
+use aloft_function::{Catalogue, Found, Load, Version, Warm, Warmth};
 use aloft_instance::Runtime;
 use aloft_observe::{Feed, Metrics};
 use arc_swap::ArcSwap;
@@ -178,6 +178,21 @@ impl Controller {
         }
     }
 
+    /// Keeps instances of a function's versions loaded, so many of each, and of its others none.
+    pub fn keep(&self, function: &FunctionName, wanted: &[(Arc<Version>, usize)]) {
+        let inner = &self.0;
+        for (version, instances) in wanted {
+            self.pool(version.clone()).keep(inner, *instances);
+        }
+        let is_wanted = |number: u64| wanted.iter().any(|(version, _)| version.number == number);
+        for number in self.numbers(function) {
+            let pool = inner.pools.load().get(&(function.clone(), number)).cloned();
+            if let Some(pool) = pool.filter(|_| !is_wanted(number)) {
+                pool.keep(inner, 0);
+            }
+        }
+    }
+
     /// What runs now, by function.
     pub fn status(&self) -> Vec<PoolStatus> {
         let now = self.0.clock.instant();
@@ -293,6 +308,14 @@ impl Invoke for Controller {
             usage,
             tail: None,
         }
+    }
+}
+
+impl Warm for Controller {
+    fn warmth(&self, function: &FunctionName, number: u64) -> Warmth {
+        let pools = self.0.pools.load();
+        let pool = pools.get(&(function.clone(), number));
+        pool.map(|pool| pool.warmth()).unwrap_or_default()
     }
 }
 

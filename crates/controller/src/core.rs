@@ -24,6 +24,8 @@ pub(crate) struct Core {
     /// For when the timer is set; it never needs to be set later than this.
     pub(crate) armed: Option<Instant>,
     pub(crate) has_timer: bool,
+    /// Why the last start failed, if it did.
+    pub(crate) fault: Option<String>,
 }
 
 /// One of its instances.
@@ -84,6 +86,7 @@ impl Core {
             numbers: 0,
             armed: None,
             has_timer: false,
+            fault: None,
         }
     }
 

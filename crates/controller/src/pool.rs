@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use aloft_base::Backoff;
+
 /// A call that the pool has to answer for. Unique within the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -44,6 +46,8 @@ pub enum Command {
     Finished(InstanceId, bool),
     /// An instance ended by itself while it had no call.
     Ended(InstanceId),
+    /// So many instances are to be loaded, whether calls come or not.
+    Keep(usize),
     /// The instance that has been idle longest is to be unloaded, because others need its memory.
     Unload,
     /// The time that [`State::next_deadline`] told has come.
@@ -86,6 +90,12 @@ pub enum Refusal {
     Draining,
 }
 
+/// The pauses between tries to load an instance that nobody waits for.
+const RETRY: Backoff = Backoff {
+    base: Duration::from_secs(1),
+    ceiling: Duration::from_secs(60),
+};
+
 /// A call that waits.
 #[derive(Debug, Clone, Copy)]
 struct Waiter {
@@ -108,6 +118,11 @@ pub struct State {
     waiting: VecDeque<Waiter>,
     /// How many of them are admitted, from the front on.
     admitted: usize,
+    /// Instances that are kept loaded.
+    kept: usize,
+    /// How often in a row one that nobody waited for could not be started, and when the next is tried.
+    failures: u32,
+    retry_at: Option<Instant>,
     is_retired: bool,
     is_draining: bool,
 }
@@ -122,6 +137,9 @@ impl State {
             starting: 0,
             waiting: VecDeque::new(),
             admitted: 0,
+            kept: 0,
+            failures: 0,
+            retry_at: None,
             is_retired: false,
             is_draining: false,
         }
@@ -145,10 +163,13 @@ impl State {
             }
             Command::Started(instance) => {
                 self.starting = self.starting.saturating_sub(1);
+                (self.failures, self.retry_at) = (0, None);
                 self.free(instance, now, &mut actions);
             }
             Command::StartFailed => {
                 self.starting = self.starting.saturating_sub(1);
+                self.failures = self.failures.saturating_add(1);
+                self.retry_at = Some(now + RETRY.bound(self.failures));
                 // One failure answers one call, so that a function that cannot be loaded answers all of them in the end.
                 if let Some(waiter) = self.take_out(0, &mut actions) {
                     actions.push(Action::Fail(waiter.ticket));
@@ -164,16 +185,20 @@ impl State {
                 }
             }
             Command::Ended(instance) => self.idle.retain(|(idle, _)| *idle != instance),
-            Command::Unload if !self.idle.is_empty() => actions.push(Action::Stop(self.idle.remove(0).0)),
+            Command::Keep(instances) if instances == self.kept => {}
+            Command::Keep(instances) => (self.kept, self.failures, self.retry_at) = (instances, 0, None),
+            Command::Unload if self.idle_since().is_some() => {
+                actions.push(Action::Stop(self.idle.remove(0).0));
+            }
             Command::Unload => {}
             Command::Tick => self.tick(now, &mut actions),
-            Command::Retire => self.is_retired = true,
+            Command::Retire => (self.is_retired, self.kept) = (true, 0),
             Command::Drain => {
                 self.is_draining = true;
-                self.is_retired = true;
+                (self.is_retired, self.kept) = (true, 0);
             }
         }
-        self.start_what_is_needed(&mut actions);
+        self.start_what_is_needed(now, &mut actions);
         if self.is_retired && self.waiting.is_empty() {
             actions.extend(self.idle.drain(..).map(|(instance, _)| Action::Stop(instance)));
         }
@@ -182,17 +207,17 @@ impl State {
 
     /// When [`Command::Tick`] is due, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let unload = self.idle.first().map(|(_, since)| *since + self.limits.idle);
+        let unload = self.idle_since().map(|since| since + self.limits.idle);
+        // What starts, or has no place, is looked at when that ends.
+        let can_start = self.starting < self.limits.starts && self.loaded() < self.limits.concurrency;
+        let retry = self.retry_at.filter(|_| can_start && self.missing() > 0);
         let give_up = self
             .waiting
             .iter()
             .skip(self.starting)
             .map(|waiter| waiter.since + self.limits.queue_wait)
             .min();
-        match (unload, give_up) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [unload, give_up, retry].into_iter().flatten().min()
     }
 
     /// Whether nothing runs, starts or waits.
@@ -205,9 +230,20 @@ impl State {
         (self.idle.len(), self.busy, self.starting, self.waiting.len())
     }
 
-    /// Since when the instance has been idle that was used longest ago.
+    /// Since when the instance has been idle that was used longest ago; nothing when all are to be kept.
     pub fn idle_since(&self) -> Option<Instant> {
-        self.idle.first().map(|(_, since)| *since)
+        let can_go = self.loaded() > self.kept;
+        self.idle.first().filter(|_| can_go).map(|(_, since)| *since)
+    }
+
+    /// Instances that are loaded or start.
+    fn loaded(&self) -> usize {
+        self.idle.len() + self.busy + self.starting
+    }
+
+    /// Instances that are to be loaded without a call.
+    fn missing(&self) -> usize {
+        self.kept.saturating_sub(self.loaded())
     }
 
     /// How deep the next call lies that wants to be admitted, if one does: as many calls are as there can be instances.
@@ -296,7 +332,8 @@ impl State {
         // The stack is ordered by the time of last use, so those to unload are at its beginning.
         let kept_from = self
             .idle
-            .partition_point(|(_, since)| *since + self.limits.idle <= now);
+            .partition_point(|(_, since)| *since + self.limits.idle <= now)
+            .min(self.loaded().saturating_sub(self.kept));
         actions.extend(
             self.idle
                 .drain(..kept_from)
@@ -304,13 +341,13 @@ impl State {
         );
     }
 
-    fn start_what_is_needed(&mut self, actions: &mut Vec<Action>) {
-        let room = self
-            .limits
-            .concurrency
-            .saturating_sub(self.busy + self.idle.len() + self.starting);
+    fn start_what_is_needed(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let room = self.limits.concurrency.saturating_sub(self.loaded());
         let allowed = self.limits.starts.saturating_sub(self.starting).min(room);
-        let needed = self.admitted.saturating_sub(self.starting).min(allowed);
+        let for_calls = self.admitted.saturating_sub(self.starting);
+        let is_due = self.retry_at.is_none_or(|at| at <= now);
+        let to_be_kept = if is_due { self.missing() } else { 0 };
+        let needed = for_calls.max(to_be_kept).min(allowed);
         self.starting += needed;
         actions.extend(std::iter::repeat_n(Action::Start, needed));
     }

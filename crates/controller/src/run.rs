@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use aloft_base::Policy;
 use aloft_call::{Bound, Call, ColdStart, Fault, Outcome, Usage};
-use aloft_function::Version;
+use aloft_function::{Version, Warmth};
 use aloft_instance::{Called, Instance, Started};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
@@ -180,6 +180,19 @@ impl Pool {
         counted.sum()
     }
 
+    /// Keeps so many instances loaded, whether calls come or not.
+    pub(crate) fn keep(self: &Arc<Self>, inner: &Arc<Inner>, instances: usize) {
+        self.step(inner, Command::Keep(instances), None);
+    }
+
+    pub(crate) fn warmth(&self) -> Warmth {
+        let core = self.lock();
+        Warmth {
+            loaded: core.instances.len(),
+            fault: core.fault.clone(),
+        }
+    }
+
     /// How many instances are loaded.
     pub(crate) fn loaded(&self) -> usize {
         self.lock().instances.len()
@@ -248,6 +261,8 @@ impl Pool {
             Command::Cancel(ticket) => {
                 core.waiters.remove(ticket);
             }
+            Command::Started(_) => core.fault = None,
+            Command::StartFailed => core.fault = failed.as_ref().map(|(fault, _)| fault.to_string()),
             _ => {}
         }
         let now = inner.clock.instant();

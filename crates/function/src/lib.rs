@@ -22,6 +22,7 @@ mod functions;
 mod layers;
 mod load;
 mod policy;
+mod provisioned;
 mod qualified;
 mod reserved;
 mod stored;
@@ -41,6 +42,7 @@ pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Pu
 pub use layers::{Compatible, LayerVersion, Layers, UsedLayer};
 pub use load::{Load, NoOthers};
 pub use policy::Policy;
+pub use provisioned::{Provisioned, Warm, Warmth};
 pub use reserved::Reserved;
 pub use urls::{Cors, FunctionUrl, UrlAuth, UrlId, UrlMode, UrlUpdate};
 pub use version::{Code, Interpreter, Program, Queue, Version};

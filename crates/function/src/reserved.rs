@@ -87,23 +87,24 @@ impl Functions {
         Ok(())
     }
 
-    /// Tells the catalogue what is reserved for all functions: at a node's start.
+    /// Tells the catalogue what is reserved for all functions: at a node's start. Answers the names of all functions.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn load_reserved(&self, namespace: &Namespace) -> Result<(), Error> {
-        let mut after = None::<String>;
+    pub async fn load_reserved(&self, namespace: &Namespace) -> Result<Vec<FunctionName>, Error> {
+        let (mut after, mut functions) = (None::<String>, Vec::new());
         loop {
             let page = layout::list(self.store(), namespace, KIND, after.as_deref(), PAGE).await?;
             let (names, more) = page;
             for (name, _) in &names {
                 if let Ok(function) = name.parse() {
                     self.reload_reserved(namespace, &function).await?;
+                    functions.push(function);
                 }
             }
             match names.last() {
                 Some((last, _)) if more => after = Some(last.clone()),
-                _ => return Ok(()),
+                _ => return Ok(functions),
             }
         }
     }

@@ -8,6 +8,7 @@
 //! | 4, qualifier | what becomes of asynchronous calls |
 //! | 5, qualifier | the policy |
 //! | 6, qualifier | the function URL |
+//! | 7, qualifier | how many instances are kept loaded |
 //!
 //! Whoever changes anything of a function writes its head, and expects it to be as it was: so all changes of a function come one
 //! after another, also those that concern several rows. A row of a version or the head is also the holder of the reference that keeps
@@ -24,8 +25,8 @@ use aloft_store::{Batch, Key};
 use bytes::Bytes;
 
 use crate::{
-    Alias, Artifact, Configuration, Cors, EventInvoke, FunctionUrl, Policy, Published, UrlAuth, UrlId,
-    UrlMode, UsedLayer,
+    Alias, Artifact, Configuration, Cors, EventInvoke, FunctionUrl, Policy, Provisioned, Published, UrlAuth,
+    UrlId, UrlMode, UsedLayer,
 };
 
 const FORMAT: u8 = 1;
@@ -39,6 +40,7 @@ pub(crate) enum Sort {
     Events = 4,
     Policy = 5,
     Urls = 6,
+    Provisioned = 7,
 }
 
 /// A function's first row.
@@ -81,7 +83,7 @@ pub(crate) fn said_key(id: Id, sort: Sort, qualifier: &str) -> Result<Key, aloft
 
 /// Adds to a batch that nothing is said of a name any more.
 pub(crate) fn unsay(batch: Batch, id: Id, qualifier: &str) -> Result<Batch, aloft_store::Error> {
-    let sorts = [Sort::Events, Sort::Policy, Sort::Urls];
+    let sorts = [Sort::Events, Sort::Policy, Sort::Urls, Sort::Provisioned];
     sorts.into_iter().try_fold(batch, |batch, sort| {
         Ok(batch.delete(said_key(id, sort, qualifier)?))
     })
@@ -151,6 +153,27 @@ pub(crate) fn read_events(value: &Bytes) -> Result<EventInvoke, Error> {
         }
     }
     Ok(events)
+}
+
+pub(crate) fn write_provisioned(provisioned: &Provisioned) -> Bytes {
+    Writer::new(FORMAT)
+        .u64(1, provisioned.instances.into())
+        .u64(2, provisioned.modified.as_millis())
+        .unknown(&provisioned.unknown)
+        .finish()
+}
+
+pub(crate) fn read_provisioned(value: &Bytes) -> Result<Provisioned, Error> {
+    let mut provisioned = Provisioned::default();
+    let mut fields = Reader::new(value, FORMAT)?;
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => provisioned.instances = field.u32()?,
+            2 => provisioned.modified = Timestamp::from_millis(field.u64()?),
+            _ => provisioned.unknown.keep(&field),
+        }
+    }
+    Ok(provisioned)
 }
 
 pub(crate) fn write_url(url: &FunctionUrl) -> Bytes {

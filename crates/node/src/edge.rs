@@ -7,6 +7,7 @@ use aloft_aws::Signatures;
 use aloft_base::FunctionName;
 use aloft_call::{Call, Fault, Invoke, Outcome, Principal, Usage};
 use aloft_controller::Controller;
+use aloft_function::{Warm, Warmth};
 use aloft_gateway::{FunctionUrls, Gateway, Verify};
 use aloft_http::{Handler, Refusal, Request, Response};
 use async_trait::async_trait;
@@ -37,6 +38,13 @@ impl Handler for Services {
     fn refuse(&self, refusal: &Refusal) -> Response {
         // What is refused was not read far enough to tell for whom it was; SDKs are stricter than our own commands.
         self.aws.refuse(refusal)
+    }
+}
+
+impl Warm for Calls {
+    fn warmth(&self, function: &FunctionName, number: u64) -> Warmth {
+        let controller = self.0.get().and_then(Weak::upgrade);
+        controller.map_or_else(Warmth::default, |controller| controller.warmth(function, number))
     }
 }
 

@@ -54,12 +54,35 @@ impl Loader {
                     }
                 }
                 controller.retire_replaced(|name| *name == function);
+                self.keep(controller, &function).await;
                 let reserved = self.functions.reload_reserved(&self.namespace, &function);
                 if let Err(error) = reserved.await {
                     tracing::warn!(%function, %error, "what is reserved for a function cannot be read anew");
                 }
             }
         }
+    }
+
+    /// Keeps loaded what is to be kept of a function.
+    pub(crate) async fn keep(&self, controller: &Controller, function: &FunctionName) {
+        let kept = match self.functions.kept(&self.namespace, function).await {
+            Ok(kept) => kept,
+            // It was deleted; what runs of it is retired.
+            Err(error) if error.kind() == ErrorKind::Missing => return,
+            Err(error) => {
+                return tracing::warn!(%function, %error, "what is to be kept loaded of a function cannot be read");
+            }
+        };
+        let mut wanted = Vec::new();
+        for (number, instances) in kept {
+            match self.load(function, &Qualifier::numbered(number)).await {
+                Ok(version) => wanted.push((version, instances as usize)),
+                Err(fault) => {
+                    tracing::warn!(%function, number, %fault, "what is to be kept loaded cannot be")
+                }
+            }
+        }
+        controller.keep(function, &wanted);
     }
 
     /// Folders that versions would run from.

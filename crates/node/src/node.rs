@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use aloft_api::{Api, Guard, Readiness};
 use aloft_aws::{Aws, Signatures, Trust};
-use aloft_base::{Chance, Clock, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
+use aloft_base::{
+    Chance, Clock, FunctionName, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant,
+};
 use aloft_build::Builder;
 use aloft_call::Streams;
 use aloft_controller::Controller;
@@ -106,7 +108,7 @@ impl Node {
         let catalogue = Arc::new(Catalogue::new());
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let functions = Functions::new(store.clone(), clock, chance, catalogue.clone());
-        functions.load_reserved(&namespace).await?;
+        let names = functions.load_reserved(&namespace).await?;
         let runtimes = Arc::new(Runtimes::new(config.search.clone()));
         let loader = Arc::new(Loader {
             namespace: namespace.clone(),
@@ -143,6 +145,7 @@ impl Node {
                 builder: builder.clone(),
                 deferred: deferred.clone(),
                 concurrency: config.concurrency,
+                warm: calls.clone(),
             },
             roles: Roles::new(store.clone(), time.clock.clone(), time.chance.clone()),
             streams: Streams::new(calls.clone(), tasks.clone()),
@@ -300,7 +303,7 @@ impl Node {
             }
             Ok::<(), Infallible>(())
         });
-        follow_functions(&loader, &controller, builder, project.used(), &tasks);
+        follow_functions(&loader, &controller, names, (builder, project.used()), &tasks);
         address.write(&config.data)?;
         Ok(Self {
             config,
@@ -357,15 +360,21 @@ impl Node {
 fn follow_functions(
     loader: &Arc<Loader>,
     controller: &Controller,
-    builder: Builder,
-    mut used: BTreeSet<PathBuf>,
+    names: Vec<FunctionName>,
+    (builder, mut used): (Builder, BTreeSet<PathBuf>),
     tasks: &Tasks,
 ) {
     let (followed, controller, stop) = (loader.clone(), controller.clone(), tasks.stop().clone());
     tasks.start("follow the functions that change", Policy::Alone, async move {
+        let follow = async {
+            for name in &names {
+                followed.keep(&controller, name).await;
+            }
+            followed.follow(&controller).await;
+        };
         tokio::select! {
             // Both are safe to cancel: with the node, what runs ends.
-            () = followed.follow(&controller) => {}
+            () = follow => {}
             () = stop.asked() => {}
         }
         Ok::<(), Infallible>(())

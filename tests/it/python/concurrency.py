@@ -3,11 +3,14 @@
     concurrency.py made      what can be set, a burst at a bound, and a bound of nothing
     concurrency.py again     what was set, after the platform was started anew
     concurrency.py nested    a function that calls another one, on a node for one call at a time
+    concurrency.py kept      instances that are loaded before a call comes
+    concurrency.py still     the same, after the platform was started anew
     concurrency.py memory    more functions than a node of 64 MB can have loaded
 
 The endpoint, region and keys come from the environment, as the platform's announcement says.
 """
 
+import base64
 import json
 import os
 import sys
@@ -16,8 +19,8 @@ import threading
 import boto3
 import botocore.config
 
-from checking import Site, check, equal
-from sdk import call, client, fails, make, result
+from checking import Site, check, equal, until
+from sdk import call, client, fails, make, packed, result
 
 LIMIT = 50
 CALLS = 1_000
@@ -120,6 +123,53 @@ def nested():
     equal("eight at once", [answer["Payload"] for answer in found], [["a", "b", "a"]] * 8)
 
 
+def loaded(version):
+    """How many instances of this version of `warm` are loaded."""
+    items = Site(os.environ["AWS_ENDPOINT_URL"]).get("/_aloft/instances").json()["items"]
+    ids = {item["version"]: len(item["instances"]) for item in items if item["function"] == "warm"}
+    revision = client.get_function_configuration(FunctionName="warm", Qualifier=version)["RevisionId"]
+    return ids.get(revision.replace("-", ""), 0)
+
+
+def kept():
+    make("warm", SPAN)
+    client.publish_version(FunctionName="warm")
+    client.create_alias(FunctionName="warm", Name="live", FunctionVersion="1")
+    put, get = client.put_provisioned_concurrency_config, client.get_provisioned_concurrency_config
+    name = {"FunctionName": "warm"}
+    three = {"ProvisionedConcurrentExecutions": 3}
+    fails("InvalidParameterValueException", put, Qualifier="$LATEST", **three, **name)
+    fails("ResourceNotFoundException", put, Qualifier="9", **three, **name)
+    fails("InvalidParameterValueException", put, Qualifier="1", ProvisionedConcurrentExecutions=1_001, **name)
+    fails("ProvisionedConcurrencyConfigNotFoundException", get, Qualifier="1", **name)
+    made = put(Qualifier="live", **three, **name)
+    equal("it is on its way", (made["Status"], made["RequestedProvisionedConcurrentExecutions"]), ("IN_PROGRESS", 3))
+    fails("InvalidParameterValueException", put, Qualifier="1", **three, **name)
+    ready = lambda: (lambda got: got["Status"] == "READY" and got)(get(Qualifier="live", **name))
+    equal("all are there", until("three instances", ready)["AvailableProvisionedConcurrentExecutions"], 3)
+    equal("before any call", loaded("1"), 3)
+    log = base64.b64decode(call("warm", Qualifier="live", LogType="Tail")["LogResult"]).decode()
+    check("a call is warm", "REPORT" in log and "Init Duration" not in log, log)
+    client.update_function_code(FunctionName="warm", ZipFile=packed({"app.py": SPAN + "\n# changed"}))
+    equal("the second version", client.publish_version(FunctionName="warm")["Version"], "2")
+    client.update_alias(FunctionName="warm", Name="live", FunctionVersion="2")
+    until("those of the new version", lambda: loaded("2") == 3)
+    listed = client.list_provisioned_concurrency_configs(**name)["ProvisionedConcurrencyConfigs"]
+    check("a list of one", len(listed) == 1 and listed[0]["FunctionArn"].endswith(":warm:live"), listed)
+    client.update_function_code(FunctionName="warm", ZipFile=packed({"app.py": "import nothing_of_this_name"}))
+    client.publish_version(FunctionName="warm")
+    put(Qualifier="3", ProvisionedConcurrentExecutions=1, **name)
+    failed = until("one that cannot be loaded", lambda: (lambda got: got["Status"] == "FAILED" and got)(get(Qualifier="3", **name)))
+    check("and why", "nothing_of_this_name" in failed["StatusReason"], failed)
+
+
+def still():
+    until("they are loaded again", lambda: loaded("2") == 3)
+    client.delete_provisioned_concurrency_config(FunctionName="warm", Qualifier="live")
+    fails("ProvisionedConcurrencyConfigNotFoundException", client.get_provisioned_concurrency_config,
+          FunctionName="warm", Qualifier="live")
+
+
 def memory():
     site = Site(os.environ["AWS_ENDPOINT_URL"])
     loaded = lambda: [item for item in site.get("/_aloft/instances").json()["items"] if item["instances"]]
@@ -133,4 +183,4 @@ def memory():
     equal("and come back", [result(name) for name in names], names)
 
 
-{"made": made, "again": again, "nested": nested, "memory": memory}[sys.argv[1]]()
+{"made": made, "again": again, "nested": nested, "kept": kept, "still": still, "memory": memory}[sys.argv[1]]()

@@ -142,6 +142,16 @@ fn a_call_from_within_a_call_runs_on_a_full_node() {
 }
 
 #[test]
+fn instances_are_loaded_before_calls_come() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    script("concurrency.py", &["kept"], &platform.exports());
+    platform.kill();
+    let platform = project.start();
+    script("concurrency.py", &["still"], &platform.exports());
+}
+
+#[test]
 fn what_is_idle_makes_room_for_what_is_called() {
     let project = Project::new(&[]);
     let platform = project.dev().with(&["--memory", "64MB"]).start();

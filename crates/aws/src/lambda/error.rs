@@ -22,6 +22,9 @@ pub(crate) enum Error {
     /// There is no such function, version, alias or resource.
     #[error("{0}")]
     Missing(String),
+    /// Nothing is kept loaded for it.
+    #[error("No Provisioned Concurrency Config found for this function")]
+    NotProvisioned,
     /// It is there already, or in use.
     #[error("{0}")]
     Conflict(String),
@@ -84,6 +87,10 @@ impl Error {
             Self::Invalid(_) => bad("InvalidParameterValueException"),
             Self::TooMany { code, .. } => bad(code),
             Self::Missing(_) => ("ResourceNotFoundException", StatusCode::NOT_FOUND),
+            Self::NotProvisioned => (
+                "ProvisionedConcurrencyConfigNotFoundException",
+                StatusCode::NOT_FOUND,
+            ),
             Self::Conflict(_) => ("ResourceConflictException", StatusCode::CONFLICT),
             Self::Stale => ("PreconditionFailedException", StatusCode::PRECONDITION_FAILED),
             Self::Content(_) => bad("InvalidRequestContentException"),

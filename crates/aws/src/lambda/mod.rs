@@ -13,6 +13,7 @@ mod invoke;
 mod layers;
 mod names;
 mod permissions;
+mod provisioned;
 mod report;
 mod route;
 mod settings;
@@ -28,7 +29,7 @@ use aloft_base::{Chance, FunctionName, Timestamp};
 use aloft_build::Builder;
 use aloft_call::{Caller, Lineage, Qualifier, Streams, Trace};
 use aloft_deferred::Deferred;
-use aloft_function::{Catalogue, Functions, Layers, Load, Published, Version};
+use aloft_function::{Catalogue, Functions, Layers, Load, Published, Version, Warm};
 use aloft_http::{Response, empty, full};
 use aloft_store::layout::Namespace;
 use bytes::Bytes;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub deferred: Deferred,
     /// Calls that run at once, at most.
     pub concurrency: usize,
+    /// Tells what is loaded.
+    pub warm: Arc<dyn Warm>,
 }
 
 /// What can be asked.
@@ -115,10 +118,14 @@ pub(crate) enum Operation {
     GetAccountSettings,
     GetFunctionConcurrency,
     PutFunctionConcurrency,
+    DeleteProvisionedConcurrencyConfig,
+    GetProvisionedConcurrencyConfig,
+    ListProvisionedConcurrencyConfigs,
+    PutProvisionedConcurrencyConfig,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 44] = [
+    pub(crate) const ALL: [Self; 48] = [
         Self::Invoke,
         Self::CreateAlias,
         Self::CreateFunction,
@@ -163,6 +170,10 @@ impl Operation {
         Self::GetAccountSettings,
         Self::GetFunctionConcurrency,
         Self::PutFunctionConcurrency,
+        Self::DeleteProvisionedConcurrencyConfig,
+        Self::GetProvisionedConcurrencyConfig,
+        Self::ListProvisionedConcurrencyConfigs,
+        Self::PutProvisionedConcurrencyConfig,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -211,6 +222,10 @@ impl Operation {
             Self::GetAccountSettings => "GetAccountSettings",
             Self::GetFunctionConcurrency => "GetFunctionConcurrency",
             Self::PutFunctionConcurrency => "PutFunctionConcurrency",
+            Self::DeleteProvisionedConcurrencyConfig => "DeleteProvisionedConcurrencyConfig",
+            Self::GetProvisionedConcurrencyConfig => "GetProvisionedConcurrencyConfig",
+            Self::ListProvisionedConcurrencyConfigs => "ListProvisionedConcurrencyConfigs",
+            Self::PutProvisionedConcurrencyConfig => "PutProvisionedConcurrencyConfig",
         }
     }
 
@@ -312,6 +327,10 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::GetAccountSettings => concurrency::account(context).await,
         Operation::GetFunctionConcurrency => concurrency::get(context).await,
         Operation::PutFunctionConcurrency => concurrency::put(context, &body).await,
+        Operation::DeleteProvisionedConcurrencyConfig => provisioned::delete(context).await,
+        Operation::GetProvisionedConcurrencyConfig => provisioned::get(context).await,
+        Operation::ListProvisionedConcurrencyConfigs => provisioned::list(context).await,
+        Operation::PutProvisionedConcurrencyConfig => provisioned::put(context, &body).await,
     }
 }
 

@@ -45,8 +45,10 @@ impl Route {
         let segments = segments.ok_or_else(unknown)?;
         let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         let query = head.uri.query().unwrap_or_default();
-        // One of Lambda's operations is told apart from another by its query alone.
-        let is_find = query.split('&').any(|parameter| parameter == "find=LayerVersion");
+        // Some of Lambda's operations are told apart from others by their query alone.
+        let is_find = query
+            .split('&')
+            .any(|parameter| matches!(parameter, "find=LayerVersion" | "List=ALL"));
         let (operation, subject, name) = find(&head.method, &segments, is_find).ok_or_else(unknown)?;
         Ok(Self {
             operation,
@@ -148,6 +150,13 @@ fn find<'a>(method: &Method, segments: &[&'a str], is_find: bool) -> Option<(Ope
         ["2019-09-30", "functions", function, "concurrency"] if get => {
             (O::GetFunctionConcurrency, *function, "")
         }
+        ["2019-09-30", "functions", function, "provisioned-concurrency"] => match *method {
+            Method::PUT => (O::PutProvisionedConcurrencyConfig, *function, ""),
+            Method::GET if is_find => (O::ListProvisionedConcurrencyConfigs, *function, ""),
+            Method::GET => (O::GetProvisionedConcurrencyConfig, *function, ""),
+            Method::DELETE => (O::DeleteProvisionedConcurrencyConfig, *function, ""),
+            _ => return None,
+        },
         ["2016-08-19", "account-settings"] if get => (O::GetAccountSettings, "", ""),
         ["2017-03-31", "tags", resource] if get => (O::ListTags, *resource, ""),
         ["2017-03-31", "tags", resource] if post => (O::TagResource, *resource, ""),

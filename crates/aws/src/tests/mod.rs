@@ -134,6 +134,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
             builder: Builder::new(builder, &metrics),
             deferred: deferred.clone(),
             concurrency: 1_000,
+            warm: Arc::new(()),
         },
         roles: Roles::new(store, clock.clone(), chance.clone()),
         streams: Streams::new(machine.clone(), tasks.clone()),

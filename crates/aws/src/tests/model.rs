@@ -89,6 +89,7 @@ const LATER: &str = "MaximumRetryAttempts MaximumEventAgeInSeconds DestinationCo
 
 const CORS: &str = "AllowCredentials AllowHeaders AllowMethods AllowOrigins ExposeHeaders MaxAge";
 const URL_PATH: &str = "/2021-10-31/functions/f/url";
+const KEPT_PATH: &str = "/2019-09-30/functions/f/provisioned-concurrency";
 const LATER_PATH: &str = "/2019-09-25/functions/f/event-invoke-config";
 const LAYER_PATH: &str = "/2018-10-31/layers/l/versions";
 
@@ -180,6 +181,12 @@ fn bodies() -> Vec<(&'static str, String, Json, String)> {
             json!({ "ReservedConcurrentExecutions": 1 }),
             "ReservedConcurrentExecutions".to_owned(),
         ),
+        (
+            "PUT",
+            format!("{KEPT_PATH}?Qualifier=live"),
+            json!({ "ProvisionedConcurrentExecutions": 1 }),
+            "ProvisionedConcurrentExecutions".to_owned(),
+        ),
         ("PUT", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
         ("POST", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
         (
@@ -232,6 +239,8 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
         (&format!("{FUNCTIONS}/f"), "Qualifier"),
         (LATER_PATH, "Qualifier"),
         (URL_PATH, "Qualifier"),
+        (KEPT_PATH, "Qualifier"),
+        (&format!("{KEPT_PATH}?List=ALL"), "Marker MaxItems"),
         ("/2021-10-31/functions/f/urls", "Marker MaxItems"),
         (&format!("{LATER_PATH}/list"), "Marker MaxItems"),
         (

@@ -295,6 +295,62 @@ fn the_deeper_call_is_admitted_first() {
     assert_eq!(second, [Action::Run(Ticket(2), InstanceId(2))]);
 }
 
+#[test]
+fn what_is_kept_is_loaded_without_a_call_and_not_unloaded() {
+    let mut pool = State::new(Limits {
+        concurrency: 4,
+        ..LIMITS
+    });
+    assert_eq!(
+        pool.decide(Command::Keep(3), at(0)),
+        [Action::Start; 2],
+        "two start at a time"
+    );
+    assert_eq!(
+        pool.decide(Command::Started(InstanceId(1)), at(1)),
+        [Action::Start]
+    );
+    for n in 2..=3 {
+        assert_eq!(pool.decide(Command::Started(InstanceId(n)), at(1)), []);
+    }
+    assert_eq!(pool.next_deadline(), None, "none is to be unloaded");
+    assert_eq!(pool.decide(Command::Tick, at(1_000)), []);
+    assert_eq!(pool.decide(Command::Unload, at(1_000)), []);
+    assert_eq!(
+        pool.decide(Command::Ended(InstanceId(2)), at(1_000)),
+        [Action::Start]
+    );
+    pool.decide(Command::Started(InstanceId(4)), at(1_001));
+    // Fewer are to be kept: the rest is unloaded as ever.
+    assert_eq!(pool.decide(Command::Keep(1), at(1_001)), []);
+    assert_eq!(pool.next_deadline(), Some(at(301)));
+    let gone = pool.decide(Command::Tick, at(1_002));
+    assert_eq!(gone, [1, 3].map(|n| Action::Stop(InstanceId(n))));
+    assert_eq!(
+        pool.decide(Command::Retire, at(1_002)),
+        [Action::Stop(InstanceId(4))]
+    );
+}
+
+#[test]
+fn what_cannot_be_kept_loaded_is_tried_again_after_growing_pauses() {
+    let mut pool = State::new(LIMITS);
+    assert_eq!(pool.decide(Command::Keep(1), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Keep(1), at(0)), [], "it is said already");
+    assert_eq!(pool.decide(Command::StartFailed, at(0)), []);
+    assert_eq!(pool.next_deadline(), Some(at(1)));
+    assert_eq!(pool.decide(Command::Tick, at(1)), [Action::Start]);
+    assert_eq!(pool.next_deadline(), None, "it is looked at when that ends");
+    pool.decide(Command::StartFailed, at(1));
+    assert_eq!(pool.next_deadline(), Some(at(3)));
+    // A call is not made to wait for that.
+    pool.decide(Command::Call(Ticket(1), 0), at(2));
+    assert_eq!(pool.decide(Command::Admit, at(2)), [Action::Start]);
+    let run = Action::Run(Ticket(1), InstanceId(1));
+    assert_eq!(pool.decide(Command::Started(InstanceId(1)), at(2)), [run]);
+    assert_eq!(pool.next_deadline(), None);
+}
+
 /// The world around a pool: carries actions out, and checks what must always hold.
 #[derive(Default)]
 struct World {
@@ -346,7 +402,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn in_every_order_bounds_hold_and_each_call_is_answered_once(steps in prop::collection::vec((0u8..10, 0u64..20), 1..200)) {
+    fn in_every_order_bounds_hold_and_each_call_is_answered_once(steps in prop::collection::vec((0u8..11, 0u64..20), 1..200)) {
         let limits = Limits { concurrency: 3, starts: 2, queue_length: 4, ..LIMITS };
         let mut pool = State::new(limits);
         let mut world = World::default();
@@ -388,6 +444,7 @@ proptest! {
                     world.permits += 1;
                     Command::Admit
                 }
+                9 => Command::Keep(usize::try_from(number % 5).unwrap()),
                 _ => Command::Tick,
             };
             let actions = pool.decide(command, at(world.now));
