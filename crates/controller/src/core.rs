@@ -35,7 +35,8 @@ pub(crate) struct Slot {
     /// How long it loaded, until it is first decided about: the call that gets it then has waited for that, a later one not.
     pub(crate) init: Option<Duration>,
     pub(crate) calls: u64,
-    pub(crate) is_busy: bool,
+    /// How many run on it.
+    pub(crate) running: usize,
     /// It ended while a call ran on it, and must not get another.
     pub(crate) has_ended: bool,
 }
@@ -139,7 +140,7 @@ impl Core {
         let slot = self.instances.get_mut(&id)?;
         let cold = slot.init.take().map(|init| ColdStart { init });
         slot.calls += 1;
-        slot.is_busy = true;
+        slot.running += 1;
         Some(Decision::Run {
             id,
             instance: slot.instance.clone(),

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use aloft_base::Backoff;
 
+mod serving;
+
+use serving::{Left, Serving};
+
 /// A call that the pool has to answer for. Unique within the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -19,6 +23,8 @@ pub struct InstanceId(pub u64);
 pub struct Limits {
     /// Instances at most, those that start among them.
     pub concurrency: usize,
+    /// Calls that one instance takes at once.
+    pub calls: usize,
     /// Instances that start at the same time, at most.
     pub starts: usize,
     /// Calls that wait, at most.
@@ -112,7 +118,7 @@ pub struct State {
     limits: Limits,
     /// Instances without a call, the one used last at the end.
     idle: Vec<(InstanceId, Instant)>,
-    busy: usize,
+    serving: Serving,
     starting: usize,
     /// The deeper ones first: whoever waits for one of those may hold up the others.
     waiting: VecDeque<Waiter>,
@@ -133,7 +139,7 @@ impl State {
         Self {
             limits,
             idle: Vec::new(),
-            busy: 0,
+            serving: Serving::new(limits.calls),
             starting: 0,
             waiting: VecDeque::new(),
             admitted: 0,
@@ -152,9 +158,7 @@ impl State {
             Command::Call(ticket, depth) => self.call(ticket, depth, now, &mut actions),
             Command::Admit => {
                 self.admitted = (self.admitted + 1).min(self.waiting.len());
-                if let Some((instance, _)) = self.idle.pop_if(|_| self.admitted > 0) {
-                    self.run_next(instance, &mut actions);
-                }
+                self.run_what_is_admitted(&mut actions);
             }
             Command::Cancel(ticket) => {
                 if let Some(index) = self.waiting.iter().position(|waiter| waiter.ticket == ticket) {
@@ -164,7 +168,8 @@ impl State {
             Command::Started(instance) => {
                 self.starting = self.starting.saturating_sub(1);
                 (self.failures, self.retry_at) = (0, None);
-                self.free(instance, now, &mut actions);
+                self.idle.push((instance, now));
+                self.run_what_is_admitted(&mut actions);
             }
             Command::StartFailed => {
                 self.starting = self.starting.saturating_sub(1);
@@ -176,15 +181,18 @@ impl State {
                 }
             }
             Command::Finished(instance, is_reusable) => {
-                self.busy = self.busy.saturating_sub(1);
                 actions.push(Action::Release);
-                if is_reusable {
-                    self.free(instance, now, &mut actions);
-                } else {
-                    actions.push(Action::Stop(instance));
+                match self.serving.end(instance, is_reusable) {
+                    Left::Idle => self.idle.push((instance, now)),
+                    Left::Spent => actions.push(Action::Stop(instance)),
+                    Left::Serves => {}
                 }
+                self.run_what_is_admitted(&mut actions);
             }
-            Command::Ended(instance) => self.idle.retain(|(idle, _)| *idle != instance),
+            Command::Ended(instance) => {
+                self.idle.retain(|(idle, _)| *idle != instance);
+                self.serving.leave(instance);
+            }
             Command::Keep(instances) if instances == self.kept => {}
             Command::Keep(instances) => (self.kept, self.failures, self.retry_at) = (instances, 0, None),
             Command::Unload if self.idle_since().is_some() => {
@@ -214,7 +222,7 @@ impl State {
         let give_up = self
             .waiting
             .iter()
-            .skip(self.starting)
+            .skip(self.expected())
             .map(|waiter| waiter.since + self.limits.queue_wait)
             .min();
         [unload, give_up, retry].into_iter().flatten().min()
@@ -222,12 +230,13 @@ impl State {
 
     /// Whether nothing runs, starts or waits.
     pub fn is_empty(&self) -> bool {
-        self.idle.is_empty() && self.busy == 0 && self.starting == 0 && self.waiting.is_empty()
+        self.idle.is_empty() && self.serving.calls() == 0 && self.starting == 0 && self.waiting.is_empty()
     }
 
-    /// How many instances are idle, busy and starting, and how many calls wait.
+    /// How many instances are idle, have calls and start, and how many calls wait.
     pub fn counts(&self) -> (usize, usize, usize, usize) {
-        (self.idle.len(), self.busy, self.starting, self.waiting.len())
+        let serving = self.serving.instances();
+        (self.idle.len(), serving, self.starting, self.waiting.len())
     }
 
     /// Since when the instance has been idle that was used longest ago; nothing when all are to be kept.
@@ -238,7 +247,7 @@ impl State {
 
     /// Instances that are loaded or start.
     fn loaded(&self) -> usize {
-        self.idle.len() + self.busy + self.starting
+        self.idle.len() + self.serving.instances() + self.starting
     }
 
     /// Instances that are to be loaded without a call.
@@ -246,11 +255,20 @@ impl State {
         self.kept.saturating_sub(self.loaded())
     }
 
-    /// How deep the next call lies that wants to be admitted, if one does: as many calls are as there can be instances.
+    /// How deep the next call lies that wants to be admitted, if one does: as many calls are as the instances can take that there can be.
     pub fn wanted(&self) -> Option<u8> {
-        let has_place = self.busy + self.admitted < self.limits.concurrency;
-        let next = self.waiting.get(self.admitted).filter(|_| has_place);
+        let next = self.waiting.get(self.admitted).filter(|_| self.has_place());
         next.map(|waiter| waiter.depth)
+    }
+
+    fn has_place(&self) -> bool {
+        let places = self.limits.concurrency.saturating_mul(self.serving.capacity());
+        self.serving.calls() + self.admitted < places
+    }
+
+    /// Calls that the instances will take that start.
+    fn expected(&self) -> usize {
+        self.starting.saturating_mul(self.serving.capacity())
     }
 
     fn call(&mut self, ticket: Ticket, depth: u8, now: Instant, actions: &mut Vec<Action>) {
@@ -282,19 +300,26 @@ impl State {
         Some(waiter)
     }
 
-    /// Runs the next call, which is admitted.
-    fn run_next(&mut self, instance: InstanceId, actions: &mut Vec<Action>) {
-        if let Some(waiter) = self.waiting.pop_front() {
-            self.admitted = self.admitted.saturating_sub(1);
-            self.busy += 1;
-            actions.push(Action::Run(waiter.ticket, instance));
+    /// Runs the calls that are admitted, as far as there are instances: on one that has others and a place left, else on the one that was
+    /// used last.
+    fn run_what_is_admitted(&mut self, actions: &mut Vec<Action>) {
+        while self.admitted > 0 {
+            let place = self.serving.place();
+            let Some(instance) = place.or_else(|| Some(self.idle.pop()?.0)) else {
+                return;
+            };
+            self.admitted -= 1;
+            if let Some(waiter) = self.waiting.pop_front() {
+                self.serving.begin(instance);
+                actions.push(Action::Run(waiter.ticket, instance));
+            }
         }
     }
 
     /// Whether as many calls wait as may. Those that are admitted do not count against the queue: an instance starts for them.
     fn is_full(&self, depth: u8) -> Option<Refusal> {
         let (waiting, most) = (self.waiting.len() - self.admitted, self.limits.queue_length);
-        if self.busy + self.admitted >= self.limits.concurrency {
+        if !self.has_place() {
             (waiting >= most).then_some(Refusal::QueueFull)
         } else {
             // Whether it is admitted is known when it waits. Those that nobody waits for must not keep out one that somebody does.
@@ -303,18 +328,10 @@ impl State {
         }
     }
 
-    fn free(&mut self, instance: InstanceId, now: Instant, actions: &mut Vec<Action>) {
-        if self.admitted > 0 {
-            self.run_next(instance, actions);
-        } else {
-            self.idle.push((instance, now));
-        }
-    }
-
     fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         // Those at the front wait for instances that start, which end in a bounded time: one way or the other they are
         // answered then, and not told that there was no place when in truth the code could not be loaded.
-        let mut index = self.starting;
+        let mut index = self.expected();
         while let Some(waiter) = self.waiting.get(index) {
             if waiter.since + self.limits.queue_wait > now {
                 index += 1;
@@ -344,7 +361,8 @@ impl State {
     fn start_what_is_needed(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let room = self.limits.concurrency.saturating_sub(self.loaded());
         let allowed = self.limits.starts.saturating_sub(self.starting).min(room);
-        let for_calls = self.admitted.saturating_sub(self.starting);
+        let for_calls = self.admitted.div_ceil(self.serving.capacity());
+        let for_calls = for_calls.saturating_sub(self.starting);
         let is_due = self.retry_at.is_none_or(|at| at <= now);
         let to_be_kept = if is_due { self.missing() } else { 0 };
         let needed = for_calls.max(to_be_kept).min(allowed);

@@ -41,6 +41,7 @@ impl Pool {
     pub(crate) fn new(version: Arc<Version>, inner: &Arc<Inner>, metrics: FunctionMetrics) -> Arc<Self> {
         let limits = Limits {
             concurrency: version.concurrency,
+            calls: version.calls,
             starts: inner.config.parallel_starts,
             queue_length: version.queue.length,
             queue_wait: version.queue.wait,
@@ -173,9 +174,9 @@ impl Pool {
     pub(crate) fn memory(&self, memory: &Memory) -> u64 {
         let expected = self.expected(memory);
         let core = self.lock();
-        let counted = core.instances.values().map(|slot| match slot.is_busy {
-            true => expected,
-            false => Memory::idle(slot.instance.memory_peak()),
+        let counted = core.instances.values().map(|slot| match slot.running {
+            0 => Memory::idle(slot.instance.memory_peak()),
+            _ => expected,
         });
         counted.sum()
     }
@@ -221,7 +222,7 @@ impl Pool {
         let (_, _, starting, waiting) = core.state.counts();
         let instances = core.instances.iter().map(|(id, slot)| InstanceStatus {
             number: id.0,
-            is_busy: slot.is_busy,
+            is_busy: slot.running > 0,
             calls: slot.calls,
             age: now.saturating_duration_since(slot.born),
             memory_peak: slot.instance.memory_peak(),
@@ -244,13 +245,13 @@ impl Pool {
         match &mut command {
             Command::Finished(id, is_reusable) => {
                 if let Some(slot) = core.instances.get_mut(id) {
-                    slot.is_busy = false;
+                    slot.running = slot.running.saturating_sub(1);
                     *is_reusable &= !slot.has_ended;
                 }
             }
             Command::Ended(id) => match core.instances.get_mut(id) {
                 // It is taken out when its call has ended, too.
-                Some(slot) if slot.is_busy => slot.has_ended = true,
+                Some(slot) if slot.running > 0 => slot.has_ended = true,
                 Some(_) => {
                     core.instances.remove(id);
                     self.metrics.instances.dec();
@@ -343,7 +344,7 @@ impl Pool {
                         born: began,
                         init: Some(init),
                         calls: 0,
-                        is_busy: false,
+                        running: 0,
                         has_ended: false,
                     };
                     core.instances.insert(id, slot);

@@ -31,8 +31,10 @@ pub struct Version {
     pub timeout: Duration,
     /// How long an instance is kept without a call.
     pub idle: Duration,
-    /// How many instances may run at once, each with one call.
+    /// How many instances may run at once.
     pub concurrency: usize,
+    /// How many calls one instance takes at once.
+    pub calls: usize,
     /// How many calls may wait for an instance, and how long.
     pub queue: Queue,
     /// Variables of the environment that the definition sets.

@@ -194,6 +194,7 @@ impl Loader {
             idle: DEFAULT_IDLE,
             // What is reserved for it, and what all may have, is decided call by call.
             concurrency: usize::MAX,
+            calls: 1,
             queue: Queue {
                 length: DEFAULT_QUEUE_LENGTH as usize,
                 wait: DEFAULT_QUEUE_WAIT,

@@ -399,6 +399,7 @@ impl Project {
             timeout: function.timeout,
             idle: function.idle,
             concurrency: usize::try_from(function.concurrency).unwrap_or(usize::MAX),
+            calls: 1,
             queue: Queue {
                 length: usize::try_from(function.queue.length).unwrap_or(usize::MAX),
                 wait: function.queue.wait,

@@ -646,6 +646,7 @@ fn version(name: &str) -> Version {
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(300),
         concurrency: 1,
+        calls: 1,
         queue: aloft_function::Queue {
             length: 1,
             wait: Duration::from_secs(1),

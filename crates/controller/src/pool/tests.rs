@@ -9,6 +9,7 @@ use super::*;
 
 const LIMITS: Limits = Limits {
     concurrency: 2,
+    calls: 1,
     starts: 2,
     queue_length: 2,
     queue_wait: Duration::from_secs(10),
@@ -351,6 +352,41 @@ fn what_cannot_be_kept_loaded_is_tried_again_after_growing_pauses() {
     assert_eq!(pool.next_deadline(), None);
 }
 
+#[test]
+fn an_instance_that_takes_several_calls_is_filled_and_leaves_with_its_last() {
+    let mut pool = Open::new(Limits {
+        concurrency: 2,
+        calls: 2,
+        ..LIMITS
+    });
+    let run = |ticket, instance| Action::Run(Ticket(ticket), InstanceId(instance));
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
+    assert_eq!(
+        pool.decide(Command::Call(Ticket(2), 0), at(0)),
+        [],
+        "it will take both"
+    );
+    assert_eq!(pool.decide(Command::Call(Ticket(3), 0), at(0)), [Action::Start]);
+    let both = pool.decide(Command::Started(InstanceId(1)), at(1));
+    assert_eq!(both, [run(1, 1), run(2, 1)]);
+    assert_eq!(pool.decide(Command::Started(InstanceId(2)), at(1)), [run(3, 2)]);
+    assert_eq!(pool.decide(Command::Call(Ticket(4), 0), at(2)), [run(4, 2)]);
+    assert_eq!(
+        pool.decide(Command::Call(Ticket(5), 0), at(2)),
+        [],
+        "both are full"
+    );
+    // One that fails takes its instance with it, when the other call there has ended.
+    assert_eq!(pool.decide(Command::Finished(InstanceId(1), false), at(3)), []);
+    assert_eq!(
+        pool.decide(Command::Finished(InstanceId(2), true), at(3)),
+        [run(5, 2)]
+    );
+    let gone = pool.decide(Command::Finished(InstanceId(1), true), at(4));
+    assert_eq!(gone, [Action::Stop(InstanceId(1))]);
+    assert_eq!(pool.next_deadline(), None, "the other one serves");
+}
+
 /// The world around a pool: carries actions out, and checks what must always hold.
 #[derive(Default)]
 struct World {
@@ -361,12 +397,14 @@ struct World {
     running: Vec<InstanceId>,
     idle: BTreeSet<InstanceId>,
     open: BTreeSet<Ticket>,
+    /// Instances that are to have no further call.
+    leaving: BTreeSet<InstanceId>,
     /// Permits that the pool has.
     permits: usize,
 }
 
 impl World {
-    fn perform(&mut self, actions: Vec<Action>) {
+    fn perform(&mut self, actions: Vec<Action>, limits: Limits) {
         for action in actions {
             match action {
                 Action::Start => self.starting += 1,
@@ -378,10 +416,9 @@ impl World {
                 }
                 Action::Run(ticket, instance) => {
                     assert!(self.open.remove(&ticket), "{ticket:?} was answered before");
-                    assert!(
-                        !self.running.contains(&instance),
-                        "{instance:?} runs one call at a time"
-                    );
+                    let runs = self.running.iter().filter(|other| **other == instance).count();
+                    assert!(runs < limits.calls, "{instance:?} runs {runs} calls already");
+                    assert!(!self.leaving.contains(&instance), "{instance:?} gets no more");
                     self.idle.remove(&instance);
                     self.running.push(instance);
                 }
@@ -394,6 +431,7 @@ impl World {
                         "a call still runs on {instance:?}"
                     );
                     self.idle.remove(&instance);
+                    self.leaving.remove(&instance);
                 }
             }
         }
@@ -402,8 +440,11 @@ impl World {
 
 proptest! {
     #[test]
-    fn in_every_order_bounds_hold_and_each_call_is_answered_once(steps in prop::collection::vec((0u8..11, 0u64..20), 1..200)) {
-        let limits = Limits { concurrency: 3, starts: 2, queue_length: 4, ..LIMITS };
+    fn in_every_order_bounds_hold_and_each_call_is_answered_once(
+        steps in prop::collection::vec((0u8..11, 0u64..20), 1..200),
+        calls in 1usize..4,
+    ) {
+        let limits = Limits { concurrency: 3, calls, starts: 2, queue_length: 4, ..LIMITS };
         let mut pool = State::new(limits);
         let mut world = World::default();
         for (kind, number) in steps {
@@ -428,7 +469,10 @@ proptest! {
                     let index = usize::try_from(number).unwrap() % world.running.len();
                     let instance = world.running.swap_remove(index);
                     let is_reusable = number % 3 != 0;
-                    if is_reusable {
+                    if !is_reusable {
+                        world.leaving.insert(instance);
+                    }
+                    if !world.running.contains(&instance) && !world.leaving.contains(&instance) {
                         world.idle.insert(instance);
                     }
                     Command::Finished(instance, is_reusable)
@@ -448,17 +492,19 @@ proptest! {
                 _ => Command::Tick,
             };
             let actions = pool.decide(command, at(world.now));
-            world.perform(actions);
+            world.perform(actions, limits);
             let (idle, busy, starting, waiting) = pool.counts();
             prop_assert!(idle + busy + starting <= limits.concurrency);
             prop_assert!(starting <= limits.starts);
-            prop_assert!(waiting <= 2 * limits.queue_length + limits.concurrency);
-            prop_assert!(waiting + busy <= 2 * limits.queue_length + world.permits);
+            let running = world.running.len();
+            prop_assert!(waiting <= 2 * limits.queue_length + limits.concurrency * calls);
+            prop_assert!(waiting + running <= 2 * limits.queue_length + world.permits);
             let wants = pool.wanted().is_some();
             prop_assert!(waiting == 0 || idle == 0 || wants, "nobody waits for an instance while one is idle");
             prop_assert!(waiting == 0 || busy + starting > 0 || wants, "whoever waits, waits for something");
-            prop_assert!(world.permits >= busy && world.permits <= busy + waiting && world.permits <= limits.concurrency);
-            prop_assert_eq!(busy, world.running.len());
+            prop_assert!(world.permits >= running && world.permits <= running + waiting);
+            prop_assert!(world.permits <= limits.concurrency * calls);
+            prop_assert_eq!(busy, world.running.iter().collect::<BTreeSet<_>>().len());
             prop_assert_eq!(idle, world.idle.len());
             prop_assert_eq!(waiting, world.open.len());
         }

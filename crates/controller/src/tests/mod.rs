@@ -51,6 +51,7 @@ fn version(id: &str) -> Version {
         timeout: 3 * SECOND,
         idle: 300 * SECOND,
         concurrency: 2,
+        calls: 1,
         queue: Queue {
             length: 2,
             wait: 10 * SECOND,

@@ -28,6 +28,7 @@ fn version(function: &str, number: u64) -> Arc<Version> {
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(300),
         concurrency: 1,
+        calls: 1,
         queue: Queue {
             length: 1,
             wait: Duration::from_secs(1),

@@ -82,6 +82,7 @@ fn version(function: &str) -> Result<Version> {
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(60),
         concurrency: CONCURRENCY,
+        calls: 1,
         queue: Queue {
             length: 3,
             wait: Duration::from_secs(5),
