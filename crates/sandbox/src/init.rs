@@ -21,6 +21,7 @@ use crate::filter::Filters;
 use crate::privilege::{self, Privilege};
 use crate::resident::Watch;
 use crate::root;
+use crate::socket::Socket;
 use crate::supervise::{self, Running};
 use crate::sys::{self, flag};
 use crate::wire::{self, At, Failure, Memory, Report, Request, Step};
@@ -89,7 +90,7 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
         .groups
         .make(number, request.memory_bytes, request.processes);
     let group = group.at(Step::Cgroup, common.groups.describe())?;
-    let (listeners, watchable) = if request.isolated {
+    let (inside, watchable) = if request.isolated {
         isolate(number, &request, common, &proc)?
     } else {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
@@ -119,7 +120,7 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .at(Step::Fork, "a descriptor of PID 1")?;
     let mut fds = vec![own.as_fd(), peak.as_fd()];
-    fds.extend(listeners.iter().map(AsFd::as_fd));
+    fds.extend(inside.iter().map(AsFd::as_fd));
     report(control, &Report::Started { memory }, &fds);
     let watch = (memory == Memory::Watch).then(|| Watch::new(request.memory_bytes));
     Ok(Running {
@@ -144,13 +145,13 @@ fn leave_the_spawner(control: &OwnedFd, output: &[OwnedFd; 2], common: &Common) 
     sys::signals(&supervise::SIGNALS).at(Step::Fork, "signals")
 }
 
-/// Puts up the walls. Gives the listeners, and whether there is a /proc to watch memory by.
+/// Puts up the walls. Gives the listeners and then the sockets, and whether there is a /proc to watch memory by.
 fn isolate(
     number: u64,
     request: &Request,
     common: &Common,
     proc: &OwnedFd,
-) -> Result<(Vec<TcpListener>, bool), Failure> {
+) -> Result<(Vec<OwnedFd>, bool), Failure> {
     if common.privilege == Privilege::User {
         privilege::map_self(proc, common.ids.0, common.ids.1)?;
     }
@@ -160,14 +161,21 @@ fn isolate(
     rustix::system::sethostname(b"sandbox").at(Step::Namespaces, "the host name")?;
     let listen =
         |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).at(Step::Listen, format!("port {port}"));
-    let listeners = request.ports.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
+    let listeners = request
+        .ports
+        .iter()
+        .map(listen)
+        .map(|listener| listener.map(OwnedFd::from));
+    let sockets = (0..request.sockets).map(|_| Socket::new().at(Step::Network, "a socket"));
+    let sockets = sockets.map(|socket| socket.map(Socket::into_fd));
+    let inside = listeners.chain(sockets).collect::<Result<Vec<_>, _>>()?;
     let watchable = root::enter(&request.mounts, request.scratch_bytes)?;
     if let Some(id) = common.privilege.host_id(number) {
         privilege::become_host_user(id)?;
     }
     // From here on nobody inside can look into this process, which is a copy of the spawner.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Step::Identity, "dumpable")?;
-    Ok((listeners, watchable))
+    Ok((inside, watchable))
 }
 
 /// Forks the program and waits until it runs or has said why it does not.

@@ -25,7 +25,7 @@
 //! - [`Sandbox::exited`] returns only when no process of it is left. A killed sandbox cannot refuse.
 //! - Nothing is left on the host: no mount, no folder; cgroups of a killed platform are swept at the next start.
 //! - What the host forbids is an [`Error::Wall`] with reason and fix, never a quietly missing wall; [`doctor`] tries each.
-//! - Limits: 128 KiB of arguments, environment and mounts; 16 listeners; `/dev/shm` 64 MiB; 65,536 files in `/tmp`.
+//! - Limits: 128 KiB of arguments, environment and mounts; 16 listeners and 128 sockets; `/dev/shm` 64 MiB; 65,536 files in `/tmp`.
 //!
 //! It knows nothing of functions, runtimes or protocols, gives no network but its listeners, and never runs a helper program.
 //!
@@ -51,6 +51,7 @@
 //!         files: 1024,
 //!         scratch: Size::from_mib(64),
 //!         listen: vec![],
+//!         sockets: 0,
 //!         isolation: Isolation::Full,
 //!     })
 //!     .await?;
@@ -73,6 +74,7 @@ mod resident;
 mod root;
 mod sandbox;
 mod serve;
+mod socket;
 mod spawner;
 mod spec;
 mod supervise;
@@ -85,5 +87,6 @@ pub use error::Error;
 pub use host::memory;
 pub use sandbox::{Exit, Sandbox, Usage};
 pub use serve::spawner_if_asked;
+pub use socket::Socket;
 pub use spawner::{Spawner, Started};
-pub use spec::{Isolation, LISTENERS, Listen, Mount, Spec};
+pub use spec::{Isolation, LISTENERS, Listen, Mount, SOCKETS, Spec};

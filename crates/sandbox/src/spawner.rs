@@ -15,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
 use crate::sandbox::Sandbox;
+use crate::socket::Socket;
 use crate::wire::{self, Bind, MESSAGE_BYTES, Report, Request, Text};
 use crate::{Config, Error, Isolation, Mount, Spec, explain, serve, sys};
 
@@ -35,6 +36,8 @@ pub struct Started {
     pub sandbox: Sandbox,
     /// In the order of [`Spec::listen`]; they do not block.
     pub listeners: Vec<TcpListener>,
+    /// As many as [`Spec::sockets`]; for connections to what the program listens on.
+    pub sockets: Vec<Socket>,
     /// What the program writes. It waits when nobody reads; the pipe holds 64 KiB.
     pub stdout: pipe::Receiver,
     /// What the program writes as errors.
@@ -93,9 +96,12 @@ impl Spawner {
                 source,
             }
         };
-        let outside = match spec.isolation {
-            Isolation::Full => Vec::new(),
-            Isolation::None => listen_outside(spec).map_err(failed("opening a listener"))?,
+        let (outside, sockets) = match spec.isolation {
+            Isolation::Full => (Vec::new(), Vec::new()),
+            Isolation::None => (
+                listen_outside(spec).map_err(failed("opening a listener"))?,
+                sockets_outside(spec).map_err(failed("making a socket"))?,
+            ),
         };
         let message = wire::encode(&request(spec, &outside).map_err(failed("reading a listener's address"))?)
             .ok_or_else(|| Error::TooLarge {
@@ -131,14 +137,17 @@ impl Spawner {
                 io::ErrorKind::InvalidData.into(),
             ));
         };
-        let inside = fds.map(TcpListener::from).chain(outside);
-        let listeners = inside
+        let listening = spec.listen.len() - outside.len();
+        let inside: Vec<OwnedFd> = fds.by_ref().take(listening).collect();
+        let listeners = inside.into_iter().map(TcpListener::from).chain(outside);
+        let listeners = listeners
             .map(|l| l.set_nonblocking(true).map(|()| l))
             .collect::<io::Result<Vec<_>>>();
         let sandbox = Sandbox::new(control, process, peak, memory, spec.isolation);
         Ok(Started {
             sandbox: sandbox.map_err(failed("watching a process"))?,
             listeners: listeners.map_err(failed("taking a listener"))?,
+            sockets: fds.map(Socket::from_fd).chain(sockets).collect(),
             stdout,
             stderr,
         })
@@ -234,6 +243,10 @@ fn listen_outside(spec: &Spec) -> io::Result<Vec<TcpListener>> {
         .collect()
 }
 
+fn sockets_outside(spec: &Spec) -> io::Result<Vec<Socket>> {
+    (0..spec.sockets).map(|_| Socket::new()).collect()
+}
+
 fn request(spec: &Spec, outside: &[TcpListener]) -> io::Result<Request> {
     let mut environment: Vec<(Text, Text)> = spec
         .environment
@@ -265,6 +278,7 @@ fn request(spec: &Spec, outside: &[TcpListener]) -> io::Result<Request> {
         } else {
             Vec::new()
         },
+        sockets: spec.sockets,
         isolated,
     })
 }

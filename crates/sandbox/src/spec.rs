@@ -11,6 +11,9 @@ use crate::Error;
 /// The most listeners of one sandbox (they travel in one message; the kernel's bound is 253 descriptors).
 pub const LISTENERS: usize = 16;
 
+/// The most sockets of one sandbox, for the same reason.
+pub const SOCKETS: usize = 128;
+
 /// Everything about one sandbox.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -34,6 +37,9 @@ pub struct Spec {
     pub scratch: Size,
     /// Listeners that are open inside before the program starts.
     pub listen: Vec<Listen>,
+    /// TCP sockets that are made inside, for the platform to connect to what the program listens on: a socket belongs to the network in
+    /// which it was made, wherever it is used.
+    pub sockets: usize,
     /// Which walls.
     pub isolation: Isolation,
 }
@@ -221,6 +227,12 @@ impl Spec {
                 self.listen.len()
             ));
         }
+        if self.sockets > SOCKETS {
+            return Some(format!(
+                "{} sockets, and at most {SOCKETS} are possible",
+                self.sockets
+            ));
+        }
         let mut ports: Vec<u16> = self.listen.iter().map(|l| l.port).collect();
         ports.sort_unstable();
         if ports.first() == Some(&0) || ports.windows(2).any(|pair| pair.first() == pair.last()) {
@@ -253,6 +265,7 @@ mod tests {
             files: 1024,
             scratch: Size::from_mib(16),
             listen: vec![],
+            sockets: 0,
             isolation: Isolation::Full,
         }
     }
@@ -300,6 +313,7 @@ mod tests {
             },
             "must differ",
         );
+        check(|s| s.sockets = 129, "129 sockets");
         check(
             |s| s.listen = (1..=17).map(|port| Listen { port, announce: None }).collect(),
             "17 listeners",

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// The longest message. A unix socket's default buffer is 208 KiB and a message must fit into it.
 pub(crate) const MESSAGE_BYTES: usize = 128 * 1024;
 /// The most descriptors beside a message.
-const DESCRIPTORS: usize = crate::spec::LISTENERS + 4;
+const DESCRIPTORS: usize = crate::spec::LISTENERS + crate::spec::SOCKETS + 4;
 
 /// Start a sandbox.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +36,7 @@ pub(crate) struct Request {
     pub(crate) files: u32,
     pub(crate) scratch_bytes: u64,
     pub(crate) ports: Vec<u16>,
+    pub(crate) sockets: usize,
     pub(crate) isolated: bool,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct Bind {
 /// What PID 1 tells the platform.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// The program runs. Beside it: a descriptor of PID 1, one that reads the memory peak, then the listeners.
+    /// The program runs. Beside it: a descriptor of PID 1, one that reads the memory peak, then the listeners and the sockets.
     Started { memory: Memory },
     /// It does not run, and nothing is left of the attempt.
     Failed(Failure),

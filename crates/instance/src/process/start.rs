@@ -186,6 +186,7 @@ impl ProcessRuntime {
             processes: PROCESSES,
             files: FILES,
             scratch: version.storage,
+            sockets: 0,
             listen: vec![
                 listen(RUNTIME_PORT, "AWS_LAMBDA_RUNTIME_API", ""),
                 listen(SERVICES_PORT, "AWS_ENDPOINT_URL", "http://"),

@@ -53,6 +53,7 @@ pub(crate) fn spec(argv: &[&str]) -> Spec {
         files: 1024,
         scratch: Size::from_mib(16),
         listen: vec![],
+        sockets: 0,
         isolation: Isolation::Full,
     }
 }

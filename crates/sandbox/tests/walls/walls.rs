@@ -33,6 +33,9 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("walls::listeners_answer_inside", |s| {
         Box::pin(listeners_answer_inside(s))
     }),
+    ("walls::sockets_reach_what_listens_inside", |s| {
+        Box::pin(sockets_reach_what_listens_inside(s))
+    }),
     ("walls::dangerous_calls_are_denied", |s| {
         Box::pin(dangerous_calls_are_denied(s))
     }),
@@ -250,6 +253,51 @@ for name in ('API', 'OTHER'): print(urllib.request.urlopen(os.environ[name], tim
         let (finished, ()) = tokio::join!(end_of(started), serve);
         let expected = format!("{name} 9001 http://127.0.0.1:9001\n{name} 4566 http://127.0.0.1:4566\n");
         assert_eq!(finished.out, expected, "{}", finished.err);
+    }
+}
+
+/// Two programs listen on one port, each in its own network, and are reached one after another over one socket each.
+async fn sockets_reach_what_listens_inside(spawner: Spawner) {
+    let spec = |name: &str| {
+        let mut spec = python_spec(&format!(
+            "import socket
+listener = socket.create_server(('127.0.0.1', 8080))
+print('ready', flush=True)
+for number in range(3):
+    connection, _ = listener.accept()
+    said = connection.recv(100)
+    connection.sendall(b'{name} %d ' % number + said)
+    connection.close()"
+        ));
+        spec.sockets = 1;
+        spec
+    };
+    let (first, second) = (spec("first"), spec("second"));
+    let (first, second) = tokio::join!(spawner.spawn(&first), spawner.spawn(&second));
+    for (started, name) in [(first.unwrap(), "first"), (second.unwrap(), "second")] {
+        let mut started = started;
+        let mut socket = started.sockets.pop().unwrap();
+        assert!(started.sockets.is_empty());
+        for number in 0..3 {
+            let mut stream = loop {
+                // It does not listen yet; the same socket tries again.
+                match socket.connect(8080).await {
+                    Ok(stream) => break stream,
+                    Err((error, back)) => {
+                        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{error}");
+                        socket = back.unwrap();
+                        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    }
+                }
+            };
+            stream.write_all(b"hello").await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            assert_eq!(said, format!("{name} {number} hello"));
+            socket = aloft_sandbox::Socket::back(stream).unwrap();
+        }
+        let finished = end_of(started).await;
+        assert_eq!(finished.out, "ready\n", "{}", finished.err);
     }
 }
 
