@@ -113,15 +113,15 @@ impl Builder {
 
     /// Builds a source, or finds what was built of it.
     pub async fn build(&self, source: &Source, program: &Program) -> Result<Built, Error> {
-        let requirements = match (&source.requirements, program) {
-            (Some(list), Program::Python(interpreter)) => Some(self.require(list, interpreter).await?),
+        let requirements = match (&source.requirements, program.python()) {
+            (Some(list), Some(interpreter)) => Some(self.require(list, interpreter).await?),
             _ => None,
         };
         let folder = source.folder.clone();
         let content = self.blocking(move || Content::read(&folder)).await?;
         let artifact = content.id;
         // Compiled code depends on the interpreter.
-        let hash = hash_of(&[artifact.to_string().as_bytes(), program.runtime().as_bytes()]);
+        let hash = hash_of(&[artifact.to_string().as_bytes(), language(program).as_bytes()]);
         let task = self.artifacts.join(&hash);
         let is_stored = self.blobs.renew(artifact).await?;
         if !is_stored || !task.is_dir() {
@@ -301,10 +301,10 @@ impl Builder {
     /// The folder with AWS's SDK for code that names it and does not bring it. That it cannot be installed, as on a machine without a
     /// network, is told, and is no failure: whoever imports it learns of it then.
     pub async fn sdk(&self, code: &Code, program: &Program) -> Option<PathBuf> {
-        let found = match program {
-            Program::Python(interpreter) => self.boto3(code, interpreter).await,
-            Program::Node(interpreter) => self.javascript_sdk(code, interpreter).await,
-            Program::Own { .. } => Ok(None),
+        let found = match (program.python(), program.node()) {
+            (Some(interpreter), _) => self.boto3(code, interpreter).await,
+            (None, Some(interpreter)) => self.javascript_sdk(code, interpreter).await,
+            (None, None) => Ok(None),
         };
         found.unwrap_or_else(|error| {
             if matches!(error, Error::JustFailed) {
@@ -580,18 +580,23 @@ const LAYER: &Program = &Program::Own {
     runtime: String::new(),
 };
 
+/// What code is prepared for: the interpreter's version, or what stands in for one.
+fn language(program: &Program) -> &str {
+    let interpreter = program.interpreter();
+    interpreter.map_or(program.runtime(), |interpreter| &interpreter.runtime)
+}
+
 /// What a folder is compiled for: compiled code depends on the interpreter.
 fn compiled_for(program: &Program) -> &[u8] {
-    match program {
-        Program::Python(interpreter) => interpreter.runtime.as_bytes(),
-        Program::Node(_) | Program::Own { .. } => &[],
-    }
+    program
+        .python()
+        .map_or(&[], |interpreter| interpreter.runtime.as_bytes())
 }
 
 /// Compiles what can be compiled ahead. A file that does not compile is the function's own matter: its error is told when the code is
 /// loaded.
 async fn compile(program: &Program, folder: &Path) {
-    if let Program::Python(interpreter) = program {
+    if let Some(interpreter) = program.python() {
         python::compile(interpreter, folder).await;
     }
 }

@@ -97,6 +97,12 @@ pub(crate) static CONCURRENCY: Bounded<u32> = Bounded {
     least: 1,
     most: 1_000,
 };
+pub(crate) static CALLS: Bounded<u32> = Bounded {
+    name: "calls",
+    default: 16,
+    least: 1,
+    most: 100,
+};
 pub(crate) static QUEUE_LENGTH: Bounded<u32> = Bounded {
     name: "length",
     default: DEFAULT_QUEUE_LENGTH,
@@ -175,10 +181,10 @@ pub(crate) static FUNCTION: Section = Section {
         Key {
             name: "runtime",
             form: Form::Text(
-                "\"python3\" or \"python3.N\", \"nodejs\" or \"nodejsN.x\", \"provided\", \"provided.al2\" or \"provided.al2023\"",
+                "\"python3\" or \"python3.N\", \"nodejs\" or \"nodejsN.x\", \"provided\", \"provided.al2\" or \"provided.al2023\", \"http\"",
             ),
             absent: Absent::Refused,
-            what: "What runs the code: the newest Python 3 or Node.js on the host, or exactly the given version; or the code's own program, an executable file `bootstrap` that speaks Lambda's Runtime API.",
+            what: "What runs the code: the newest Python 3 or Node.js on the host, or exactly the given version; the code's own program, an executable file `bootstrap` that speaks Lambda's Runtime API; or a server of its own, started by `command`.",
             example: "\"python3\"",
         },
         Key {
@@ -191,9 +197,16 @@ pub(crate) static FUNCTION: Section = Section {
         Key {
             name: "handler",
             form: Form::Text("\"file.function\", at most 128 characters without spaces"),
-            absent: Absent::Refused,
+            absent: Absent::Means("required, but for `http`, which has none"),
             what: "What is called: `create.handler` is `handler` in `create.py`, `orders.create.handler` is in `orders/create.py`. In Node.js `src/index.handler` is what `src/index.js` (or `.mjs`, `.cjs`) exports. The file must exist. A program of its own reads it as it likes.",
             example: "\"create.handler\"",
+        },
+        Key {
+            name: "command",
+            form: Form::Text("a list of texts, at most 64 and 4 KB together"),
+            absent: Absent::Means("required for `http`; the others have none"),
+            what: "The program of a server and its arguments. `python3`, `python3.N` and `node` are the host's; a name with a `/` is a file in `source`; any other is a program of the host's system. It listens on the port that `PORT` says, and is ready when it accepts a connection.",
+            example: "[\"node\", \"server.js\"]",
         },
         Key {
             name: "requirements",
@@ -227,8 +240,15 @@ pub(crate) static FUNCTION: Section = Section {
             name: "concurrency",
             form: Form::Count(&CONCURRENCY),
             absent: Absent::Bounds,
-            what: "How many instances may run at once, each with one call. The upper bound is that of a Lambda account.",
+            what: "How many instances may run at once, each with one call, or with the `calls` of a server. The upper bound is that of a Lambda account.",
             example: "100",
+        },
+        Key {
+            name: "calls",
+            form: Form::Count(&CALLS),
+            absent: Absent::Bounds,
+            what: "How many calls one instance of a server takes at once; for `http` only. Each has a connection of its own, hence the upper bound.",
+            example: "16",
         },
         Key {
             name: "queue",

@@ -180,6 +180,14 @@ impl<'a> Checker<'a> {
 
     /// The text under a declared key. Notes it if it is missing and must not be.
     pub(crate) fn text<'t>(&mut self, block: &Block<'t>, key: &Key) -> Option<Located<'t>> {
+        if block.get(key.name).is_none() && !matches!(key.absent, Absent::Refused) {
+            return None;
+        }
+        self.required_text(block, key)
+    }
+
+    /// The text under a key that must be there.
+    pub(crate) fn required_text<'t>(&mut self, block: &Block<'t>, key: &Key) -> Option<Located<'t>> {
         let Some(entry) = block.get(key.name) else {
             self.missing(block, key);
             return None;
@@ -212,15 +220,11 @@ impl<'a> Checker<'a> {
         self.block(&entry, &title, &key.expected())
     }
 
-    fn missing(&mut self, block: &Block<'_>, key: &Key) {
-        if matches!(key.absent, Absent::Refused) {
-            let message = format!("{} is missing in {}", quoted(key.name), block.title);
-            self.report(
-                &block.at.clone(),
-                message,
-                format!("{} = {}", key.name, key.example),
-            );
-        }
+    /// Notes that a key is missing that must be there.
+    pub(crate) fn missing(&mut self, block: &Block<'_>, key: &Key) {
+        let message = format!("{} is missing in {}", quoted(key.name), block.title);
+        let expected = format!("{} = {}", key.name, key.example);
+        self.report(&block.at.clone(), message, expected);
     }
 
     /// The value under a key that has bounds, or its default.

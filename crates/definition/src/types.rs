@@ -56,8 +56,12 @@ pub struct Function {
     pub runtime: Runtime,
     /// The folder of its code, relative to the project's.
     pub source: PathBuf,
-    /// What is called, as the runtime reads it.
+    /// What is called, as the runtime reads it; empty for a server.
     pub handler: String,
+    /// The program of a server and its arguments; empty for other functions.
+    pub command: Vec<String>,
+    /// How many calls one instance takes at once.
+    pub calls: u32,
     /// The file that lists what it requires, relative to `source`; `None` if it requires nothing.
     pub requirements: Option<PathBuf>,
     /// The most memory that an instance may use; a whole number of MB.
@@ -91,6 +95,8 @@ pub enum Runtime {
     },
     /// The code's own program.
     Provided(Provided),
+    /// `http`: a server of the code's own.
+    Http,
 }
 
 /// Lambda's names for a runtime that the code brings itself. They mean the same here.
@@ -111,6 +117,7 @@ impl fmt::Display for Runtime {
             Self::Python3 { minor: Some(minor) } => write!(f, "python3.{minor}"),
             Self::Node { major: None } => f.write_str("nodejs"),
             Self::Node { major: Some(major) } => write!(f, "nodejs{major}.x"),
+            Self::Http => f.write_str("http"),
             Self::Provided(Provided::Plain) => f.write_str("provided"),
             Self::Provided(Provided::Al2) => f.write_str("provided.al2"),
             Self::Provided(Provided::Al2023) => f.write_str("provided.al2023"),

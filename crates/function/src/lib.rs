@@ -45,4 +45,4 @@ pub use policy::Policy;
 pub use provisioned::{Provisioned, Warm, Warmth};
 pub use reserved::Reserved;
 pub use urls::{Cors, FunctionUrl, UrlAuth, UrlId, UrlMode, UrlUpdate};
-pub use version::{Code, Interpreter, Program, Queue, Version};
+pub use version::{Code, Command, Interpreter, Program, Queue, Version};

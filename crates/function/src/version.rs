@@ -77,6 +77,19 @@ pub enum Program {
         /// The runtime's name as Lambda knows it, such as `provided.al2023`.
         runtime: String,
     },
+    /// A command that speaks another contract than Lambda's.
+    Command(Command),
+}
+
+/// A program with arguments, and by which contract it is talked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The contract's name, such as `http`.
+    pub contract: Arc<str>,
+    /// The program and its arguments. A program with a `/` lies in the code's folder, or is an absolute path.
+    pub argv: Vec<String>,
+    /// The interpreter that the program's name means, if it is one.
+    pub interpreter: Option<Interpreter>,
 }
 
 impl Program {
@@ -85,7 +98,31 @@ impl Program {
         match self {
             Self::Python(interpreter) | Self::Node(interpreter) => &interpreter.runtime,
             Self::Own { runtime } => runtime,
+            Self::Command(command) => &command.contract,
         }
+    }
+
+    /// The contract by which it is talked to.
+    pub fn contract(&self) -> &str {
+        match self {
+            Self::Python(_) | Self::Node(_) | Self::Own { .. } => Self::LAMBDA,
+            Self::Command(command) => &command.contract,
+        }
+    }
+
+    /// The name of Lambda's contract.
+    pub const LAMBDA: &'static str = "lambda";
+
+    /// The Python that it runs in, if it does.
+    pub fn python(&self) -> Option<&Interpreter> {
+        self.interpreter()
+            .filter(|interpreter| interpreter.runtime.starts_with("python"))
+    }
+
+    /// The Node.js that it runs in, if it does.
+    pub fn node(&self) -> Option<&Interpreter> {
+        self.interpreter()
+            .filter(|interpreter| interpreter.runtime.starts_with("nodejs"))
     }
 
     /// The interpreter, if there is one.
@@ -93,6 +130,7 @@ impl Program {
         match self {
             Self::Python(interpreter) | Self::Node(interpreter) => Some(interpreter),
             Self::Own { .. } => None,
+            Self::Command(command) => command.interpreter.as_ref(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aloft_base::{ErrorKind, Policy, Tasks};
+use async_trait::async_trait;
 use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -82,10 +83,33 @@ impl ClientError {
     }
 }
 
+/// Makes connections, where an address alone is not enough.
+#[async_trait]
+pub trait Connect: std::fmt::Debug + Send + Sync + 'static {
+    /// A new connection.
+    ///
+    /// # Errors
+    /// Why there is none.
+    async fn connect(&self) -> std::io::Result<TcpStream>;
+
+    /// One of them has ended.
+    fn ended(&self, stream: TcpStream) {
+        drop(stream);
+    }
+}
+
+#[async_trait]
+impl Connect for SocketAddr {
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        TcpStream::connect(self).await
+    }
+}
+
 /// Sends requests to one address over kept connections. Cheap to clone; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     address: SocketAddr,
+    connect: Arc<dyn Connect>,
     patience: Patience,
     tasks: Tasks,
     idle: Arc<Mutex<Vec<SendRequest<Body>>>>,
@@ -94,8 +118,14 @@ pub struct Client {
 impl Client {
     /// A client for this address; its connections live in `tasks`.
     pub fn new(address: SocketAddr, patience: Patience, tasks: &Tasks) -> Self {
+        Self::over(Arc::new(address), address, patience, tasks)
+    }
+
+    /// A client whose connections are made by `connect`. The address stands in errors, and in requests without a `Host`.
+    pub fn over(connect: Arc<dyn Connect>, address: SocketAddr, patience: Patience, tasks: &Tasks) -> Self {
         Self {
             address,
+            connect,
             patience,
             tasks: tasks.clone(),
             idle: Arc::default(),
@@ -151,25 +181,26 @@ impl Client {
     async fn connect(&self) -> Result<SendRequest<Body>, ClientError> {
         let address = self.address;
         let after = self.patience.connect;
-        let connected = tokio::time::timeout(after, TcpStream::connect(address)).await;
+        let connected = tokio::time::timeout(after, self.connect.connect()).await;
         let connected = connected.map_err(|_| ClientError::TimedOut { address, after })?;
         let stream = connected.map_err(|source| ClientError::Connect { address, source })?;
         stream
             .set_nodelay(true)
             .map_err(|source| ClientError::Connect { address, source })?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        let (sender, mut connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(error))?;
-        let stop = self.tasks.stop().child();
+        let (stop, connect) = (self.tasks.stop().child(), self.connect.clone());
         self.tasks
             .start("http client connection", Policy::Alone, async move {
                 tokio::select! {
                     // Whoever waits for the answer learns of the error; here it is only said once more.
-                    ended = connection => if let Err(error) = ended {
+                    ended = &mut connection => if let Err(error) = ended {
                         tracing::debug!(%error, "a client's connection ended early");
                     },
                     () = stop.asked() => {}
                 }
+                connect.ended(connection.into_parts().io.into_inner());
                 Ok::<(), std::convert::Infallible>(())
             });
         Ok(sender)

@@ -33,7 +33,7 @@ mod turn;
 mod tests;
 
 pub use body::{Body, BodyError, collect, empty, full};
-pub use client::{Client, ClientError, Patience};
+pub use client::{Client, ClientError, Connect, Patience};
 pub use drive::{Drive, Driving};
 pub use handler::{Handler, Peer, Request, Response};
 pub use limits::Limits;

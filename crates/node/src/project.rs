@@ -367,7 +367,7 @@ impl Project {
     }
 
     async fn version(&self, name: &FunctionName, function: &Function) -> Result<(Version, BlobId), Error> {
-        let program = self.parts.runtimes.of(function.runtime).await;
+        let program = self.parts.runtimes.of(function.runtime, &function.command).await;
         let program = program.map_err(|source| Error::Runtime {
             function: name.to_string(),
             source,
@@ -399,7 +399,7 @@ impl Project {
             timeout: function.timeout,
             idle: function.idle,
             concurrency: usize::try_from(function.concurrency).unwrap_or(usize::MAX),
-            calls: 1,
+            calls: usize::try_from(function.calls).unwrap_or(1),
             queue: Queue {
                 length: usize::try_from(function.queue.length).unwrap_or(usize::MAX),
                 wait: function.queue.wait,

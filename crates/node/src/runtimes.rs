@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use aloft_definition::Runtime;
-use aloft_function::Program;
+use aloft_function::{Command, Interpreter, Program};
 use aloft_instance::process::{NoInterpreter, Nodes, Pythons};
 use tokio::sync::OnceCell;
 
@@ -40,13 +40,30 @@ impl Runtimes {
     }
 
     /// What runs a runtime of a project: exactly the version that it names.
-    pub(crate) async fn of(&self, runtime: Runtime) -> Result<Program, NoInterpreter> {
+    pub(crate) async fn of(&self, runtime: Runtime, command: &[String]) -> Result<Program, NoInterpreter> {
         Ok(match runtime {
+            Runtime::Http => Program::Command(Command {
+                contract: runtime.to_string().into(),
+                argv: command.to_vec(),
+                interpreter: self.interpreter(command).await?,
+            }),
             Runtime::Python3 { minor } => Program::Python(self.pythons().await.get(minor)?.clone()),
             Runtime::Node { major } => Program::Node(self.nodes().await.get(major)?.clone()),
             Runtime::Provided(_) => Program::Own {
                 runtime: runtime.to_string(),
             },
+        })
+    }
+
+    /// The interpreter that a command's program names.
+    async fn interpreter(&self, command: &[String]) -> Result<Option<Interpreter>, NoInterpreter> {
+        let name = command.first().map(String::as_str).unwrap_or_default();
+        let minor = name.strip_prefix("python3.").and_then(|minor| minor.parse().ok());
+        Ok(match name {
+            "python" | "python3" => Some(self.pythons().await.get(None)?.clone()),
+            "node" | "nodejs" => Some(self.nodes().await.get(None)?.clone()),
+            _ if minor.is_some() => Some(self.pythons().await.get(minor)?.clone()),
+            _ => None,
         })
     }
 

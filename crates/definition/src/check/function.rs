@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aloft_base::{FunctionName, Size, TableName};
 
 use super::files::{self, Kind};
-use super::{Names, handler};
+use super::{Names, command, handler};
 use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, Located, quoted};
@@ -27,7 +27,9 @@ pub(super) fn check(
         runtime,
         source,
         handler,
+        command,
         requirements,
+        _,
         _,
         _,
         _,
@@ -47,7 +49,13 @@ pub(super) fn check(
         .filter(|(_, is_there)| *is_there)
         .map(|(folder, _)| folder.as_path());
     let handler = handler::read(checker, &block, handler, folder, runtime);
-    let requirements = read_requirements(checker, &block, requirements, folder, runtime);
+    let command = command::read(checker, &block, command, folder, runtime);
+    let is_python = match runtime {
+        Some(Runtime::Http) => command.as_deref().map(command::is_python),
+        runtime => runtime.map(|runtime| matches!(runtime, Runtime::Python3 { .. })),
+    };
+    let requirements = read_requirements(checker, &block, requirements, folder, is_python);
+    let calls = command::read_calls(checker, &block, runtime);
     let memory = read_memory(checker, &block);
     let timeout = checker.bounded(&block, &keys::TIMEOUT);
     let idle = checker.bounded(&block, &keys::IDLE);
@@ -59,6 +67,8 @@ pub(super) fn check(
         runtime: runtime?,
         source: source?.0,
         handler: handler?,
+        command: command?,
+        calls,
         requirements,
         memory,
         timeout,
@@ -82,6 +92,7 @@ fn read_runtime(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Opti
         found.text.strip_prefix("nodejs"),
     );
     let runtime = match (found.text, python, node) {
+        ("http", ..) => Some(Runtime::Http),
         ("provided", ..) => Some(Runtime::Provided(Provided::Plain)),
         ("provided.al2", ..) => Some(Runtime::Provided(Provided::Al2)),
         ("provided.al2023", ..) => Some(Runtime::Provided(Provided::Al2023)),
@@ -99,7 +110,14 @@ fn read_runtime(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Opti
     };
     if runtime.is_none() {
         let message = format!("there is no runtime {}", quoted(found.text));
-        let known = ["python3", "nodejs", "provided", "provided.al2", "provided.al2023"];
+        let known = [
+            "python3",
+            "nodejs",
+            "provided",
+            "provided.al2",
+            "provided.al2023",
+            "http",
+        ];
         checker.report_near(&found.at, message, key.expected(), nearest(found.text, known));
     }
     runtime
@@ -132,9 +150,9 @@ fn read_requirements(
     block: &Block<'_>,
     key: &Key,
     folder: Option<&Path>,
-    runtime: Option<Runtime>,
+    is_python: Option<bool>,
 ) -> Option<PathBuf> {
-    if !matches!(runtime?, Runtime::Python3 { .. }) {
+    if !is_python? {
         if let Some(entry) = block.get(key.name) {
             checker.report(
                 &entry.value.span(),

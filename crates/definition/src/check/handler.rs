@@ -20,11 +20,18 @@ pub(super) fn read(
     folder: Option<&Path>,
     runtime: Option<Runtime>,
 ) -> Option<String> {
-    let found = checker.text(block, key)?;
+    if runtime == Some(Runtime::Http) {
+        if let Some(entry) = block.get(key.name) {
+            let message = "\"handler\" is not for the runtime \"http\"";
+            checker.report(&entry.at, message, "\"command\", which starts the server");
+        }
+        return Some(String::new());
+    }
+    let found = checker.required_text(block, key)?;
     let handler = match runtime? {
         Runtime::Python3 { .. } => parse_python(found.text),
         Runtime::Node { .. } => parse_node(found.text),
-        Runtime::Provided { .. } => parse_own(found.text),
+        Runtime::Provided { .. } | Runtime::Http => parse_own(found.text),
     };
     let Some(handler) = handler else {
         checker.report(
@@ -39,7 +46,7 @@ pub(super) fn read(
         let ends: &[&str] = match runtime? {
             Runtime::Python3 { .. } => &[".py", "/__init__.py"],
             Runtime::Node { .. } => &NODE_ENDS,
-            Runtime::Provided { .. } => &[""],
+            Runtime::Provided { .. } | Runtime::Http => &[""],
         };
         if !ends
             .iter()
@@ -48,7 +55,7 @@ pub(super) fn read(
             let usual = match runtime? {
                 Runtime::Python3 { .. } => ".py",
                 Runtime::Node { .. } => ".js",
-                Runtime::Provided { .. } => "",
+                Runtime::Provided { .. } | Runtime::Http => "",
             };
             let file = PathBuf::from(format!("{}{usual}", handler.file));
             let message = format!("there is no file \"{}\" in {}", file.display(), folder.display());
@@ -57,7 +64,9 @@ pub(super) fn read(
             let expected = match runtime? {
                 Runtime::Python3 { .. } => "the handler of a Python file in the function's source",
                 Runtime::Node { .. } => "the handler of a JavaScript file in the function's source",
-                Runtime::Provided { .. } => "an executable file of this name in the function's source",
+                Runtime::Provided { .. } | Runtime::Http => {
+                    "an executable file of this name in the function's source"
+                }
             };
             checker.report_near(&found.at, message, expected, near);
         }

@@ -86,6 +86,19 @@ fn file_with(section: &Section, name: &str, value: &str) -> String {
                 false => {}
             }
         }
+        if std::ptr::eq(own, SECTIONS[1]) {
+            // Which of the two a function has depends on its runtime.
+            let is_server = std::ptr::eq(own, section) && ["command", "calls"].contains(&name);
+            let (wanted, example) = if is_server {
+                lines = lines.replace("runtime = \"python3\"", "runtime = \"http\"");
+                ("command", "[\"node\", \"server.js\"]")
+            } else {
+                ("handler", "\"create.handler\"")
+            };
+            if !(std::ptr::eq(own, section) && name == wanted) {
+                lines.push_str(&format!("{wanted} = {example}\n"));
+            }
+        }
         format!("[{fixed}]\n{lines}\n")
     };
     [

@@ -603,3 +603,56 @@ fn problems_print_and_serialise() {
             "expected": "name = \"orders\"", "nearest": null})
     );
 }
+
+#[test]
+fn servers() {
+    let check = |lines: &str, expected: &[&str]| {
+        let text = format!("[project]\nname = \"p\"\n[functions.site]\nsource = \"site\"\n{lines}\n");
+        let problems = match Definition::parse(&text, "aloft.toml", None) {
+            Ok(definition) => {
+                let function = &definition.functions[&"site".parse().unwrap()];
+                assert_eq!(function.runtime.to_string(), "http");
+                Vec::new()
+            }
+            Err(problems) => problems.0,
+        };
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), expected.len(), "{lines}: {told:?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected), "{lines}: {told}");
+        }
+    };
+    let server = "runtime = \"http\"\ncommand = [\"node\", \"server.js\"]";
+    check(server, &[]);
+    check(&format!("{server}\ncalls = 100"), &[]);
+    check(&format!("{server}\ncalls = 101"), &["too large"]);
+    check(
+        &format!("{server}\nhandler = \"a.b\""),
+        &["\"handler\" is not for the runtime \"http\""],
+    );
+    check(
+        &format!("{server}\nrequirements = \"r.txt\""),
+        &["\"requirements\" is for Python only"],
+    );
+    check(
+        "runtime = \"http\"",
+        &["\"command\" is missing in [functions.site]"],
+    );
+    for (command, expected) in [
+        ("\"node server.js\"", "\"command\" is text"),
+        ("[]", "\"command\" is not valid"),
+        ("[\"\"]", "\"command\" is not valid"),
+        ("[\"node\", 1]", "a word of \"command\" is a number"),
+        ("[\"../x\"]", "\"../x\""),
+    ] {
+        check(&format!("runtime = \"http\"\ncommand = {command}"), &[expected]);
+    }
+    let handler = "runtime = \"python3\"\nhandler = \"a.b\"";
+    check(
+        &format!("{handler}\ncalls = 2\ncommand = [\"x\"]"),
+        &[
+            "\"calls\" is for the runtime \"http\" only",
+            "\"command\" is for the runtime \"http\" only",
+        ],
+    );
+}

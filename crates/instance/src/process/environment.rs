@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use aloft_base::{Region, Timestamp};
 use aloft_call::Qualifier;
-use aloft_function::Version;
+use aloft_function::{Program, Version};
 
 use super::Credentials;
 
@@ -57,7 +57,7 @@ pub(crate) fn environment(
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-    if version.program.interpreter().is_some() {
+    if version.program.contract() == Program::LAMBDA && version.program.interpreter().is_some() {
         let environment = format!("AWS_Lambda_{}", version.program.runtime());
         all.push(("AWS_EXECUTION_ENV".to_owned(), environment));
     }

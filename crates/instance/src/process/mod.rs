@@ -16,8 +16,11 @@ use aloft_call::Caller;
 use aloft_http::Handler;
 
 pub use ask::NoInterpreter;
+pub use instance::Process;
+pub(crate) use instance::{GRACE, PAYLOAD_LIMIT, unread};
 pub use node::Nodes;
 pub use python::Pythons;
+pub(crate) use start::adopt;
 pub use start::{Config, ProcessRuntime};
 
 /// The platform's services, as a function's instance meets them on its own listener.

@@ -1,15 +1,16 @@
 //! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
-use aloft_function::{Code, Program, Version};
+use aloft_function::{Code, Command, Program, Version};
 use aloft_http::{Limits, Room};
 use aloft_observe::Feed;
 use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
@@ -18,10 +19,12 @@ use async_trait::async_trait;
 use super::Services;
 use super::bootstrap::{Bootstrap, NODE_SOURCE_NAME};
 use super::environment::environment;
-use super::instance::{OwnTasks, Peak, ProcessInstance};
+use super::instance::{OwnTasks, Peak, Process, ProcessInstance};
 use super::lineage::{Causes, Stamped};
 use super::logs::Logs;
-use crate::contract::lambda::{ANSWER_LIMIT, Exchange, Init, RuntimeApi};
+use crate::contract::http::Http;
+use crate::contract::lambda::Lambda;
+use crate::contract::{Begun, Contract, Needs};
 use crate::runtime::{Runtime, Started};
 
 /// Where a function finds its code, the platform's bootstrap, and what it requires.
@@ -37,13 +40,8 @@ const NODE_SDK: &str = "/var/node_modules";
 const LAYER_PARTS: usize = 64;
 /// The program of code that brings its own.
 const OWN: &str = "bootstrap";
-/// The ports inside a sandbox: the Runtime API where Lambda's emulator has it, the services where they are outside.
-const RUNTIME_PORT: u16 = 9001;
+/// The services' port inside a sandbox: the same as outside.
 const SERVICES_PORT: u16 = 4566;
-/// As long as an instance can live.
-const LONG: Duration = Duration::from_secs(86_400 * 365);
-/// Lambda's bound for loading the code.
-const INIT_TIME: Duration = Duration::from_secs(10);
 /// Lambda's bounds for processes (with threads) and open files.
 const PROCESSES: u32 = 1_024;
 const FILES: u32 = 1_024;
@@ -74,6 +72,7 @@ pub struct ProcessRuntime {
     system: Vec<Mount>,
     /// What functions send, to their Runtime APIs and to the services.
     room: Room,
+    contracts: BTreeMap<String, Arc<dyn Contract>>,
 }
 
 /// Bytes of requests that all instances together may make the platform hold, and one of them: the largest request to the
@@ -104,10 +103,21 @@ impl ProcessRuntime {
             feed,
             system: Mount::system(),
             room: Room::new(ROOM),
+            contracts: BTreeMap::from([
+                (Program::LAMBDA.to_owned(), Arc::new(Lambda) as Arc<dyn Contract>),
+                ("http".to_owned(), Arc::new(Http)),
+            ]),
         })
     }
 
-    fn spec(&self, version: &Version, caller: &Caller) -> Spec {
+    /// With one more contract, for versions whose [`Program::contract`] has this name.
+    #[must_use]
+    pub fn with_contract(mut self, name: &str, contract: Arc<dyn Contract>) -> Self {
+        self.contracts.insert(name.to_owned(), contract);
+        self
+    }
+
+    fn spec(&self, version: &Version, caller: &Caller, needs: &Needs) -> Result<Spec, Fault> {
         let is_isolated = self.config.isolation == Isolation::Full;
         // Without walls the host's own paths are seen.
         let inside = |path: &'static str, outside: &Path| {
@@ -125,11 +135,9 @@ impl ProcessRuntime {
             .as_ref()
             .map(|folder| inside(REQUIREMENTS, folder));
         let mut mounts = self.system.clone();
-        let needs = version
-            .program
-            .interpreter()
-            .map(|interpreter| &interpreter.needs);
-        mounts.extend(needs.into_iter().flatten().map(Mount::same));
+        let interpreter = version.program.interpreter();
+        let parts = interpreter.map(|interpreter| &interpreter.needs);
+        mounts.extend(parts.into_iter().flatten().map(Mount::same));
         mounts.push(Mount::read_only(&version.code.task, TASK));
         mounts.push(Mount::read_only(self.bootstrap.folder(), RUNTIME));
         mounts.extend(
@@ -143,10 +151,14 @@ impl ProcessRuntime {
             mounts.extend(mounts_of_layers(folder, &mounts));
             inside(LAYERS, folder)
         });
-        let sdk = version.code.sdk.as_ref().map(|folder| match &version.program {
-            Program::Node(_) => (folder.join("node_modules"), NODE_SDK, "NODE_PATH"),
-            Program::Python(_) | Program::Own { .. } => (folder.clone(), PYTHON_SDK, "ALOFT_SDK"),
-        });
+        let sdk = version
+            .code
+            .sdk
+            .as_ref()
+            .map(|folder| match version.program.node() {
+                Some(_) => (folder.join("node_modules"), NODE_SDK, "NODE_PATH"),
+                None => (folder.clone(), PYTHON_SDK, "ALOFT_SDK"),
+            });
         let sdk: Option<(OsString, OsString)> = sdk.map(|(folder, place, variable)| {
             let seen = inside(place, &folder);
             mounts.push(Mount::read_only(folder, place));
@@ -162,7 +174,15 @@ impl ProcessRuntime {
         );
         variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
         variables.push(("LAMBDA_TASK_ROOT".into(), task.clone().into()));
+        if let (Program::Command(_), Some(_)) = (&version.program, version.program.python()) {
+            // Without the platform's bootstrap Python itself is told where its packages are.
+            let sdk = sdk.as_ref().map(|(_, folder)| Path::new(folder));
+            let folders = [requirements.as_deref(), sdk];
+            let folders: Vec<&OsStr> = folders.into_iter().flatten().map(Path::as_os_str).collect();
+            variables.push(("PYTHONPATH".into(), folders.join(OsStr::new(":"))));
+        }
         variables.extend(requirements.map(|folder| ("ALOFT_REQUIREMENTS".into(), folder.into())));
+        variables.extend(needs.variables.iter().cloned());
         let of_layers = layers
             .as_ref()
             .map(|layers| of_layers(layers, &task, version, sdk.as_ref().map(|(_, sdk)| sdk)));
@@ -172,13 +192,14 @@ impl ProcessRuntime {
                 variables.push((name, value));
             }
         }
-        let listen = |port, variable: &str, before: &str| Listen {
-            port,
-            announce: Some((variable.into(), before.into())),
-        };
-        Spec {
+        let mut listen = needs.listen.clone();
+        listen.push(Listen {
+            port: SERVICES_PORT,
+            announce: Some(("AWS_ENDPOINT_URL".into(), "http://".into())),
+        });
+        Ok(Spec {
             name: version.function.to_string(),
-            argv: self.argv(version, &task, layers.as_deref(), &runtime),
+            argv: self.argv(version, &task, layers.as_deref(), &runtime)?,
             environment: variables,
             directory: task,
             mounts,
@@ -186,18 +207,22 @@ impl ProcessRuntime {
             processes: PROCESSES,
             files: FILES,
             scratch: version.storage,
-            sockets: 0,
-            listen: vec![
-                listen(RUNTIME_PORT, "AWS_LAMBDA_RUNTIME_API", ""),
-                listen(SERVICES_PORT, "AWS_ENDPOINT_URL", "http://"),
-            ],
+            listen,
+            sockets: needs.sockets,
             isolation: self.config.isolation,
-        }
+        })
     }
 
     /// What is started.
-    fn argv(&self, version: &Version, task: &Path, layers: Option<&Path>, runtime: &Path) -> Vec<OsString> {
-        match &version.program {
+    fn argv(
+        &self,
+        version: &Version,
+        task: &Path,
+        layers: Option<&Path>,
+        runtime: &Path,
+    ) -> Result<Vec<OsString>, Fault> {
+        Ok(match &version.program {
+            Program::Command(command) => command_line(command, task)?,
             Program::Python(interpreter) => {
                 let (script, compile) = self.bootstrap.script(interpreter, runtime);
                 if let Some(compile) = compile {
@@ -229,54 +254,39 @@ impl ProcessRuntime {
                 let folder = layers.filter(|_| !is_program(&version.code.task.join(OWN)));
                 vec![folder.unwrap_or(task).join(OWN).into()]
             }
-        }
+        })
     }
 
-    /// Answers on the two listeners inside the sandbox, and reads what the function prints.
+    /// Answers on the listeners inside the sandbox, begins to talk to the program, and reads what it prints.
     fn attend(
         &self,
-        version: Arc<Version>,
-        caller: Caller,
-        started: aloft_sandbox::Started,
-        exchange: &Arc<Exchange>,
+        contract: &dyn Contract,
+        needs: Needs,
+        (version, caller): (Arc<Version>, Caller),
+        mut started: aloft_sandbox::Started,
     ) -> Result<ProcessInstance, Fault> {
         let tasks = OwnTasks(Tasks::new(self.tasks.stop().child()));
-        let [runtime, services] = <[_; 2]>::try_from(started.listeners)
-            .map_err(|listeners| {
-                platform(&format!(
-                    "the sandbox opened {} listeners instead of 2",
-                    listeners.len()
-                ))
-            })?
-            .map(adopt);
+        let services = started.listeners.pop().ok_or_else(|| {
+            let why = "the sandbox did not open the services' listener".to_owned();
+            Fault::Platform { why }
+        })?;
         let room = self.room.part(ROOM_OF_ONE);
-        let Caller { tenant, region, .. } = &caller;
-        let arn = format!("arn:aws:lambda:{region}:{tenant}:function:{}", version.function);
-        let runtime_limits = Limits {
-            connections: 16,
-            // The contract hears a too large answer out itself, so that the caller is told of it.
-            body_bytes: usize::MAX,
-            held_bytes: ANSWER_LIMIT,
-            // The runtime waits for its next invocation as long as it takes, and may be as slow as it likes with an answer: its function's
-            // timeout ends it.
-            idle_time: LONG,
-            body_stall: LONG,
-            drain: Duration::ZERO,
-            ..Limits::default()
-        };
-        let drive = aloft_http::serve_driven(
-            runtime?,
-            runtime_limits,
-            &room,
-            Arc::new(RuntimeApi::new(exchange.clone(), &arn)),
-            &tasks.0,
-        );
+        let session = contract.begin(Begun {
+            version: version.clone(),
+            caller: caller.clone(),
+            listeners: started.listeners,
+            sockets: started.sockets,
+            variables: needs.variables,
+            tasks: tasks.0.clone(),
+            room: room.clone(),
+            clock: self.clock.clone(),
+        })?;
         let causes = Causes::default();
         let stamped = Stamped {
             services: self.services.handler(caller.clone()),
             causes: causes.clone(),
         };
-        let services_limits = Limits {
+        let limits = Limits {
             connections: 32,
             // DynamoDB's bound.
             body_bytes: 16 << 20,
@@ -284,7 +294,7 @@ impl ProcessRuntime {
             drain: Duration::ZERO,
             ..Limits::default()
         };
-        aloft_http::serve(services?, services_limits, &room, Arc::new(stamped), &tasks.0);
+        aloft_http::serve(adopt(services)?, limits, &room, Arc::new(stamped), &tasks.0);
         let logs = Arc::new(Logs::new(
             self.clock.clone(),
             self.feed.clone(),
@@ -299,19 +309,18 @@ impl ProcessRuntime {
                 reader.run(stop).await;
                 Ok::<(), Infallible>(())
             });
-        let (exchange, clock) = (exchange.clone(), self.clock.clone());
         Ok(ProcessInstance {
-            version,
-            caller,
-            sandbox: started.sandbox,
-            exchange,
-            drive,
-            overdue: Mutex::default(),
+            process: Process {
+                version,
+                caller,
+                sandbox: started.sandbox,
+                clock: self.clock.clone(),
+            },
+            session,
             peak: Peak::default(),
             tasks,
             logs,
             causes,
-            clock,
         })
     }
 }
@@ -331,29 +340,29 @@ impl Runtime for ProcessRuntime {
         if matches!(version.program, Program::Own { .. }) {
             check_own(&version.code)?;
         }
-        let spec = self.spec(&version, &caller);
+        let contract = version.program.contract();
+        let contract = self.contracts.get(contract).ok_or_else(|| Fault::Unrunnable {
+            why: format!("nobody here speaks the contract \"{contract}\""),
+        })?;
+        let needs = contract.needs(&version, self.config.isolation)?;
+        let patience = needs.patience;
+        let spec = self.spec(&version, &caller, &needs)?;
         let started = self
             .spawner
             .spawn(&spec)
             .await
             .map_err(|error| platform(&error.to_string()))?;
-        let exchange = Arc::new(Exchange::new());
-        let instance = Arc::new(self.attend(version, caller, started, &exchange)?);
-        let mut init = exchange.init();
+        let instance = Arc::new(self.attend(&**contract, needs, (version, caller), started)?);
         let loaded = async {
             tokio::select! {
                 // The runtime tells why it cannot load the code and then ends: what it told counts.
                 biased;
-                init = init.wait_for(|init| *init != Init::Running) => match init.as_deref() {
-                    Ok(Init::Failed(error)) => Err(Fault::Init(error.clone())),
-                    Ok(Init::Done | Init::Running) => Ok(()),
-                    Err(_) => Err(platform("the instance's Runtime API ended")),
-                },
-                fault = instance.exit_before_loaded() => Err(fault),
+                loaded = instance.session.loaded() => loaded,
+                fault = instance.process.ended_before_loaded() => Err(fault),
             }
         };
-        let loaded = tokio::time::timeout(INIT_TIME, loaded).await.unwrap_or_else(|_| {
-            let message = format!("the code was not loaded within {} seconds", INIT_TIME.as_secs());
+        let loaded = tokio::time::timeout(patience, loaded).await.unwrap_or_else(|_| {
+            let message = format!("the code was not loaded within {} seconds", patience.as_secs());
             Err(Fault::Init(FunctionError {
                 kind: "Runtime.InitTimeout".into(),
                 message,
@@ -369,6 +378,32 @@ impl Runtime for ProcessRuntime {
             init: self.clock.instant().duration_since(began),
         })
     }
+}
+
+/// Folders in which a program's name is looked for: those that every sandbox sees.
+const PROGRAMS: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+
+/// A command as it is started inside.
+fn command_line(command: &Command, task: &Path) -> Result<Vec<OsString>, Fault> {
+    let mut argv = command.argv.iter();
+    let name = argv.next().map(String::as_str).unwrap_or_default();
+    let program: PathBuf = match &command.interpreter {
+        Some(interpreter) => interpreter.executable.clone(),
+        // Joined, so that an absolute one stays as it is.
+        None if name.contains('/') => task.join(name.trim_start_matches("./")),
+        None => {
+            let mut places = PROGRAMS.iter().map(|folder| Path::new(folder).join(name));
+            places.find(|file| is_program(file)).ok_or_else(|| Fault::Unrunnable {
+                why: format!(
+                    "there is no program \"{name}\" in {}; one that lies in the code's folder is written \"./{name}\"",
+                    PROGRAMS.join(", ")
+                ),
+            })?
+        }
+    };
+    Ok(std::iter::once(program.into())
+        .chain(argv.map(OsString::from))
+        .collect())
 }
 
 /// Where programs find what layers bring: Lambda's folders in `/opt`.
@@ -387,7 +422,7 @@ fn of_layers(
         ("LD_LIBRARY_PATH".into(), libraries),
         ("ALOFT_LAYERS".into(), layers.into()),
     ];
-    if let Program::Node(interpreter) = &version.program {
+    if let Some(interpreter) = version.program.node() {
         let major = interpreter
             .runtime
             .trim_end_matches(".x")
@@ -451,7 +486,7 @@ fn platform(why: &str) -> Fault {
 }
 
 /// Makes a listener of the sandbox's one of the platform's event loop.
-fn adopt(listener: std::net::TcpListener) -> Result<tokio::net::TcpListener, Fault> {
+pub(crate) fn adopt(listener: std::net::TcpListener) -> Result<tokio::net::TcpListener, Fault> {
     let adopted = listener
         .set_nonblocking(true)
         .and_then(|()| tokio::net::TcpListener::from_std(listener));

@@ -6,10 +6,7 @@ mod http_event;
 mod records;
 mod reported;
 mod server;
+mod session;
 mod stream;
 
-pub(crate) use exchange::{Exchange, Init, Job, Reply};
-pub(crate) use http_event::{decode as decode_http, decode_headed, encode as encode_http};
-pub(crate) use records::encode as encode_event;
-pub(crate) use server::{ANSWER_LIMIT, RuntimeApi};
-pub(crate) use stream::To;
+pub(crate) use session::Lambda;

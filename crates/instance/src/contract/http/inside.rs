@@ -1,0 +1,64 @@
+//! Connections to what listens inside a sandbox, over the sockets that it gave.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aloft_http::Connect;
+use aloft_sandbox::Socket;
+use async_trait::async_trait;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+/// The sockets of one sandbox. Whoever wants one waits until it is there.
+#[derive(Debug)]
+pub(super) struct Inside {
+    port: u16,
+    free: Mutex<Vec<Socket>>,
+    places: Semaphore,
+}
+
+impl Inside {
+    pub(super) fn new(port: u16, sockets: Vec<Socket>) -> Self {
+        Self {
+            port,
+            places: Semaphore::new(sockets.len()),
+            free: Mutex::new(sockets),
+        }
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Socket>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, socket: Socket) {
+        self.free().push(socket);
+        self.places.add_permits(1);
+    }
+}
+
+#[async_trait]
+impl Connect for Inside {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let place = self.places.acquire().await.map_err(io::Error::other)?;
+        let socket = self.free().pop();
+        let socket = socket.ok_or_else(|| io::Error::other("no socket is left"))?;
+        place.forget();
+        match socket.connect(self.port).await {
+            Ok(stream) => Ok(stream),
+            Err((error, socket)) => {
+                if let Some(socket) = socket {
+                    self.give_back(socket);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn ended(&self, stream: TcpStream) {
+        // One that is lost is one call less at once; the instance lives on.
+        match Socket::back(stream) {
+            Ok(socket) => self.give_back(socket),
+            Err(error) => tracing::debug!(%error, "a socket of a sandbox is lost"),
+        }
+    }
+}
