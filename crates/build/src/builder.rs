@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::ahead::{compile, compiled_for, language};
 use crate::artifact::{Content, Opened, hash_of, open_to_all, unpack};
 use crate::metrics::Metrics;
 use crate::{Error, Looked, layers, npm, python, requirements, sdk, zip};
@@ -579,24 +580,3 @@ const AGAIN: Duration = Duration::from_secs(300);
 const LAYER: &Program = &Program::Own {
     runtime: String::new(),
 };
-
-/// What code is prepared for: the interpreter's version, or what stands in for one.
-fn language(program: &Program) -> &str {
-    let interpreter = program.interpreter();
-    interpreter.map_or(program.runtime(), |interpreter| &interpreter.runtime)
-}
-
-/// What a folder is compiled for: compiled code depends on the interpreter.
-fn compiled_for(program: &Program) -> &[u8] {
-    program
-        .python()
-        .map_or(&[], |interpreter| interpreter.runtime.as_bytes())
-}
-
-/// Compiles what can be compiled ahead. A file that does not compile is the function's own matter: its error is told when the code is
-/// loaded.
-async fn compile(program: &Program, folder: &Path) {
-    if let Some(interpreter) = program.python() {
-        python::compile(interpreter, folder).await;
-    }
-}

@@ -21,6 +21,7 @@
 //!
 //! This crate never loads a function's code.
 
+mod ahead;
 mod artifact;
 mod builder;
 mod error;

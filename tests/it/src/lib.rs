@@ -27,5 +27,6 @@ mod orders;
 mod page;
 mod reload;
 mod restart;
+mod servers;
 mod upgrade;
 mod wire;

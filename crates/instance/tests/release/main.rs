@@ -1,3 +1,5 @@
+//! Instances as the controller meets them, from outside the crate.
+//!
 //! What an instance holds (a sandbox with its processes, two listeners, pipes) is released whichever way its start ends: also
 //! when the platform's own code panics in the middle of it.
 //!
@@ -11,9 +13,12 @@
     reason = "tests; clippy knows them as such only under libtest"
 )]
 
+mod lines;
+
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -146,35 +151,59 @@ async fn until(what: &str, condition: impl Fn() -> Result<(), String>) {
     }
 }
 
+/// A folder with code, and what is needed to run it.
+struct Place {
+    folder: tempfile::TempDir,
+    pythons: Pythons,
+}
+
+impl Place {
+    async fn new(code: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("task")).unwrap();
+        std::fs::write(folder.path().join("task/code.py"), code).unwrap();
+        let open = std::process::Command::new("chmod")
+            .args(["-R", "a+rX"])
+            .arg(folder.path())
+            .status();
+        assert!(open.unwrap().success());
+        let search: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
+        Self {
+            pythons: Pythons::find(&search).await,
+            folder,
+        }
+    }
+
+    fn version(&self) -> Arc<Version> {
+        version(self.folder.path(), &self.pythons)
+    }
+
+    fn runtime(&self, spawner: Spawner, isolation: Isolation, trap: Trap, tasks: &Tasks) -> ProcessRuntime {
+        let config = Config {
+            isolation,
+            folder: self.folder.path().join("runtime"),
+            tenant: Tenant::local(),
+            region: Region::local(),
+        };
+        ProcessRuntime::new(
+            config,
+            spawner,
+            Arc::new(Edge(trap)),
+            Arc::new(Once(trap, AtomicUsize::new(0))),
+            Arc::new(SystemChance),
+            tasks.clone(),
+            Feed::start(tasks),
+        )
+        .unwrap()
+    }
+}
+
 async fn check(trap: Trap, isolation: Isolation, spawner: Spawner) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("task")).unwrap();
-    std::fs::write(folder.path().join("task/code.py"), CODE).unwrap();
-    let open = std::process::Command::new("chmod")
-        .args(["-R", "a+rX"])
-        .arg(folder.path())
-        .status();
-    assert!(open.unwrap().success());
-    let search: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
-    let version = version(folder.path(), &Pythons::find(&search).await);
+    let place = Place::new(CODE).await;
+    let version = place.version();
     let tasks = Tasks::new(Stop::new());
-    let config = Config {
-        isolation,
-        folder: folder.path().join("runtime"),
-        tenant: Tenant::local(),
-        region: Region::local(),
-    };
     let id = spawner.id();
-    let runtime = ProcessRuntime::new(
-        config,
-        spawner,
-        Arc::new(Edge(trap)),
-        Arc::new(Once(trap, AtomicUsize::new(0))),
-        Arc::new(SystemChance),
-        tasks.clone(),
-        Feed::start(&tasks),
-    )
-    .unwrap();
+    let runtime = place.runtime(spawner, isolation, trap, &tasks);
     let before = held(id);
     let started = AssertUnwindSafe(runtime.start(version)).catch_unwind().await;
     if let Ok(started) = started {
@@ -218,23 +247,29 @@ fn main() {
         }
     }));
     let mut passed = 0;
+    let mut run = |name: &str, test: &dyn Fn(Spawner) -> Pin<Box<dyn Future<Output = ()>>>| {
+        if !words.is_empty() && !words.iter().any(|word| name.contains(word)) {
+            return;
+        }
+        let spawner = Spawner::start(&aloft_sandbox::Config::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        // What fails panics, and a panic ends the program with its words and a status.
+        runtime.block_on(test(spawner));
+        println!("test {name} ... ok");
+        passed += 1;
+    };
     for isolation in [Isolation::Full, Isolation::None] {
         for trap in [Trap::None, Trap::Services, Trap::Clock] {
             let name =
                 format!("a_start_that_ends_at_{trap:?}_releases_everything_with_isolation_{isolation:?}");
-            if !words.is_empty() && !words.iter().any(|word| name.contains(word)) {
-                continue;
-            }
-            let spawner = Spawner::start(&aloft_sandbox::Config::default()).unwrap();
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            // What fails panics, and a panic ends the program with its words and a status.
-            runtime.block_on(check(trap, isolation, spawner));
-            println!("test {name} ... ok");
-            passed += 1;
+            run(&name, &|spawner| Box::pin(check(trap, isolation, spawner)));
         }
     }
+    run("a_contract_from_outside_is_spoken", &|spawner| {
+        Box::pin(lines::a_contract_from_outside_is_spoken(spawner))
+    });
     println!("\ntest result: ok. {passed} passed; 0 failed;");
 }

@@ -24,6 +24,8 @@ const VARIABLE: &str = "PORT";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks whether it listens: it begins with the first and doubles to the second.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// Longer than any call.
+const LONG: Duration = Duration::from_secs(3_600);
 /// Sockets beyond those of the calls at once: one whose connection the server has closed comes back a moment later.
 const SPARE: usize = 4;
 /// Lambda's bounds of answers: of one that is held, and of one that is streamed.
@@ -60,9 +62,9 @@ impl Contract for Http {
         let port = port.unwrap_or(PORT);
         let inside = Arc::new(Inside::new(port, begun.sockets));
         let patience = Patience {
-            // A call's own time bounds it.
-            answer: Duration::MAX,
-            body_stall: Duration::MAX,
+            // A call's own time bounds it, which is shorter.
+            answer: LONG,
+            body_stall: LONG,
             body_bytes: STREAMED,
             ..Patience::default()
         };
