@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Project, example, get, nodejs, quiet_aws, run, script, send, tool, wait_for};
+use crate::harness::{Project, binary, example, get, nodejs, quiet_aws, run, script, send, tool, wait_for};
 
 #[test]
 fn an_unmodified_sdk_and_command_line_make_and_call_functions() {
@@ -156,6 +156,14 @@ fn what_is_idle_makes_room_for_what_is_called() {
     let project = Project::new(&[]);
     let platform = project.dev().with(&["--memory", "64MB"]).start();
     script("concurrency.py", &["memory"], &platform.exports());
+}
+
+#[test]
+fn awss_own_runtime_clients_run_unmodified() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    let guest = binary().with_file_name("lambda-guest");
+    script("clients.py", &[guest.to_str().unwrap()], &platform.exports());
 }
 
 #[test]

@@ -70,6 +70,7 @@ const OUTSIDE: &[&str] = &[
     "aloft-simulation",
     "bench",
     "it",
+    "lambda-guest",
     "test-postgres",
     "test-power",
     "torture",

@@ -96,7 +96,7 @@ impl Talk {
         let driving = self.drive.take();
         let mut ended = pin!(process.ended());
         let mut is_closed = false;
-        let (mut broken, mut told) = (None::<FunctionError>, None::<FunctionError>);
+        let (mut broken, mut told) = (None::<FunctionError>, None::<Fault>);
         let mut grace = Stall::default();
         self.overdue().restart();
         poll_fn(|cx| {
@@ -105,22 +105,32 @@ impl Talk {
             if !is_closed {
                 match Pin::new(&mut replied).poll(cx) {
                     Poll::Ready(Ok(Reply::Broken(error))) => (broken, is_closed) = (Some(error), true),
-                    Poll::Ready(Ok(Reply::Error(error))) => (told, is_closed) = (Some(error), true),
+                    Poll::Ready(Ok(Reply::Error(error))) => {
+                        (told, is_closed) = (Some(Fault::Raised(error)), true);
+                    }
+                    Poll::Ready(Ok(Reply::TooLarge { size, limit })) => {
+                        (told, is_closed) = (Some(Fault::AnswerTooLarge { size, limit }), true);
+                    }
                     Poll::Ready(Ok(reply)) => return Poll::Ready(outcome(reply)),
                     // There will be none: the process's end says why.
                     Poll::Ready(Err(_)) => is_closed = true,
                     Poll::Pending => {}
                 }
             }
-            // After an error a runtime may go on or end. One that ends must not be given a call in between.
-            if told.is_some() && self.exchange.is_waiting() {
-                return Poll::Ready(Err((Fault::Raised(told.take().unwrap_or_default()), true)));
+            // After an error, or an answer that was refused, a runtime may go on or end. One that ends must not be given a call in between.
+            if told.is_some()
+                && self.exchange.is_waiting()
+                && let Some(fault) = told.take()
+            {
+                return Poll::Ready(Err((fault, true)));
             }
             if let Poll::Ready(fault) = ended.as_mut().poll(cx) {
-                return Poll::Ready(Err((told.take().map_or(fault, Fault::Raised), false)));
+                return Poll::Ready(Err((told.take().unwrap_or(fault), false)));
             }
-            if told.is_some() && grace.poll(cx, GRACE).is_ready() {
-                return Poll::Ready(Err((Fault::Raised(told.take().unwrap_or_default()), false)));
+            if let Some(fault) = &told
+                && grace.poll(cx, GRACE).is_ready()
+            {
+                return Poll::Ready(Err((fault.clone(), false)));
             }
             if broken.is_some() && grace.poll(cx, GRACE).is_ready() {
                 let error = broken.take().unwrap_or_default();
