@@ -181,10 +181,10 @@ pub(crate) static FUNCTION: Section = Section {
         Key {
             name: "runtime",
             form: Form::Text(
-                "\"python3\" or \"python3.N\", \"nodejs\" or \"nodejsN.x\", \"provided\", \"provided.al2\" or \"provided.al2023\", \"http\"",
+                "\"python3\" or \"python3.N\", \"nodejs\" or \"nodejsN.x\", \"provided\", \"provided.al2\" or \"provided.al2023\", \"http\", \"command\"",
             ),
             absent: Absent::Refused,
-            what: "What runs the code: the newest Python 3 or Node.js on the host, or exactly the given version; the code's own program, an executable file `bootstrap` that speaks Lambda's Runtime API; or a server of its own, started by `command`.",
+            what: "What runs the code: the newest Python 3 or Node.js on the host, or exactly the given version; the code's own program, an executable file `bootstrap` that speaks Lambda's Runtime API; a server of its own (`http`); or a program that runs once for each call (`command`).",
             example: "\"python3\"",
         },
         Key {
@@ -197,15 +197,15 @@ pub(crate) static FUNCTION: Section = Section {
         Key {
             name: "handler",
             form: Form::Text("\"file.function\", at most 128 characters without spaces"),
-            absent: Absent::Means("required, but for `http`, which has none"),
+            absent: Absent::Means("required, but for `http` and `command`, which have none"),
             what: "What is called: `create.handler` is `handler` in `create.py`, `orders.create.handler` is in `orders/create.py`. In Node.js `src/index.handler` is what `src/index.js` (or `.mjs`, `.cjs`) exports. The file must exist. A program of its own reads it as it likes.",
             example: "\"create.handler\"",
         },
         Key {
             name: "command",
             form: Form::Text("a list of texts, at most 64 and 4 KB together"),
-            absent: Absent::Means("required for `http`; the others have none"),
-            what: "The program of a server and its arguments. `python3`, `python3.N` and `node` are the host's; a name with a `/` is a file in `source`; any other is a program of the host's system. It listens on the port that `PORT` says, and is ready when it accepts a connection.",
+            absent: Absent::Means("required for `http` and `command`; the others have none"),
+            what: "The program and its arguments. `python3`, `python3.N` and `node` are the host's; a name with a `/` is a file in `source`; any other is a program of the host's system. A server listens on the port that `PORT` says, and is ready when it accepts a connection; a command reads what it is called with and writes its answer.",
             example: "[\"node\", \"server.js\"]",
         },
         Key {

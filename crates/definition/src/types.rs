@@ -56,9 +56,9 @@ pub struct Function {
     pub runtime: Runtime,
     /// The folder of its code, relative to the project's.
     pub source: PathBuf,
-    /// What is called, as the runtime reads it; empty for a server.
+    /// What is called, as the runtime reads it; empty where there is a command.
     pub handler: String,
-    /// The program of a server and its arguments; empty for other functions.
+    /// The program and its arguments, of a runtime that [has a command](Runtime::has_command); else empty.
     pub command: Vec<String>,
     /// How many calls one instance takes at once.
     pub calls: u32,
@@ -97,6 +97,15 @@ pub enum Runtime {
     Provided(Provided),
     /// `http`: a server of the code's own.
     Http,
+    /// `command`: a program that runs once for each call.
+    Command,
+}
+
+impl Runtime {
+    /// Whether it is started by a command instead of a handler.
+    pub fn has_command(self) -> bool {
+        matches!(self, Self::Http | Self::Command)
+    }
 }
 
 /// Lambda's names for a runtime that the code brings itself. They mean the same here.
@@ -118,6 +127,7 @@ impl fmt::Display for Runtime {
             Self::Node { major: None } => f.write_str("nodejs"),
             Self::Node { major: Some(major) } => write!(f, "nodejs{major}.x"),
             Self::Http => f.write_str("http"),
+            Self::Command => f.write_str("command"),
             Self::Provided(Provided::Plain) => f.write_str("provided"),
             Self::Provided(Provided::Al2) => f.write_str("provided.al2"),
             Self::Provided(Provided::Al2023) => f.write_str("provided.al2023"),

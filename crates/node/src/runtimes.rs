@@ -42,7 +42,7 @@ impl Runtimes {
     /// What runs a runtime of a project: exactly the version that it names.
     pub(crate) async fn of(&self, runtime: Runtime, command: &[String]) -> Result<Program, NoInterpreter> {
         Ok(match runtime {
-            Runtime::Http => Program::Command(Command {
+            Runtime::Http | Runtime::Command => Program::Command(Command {
                 contract: runtime.to_string().into(),
                 argv: command.to_vec(),
                 interpreter: self.interpreter(command).await?,

@@ -6,7 +6,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
 
 use crate::cgroup::Group;
@@ -22,7 +21,8 @@ pub(crate) struct Program<'a> {
     pub(crate) memory: Memory,
     /// The host's /proc, in which this process finds itself.
     pub(crate) proc: &'a OwnedFd,
-    pub(crate) output: &'a [OwnedFd; 2],
+    /// Standard input, output and error.
+    pub(crate) streams: &'a [OwnedFd; 3],
     /// The user and group of PID 1, as its user namespace knows them.
     pub(crate) ids: (Uid, Gid),
     pub(crate) filters: &'a Filters,
@@ -54,7 +54,7 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Fai
         sys::unshare(flag::CGROUP).at(Step::Namespaces, "cgroup")?;
     }
     rustix::process::setsid().at(Step::Fork, "a session")?;
-    attach_output(program.output)?;
+    attach(program.streams)?;
     set_limits(program)?;
     privilege::drop_capabilities()?;
     let directory = Path::new(&request.directory.0);
@@ -69,12 +69,11 @@ fn become_program(program: &Program<'_>) -> Result<std::convert::Infallible, Fai
     exec(request)
 }
 
-fn attach_output(output: &[OwnedFd; 2]) -> Result<(), Failure> {
+fn attach([input, output, error]: &[OwnedFd; 3]) -> Result<(), Failure> {
     let step = || {
-        let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::stdio::dup2_stdin(&null)?;
-        rustix::stdio::dup2_stdout(&output[0])?;
-        rustix::stdio::dup2_stderr(&output[1])
+        rustix::stdio::dup2_stdin(input)?;
+        rustix::stdio::dup2_stdout(output)?;
+        rustix::stdio::dup2_stderr(error)
     };
     step().at(Step::Fork, "standard input and output")
 }

@@ -41,7 +41,8 @@ pub(crate) struct Common {
 pub(crate) struct Job {
     pub(crate) number: u64,
     pub(crate) request: Request,
-    pub(crate) output: [OwnedFd; 2],
+    /// Standard input, output and error of the program.
+    pub(crate) streams: [OwnedFd; 3],
 }
 
 /// The namespaces that PID 1 is forked into; the others it enters itself, so that the spawner is not held up.
@@ -77,9 +78,9 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
     let Job {
         number,
         request,
-        output,
+        streams,
     } = job;
-    let signals = leave_the_spawner(control, &output, common)?;
+    let signals = leave_the_spawner(control, &streams, common)?;
     let proc = rustix::fs::open(
         "/proc",
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -106,7 +107,7 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
         (None, true) => Memory::Watch,
         (None, false) => Memory::DataLimit,
     };
-    let main = start_program(&request, group.as_ref(), memory, &proc, output, common)?;
+    let main = start_program(&request, group.as_ref(), memory, &proc, streams, common)?;
     if request.isolated {
         privilege::drop_capabilities()?;
     }
@@ -135,8 +136,12 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
 }
 
 /// Lets go of what the spawner had open; holds signals back. Gives the descriptor that reads them.
-fn leave_the_spawner(control: &OwnedFd, output: &[OwnedFd; 2], common: &Common) -> Result<OwnedFd, Failure> {
-    let keep = [control, &output[0], &output[1], &common.life];
+fn leave_the_spawner(
+    control: &OwnedFd,
+    [input, output, error]: &[OwnedFd; 3],
+    common: &Common,
+) -> Result<OwnedFd, Failure> {
+    let keep = [control, input, output, error, &common.life];
     sys::close_all_but(&mut keep.map(AsRawFd::as_raw_fd)).at(Step::Fork, "inherited descriptors")?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     rustix::stdio::dup2_stdin(null.at(Step::Source, "/dev/null")?).at(Step::Fork, "standard input")?;
@@ -184,7 +189,7 @@ fn start_program(
     group: Option<&Group>,
     memory: Memory,
     proc: &OwnedFd,
-    output: [OwnedFd; 2],
+    streams: [OwnedFd; 3],
     common: &Common,
 ) -> Result<Pid, Failure> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Fork, "a pipe")?;
@@ -196,14 +201,14 @@ fn start_program(
             group,
             memory,
             proc,
-            output: &output,
+            streams: &streams,
             ids,
             filters: &common.filters,
         };
         child::run(&program, &write)
     };
     // The program's own copies are the last ones: when it has ended, readers see the end.
-    drop((write, output));
+    drop((write, streams));
     let mut buffer = [0_u8; 4096];
     let length =
         rustix::io::retry_on_intr(|| rustix::io::read(&read, &mut buffer[..])).at(Step::Fork, "a pipe")?;

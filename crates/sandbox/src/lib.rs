@@ -52,6 +52,7 @@
 //!         scratch: Size::from_mib(64),
 //!         listen: vec![],
 //!         sockets: 0,
+//!         has_input: false,
 //!         isolation: Isolation::Full,
 //!     })
 //!     .await?;

@@ -119,7 +119,7 @@ impl Spawner {
 
     /// Forks one sandbox.
     fn start(&mut self, request: Request, fds: Vec<OwnedFd>) {
-        let Ok([control, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else {
+        let Ok([control, stdin, stdout, stderr]) = <[OwnedFd; 4]>::try_from(fds) else {
             return;
         };
         let number = self.next;
@@ -130,7 +130,7 @@ impl Spawner {
                 let job = Job {
                     number,
                     request,
-                    output: [stdout, stderr],
+                    streams: [stdin, stdout, stderr],
                 };
                 init::run(&control, job, &self.common)
             }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 use tokio::io::Interest;
@@ -38,6 +39,8 @@ pub struct Started {
     pub listeners: Vec<TcpListener>,
     /// As many as [`Spec::sockets`]; for connections to what the program listens on.
     pub sockets: Vec<Socket>,
+    /// What the program reads, if [`Spec::has_input`].
+    pub stdin: Option<pipe::Sender>,
     /// What the program writes. It waits when nobody reads; the pipe holds 64 KiB.
     pub stdout: pipe::Receiver,
     /// What the program writes as errors.
@@ -113,12 +116,13 @@ impl Spawner {
         rustix::io::ioctl_fionbio(&control, true)
             .map_err(io::Error::from)
             .map_err(failed("making a socket"))?;
+        let (stdin, stdin_end) = input(spec.has_input).map_err(failed("making a pipe"))?;
         let (stdout, stdout_end) = output_pipe().map_err(failed("making a pipe"))?;
         let (stderr, stderr_end) = output_pipe().map_err(failed("making a pipe"))?;
-        self.send(&message, [&theirs, &stdout_end, &stderr_end])
+        self.send(&message, [&theirs, &stdin_end, &stdout_end, &stderr_end])
             .await
             .map_err(|source| self.gone_or(spec, source))?;
-        drop((theirs, stdout_end, stderr_end));
+        drop((theirs, stdin_end, stdout_end, stderr_end));
 
         let control = sys::watch(control, Interest::READABLE).map_err(failed("watching a socket"))?;
         let first = receive(&control)
@@ -148,12 +152,13 @@ impl Spawner {
             sandbox: sandbox.map_err(failed("watching a process"))?,
             listeners: listeners.map_err(failed("taking a listener"))?,
             sockets: fds.map(Socket::from_fd).chain(sockets).collect(),
+            stdin,
             stdout,
             stderr,
         })
     }
 
-    async fn send(&self, message: &[u8], fds: [&OwnedFd; 3]) -> io::Result<()> {
+    async fn send(&self, message: &[u8], fds: [&OwnedFd; 4]) -> io::Result<()> {
         let fds = fds.map(AsFd::as_fd);
         let mut watched: Option<AsyncFd<OwnedFd>> = None;
         loop {
@@ -228,6 +233,16 @@ fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
         SocketFlags::CLOEXEC,
         None,
     )?)
+}
+
+/// The platform's end of the program's standard input, if it is to have one, and the program's.
+fn input(is_wanted: bool) -> io::Result<(Option<pipe::Sender>, OwnedFd)> {
+    if is_wanted {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        return Ok((Some(pipe::Sender::from_owned_fd(write)?), read));
+    }
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((None, null))
 }
 
 fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {

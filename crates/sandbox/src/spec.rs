@@ -40,6 +40,8 @@ pub struct Spec {
     /// TCP sockets that are made inside, for the platform to connect to what the program listens on: a socket belongs to the network in
     /// which it was made, wherever it is used.
     pub sockets: usize,
+    /// Whether its standard input is written by the platform; else it is empty.
+    pub has_input: bool,
     /// Which walls.
     pub isolation: Isolation,
 }
@@ -266,6 +268,7 @@ mod tests {
             scratch: Size::from_mib(16),
             listen: vec![],
             sockets: 0,
+            has_input: false,
             isolation: Isolation::Full,
         }
     }

@@ -1,7 +1,7 @@
 //! What the platform and the processes of the sandbox side say to each other: one JSON object per message of a
 //! sequenced-packet socket, at most [`MESSAGE_BYTES`], with descriptors beside it (SCM_RIGHTS).
 //!
-//! - platform → spawner: [`Request`] with the control socket's other end and the write ends of stdout and stderr;
+//! - platform → spawner: [`Request`] with the control socket's other end, the read end of stdin and the write ends of stdout and stderr;
 //! - PID 1 → platform, on the control socket: [`Report`]s. The other way that socket carries nothing: its end says "end".
 //!
 //! JSON and not a binary format: a request is a few kilobytes and is read once; parsing it costs about 1 % of a start.

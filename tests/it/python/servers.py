@@ -3,6 +3,7 @@
     servers.py URL    of the application
 """
 
+import hashlib
 import json
 import sys
 import threading
@@ -66,6 +67,26 @@ def plain():
     equal("the next one is answered", SITE.get("/plain/next").json(), {"path": "/plain/next"})
 
 
+def commands():
+    for body in [b"some words", b"", bytes(range(256)) * 20_000]:
+        answer = SITE.ask("POST", "/sha256", body)
+        equal("a program of the system", (answer.status, answer.body.decode()), (200, hashlib.sha256(body).hexdigest() + "  -\n"))
+        equal("answers text", answer.headers["content-type"], "text/plain; charset=utf-8")
+    equal("a script", SITE.ask("POST", "/words", b"one two three").body, b"3\n")
+    answer = SITE.ask("POST", "/words", b"one two", {"Content-Type": "text/csv"})
+    equal("the answer is of the request's type", answer.headers["content-type"], "text/csv")
+    answer = SITE.get("/words")
+    check("one that fails", answer.status == 502 and "exit status 2" in answer.body.decode(), answer)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(SITE.ask("POST", "/words", b"a b").body)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal("many at once", answers, [b"2\n"] * 20)
+
+
+commands()
 express()
 flask()
 plain()

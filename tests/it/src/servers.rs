@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Project, aloft, get, nodejs, run, script};
+use crate::harness::{Project, aloft, call, get, nodejs, run, script, try_call};
 
 /// Packages of npm, in a folder with a package.json.
 fn install(folder: &Path) {
@@ -44,6 +44,53 @@ fn express_flask_and_pythons_own_server_run_unmodified() {
         json!({ "called": { "n": 1 } }),
         "{invoked}"
     );
+    let counted = aloft(
+        &project.folder(),
+        &[
+            "invoke",
+            "words",
+            "-e",
+            "event.json",
+            "--to",
+            &platform.api,
+            "--json",
+        ],
+    );
+    assert_eq!(counted.json()["payload"], json!(2), "{counted}");
+    platform.event("what a command says of its failure", |event| {
+        event["event"] == "log"
+            && event["function"] == "words"
+            && event["stream"] == "stderr"
+            && event["text"] == "GET is not for /words: POST a text"
+            && event["invocation"].is_string()
+    });
+}
+
+#[test]
+fn a_command_is_bounded_and_leaves_nothing_behind() {
+    let project = Project::new(&[
+        (
+            "aloft.toml",
+            "[project]\nname = \"p\"\n[functions.sh]\nruntime = \"command\"\nsource = \"s\"\ncommand = [\"sh\", \"run.sh\"]\n\
+             timeout = \"2s\"\n[routes]\n\"POST /sh\" = \"sh\"\n",
+        ),
+        (
+            "s/run.sh",
+            "test -e /tmp/mark && echo again\ntouch /tmp/mark\neval \"$(cat)\"\n",
+        ),
+    ]);
+    let platform = project.start();
+    let run = |line: &str| call("POST", &platform.url("/sh"), &[], line.as_bytes());
+    assert_eq!(run("echo $Http_Method").is(200).text(), "POST\n");
+    assert_eq!(run("sleep 60 & echo first").is(200).text(), "first\n");
+    run("sleep 60").is(504);
+    assert!(run("kill -9 $$").is(502).text().contains("signal 9"));
+    run("python3 -c 'x = [bytearray(1 << 20) for _ in range(1000)]'").is(502);
+    let large = run("head -c 3000000 /dev/zero").is(200);
+    assert_eq!(large.text().len(), 3_000_000, "more than is held at once");
+    let huge = try_call("POST", &platform.url("/sh"), &[], b"head -c 300000000 /dev/zero");
+    assert!(huge.is_err(), "it breaks off at 200 MiB");
+    assert_eq!(run("echo on").is(200).text(), "on\n");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The command of a function that serves HTTP by itself, and how many calls one instance of it takes.
+//! The command of a function that is a server or runs once for each call, and how many calls one instance of a server takes.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::types::Runtime;
 const WORDS: usize = 64;
 const BYTES: usize = 4 << 10;
 
-/// Reads the command, which only a server has, and looks for its program if that lies in the source's folder.
+/// Reads the command, which only some runtimes have, and looks for its program if that lies in the source's folder.
 pub(super) fn read(
     checker: &mut Checker<'_>,
     block: &Block<'_>,
@@ -21,16 +21,16 @@ pub(super) fn read(
     folder: Option<&Path>,
     runtime: Option<Runtime>,
 ) -> Option<Vec<String>> {
-    let is_server = runtime? == Runtime::Http;
+    let is_wanted = runtime?.has_command();
     let Some(entry) = block.get(key.name) else {
-        if is_server {
+        if is_wanted {
             checker.missing(block, key);
             return None;
         }
         return Some(Vec::new());
     };
-    if !is_server {
-        let message = "\"command\" is for the runtime \"http\" only";
+    if !is_wanted {
+        let message = "\"command\" is for the runtimes \"http\" and \"command\" only";
         checker.report(&entry.at, message, "a handler");
         return None;
     }

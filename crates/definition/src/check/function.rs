@@ -51,7 +51,7 @@ pub(super) fn check(
     let handler = handler::read(checker, &block, handler, folder, runtime);
     let command = command::read(checker, &block, command, folder, runtime);
     let is_python = match runtime {
-        Some(Runtime::Http) => command.as_deref().map(command::is_python),
+        Some(runtime) if runtime.has_command() => command.as_deref().map(command::is_python),
         runtime => runtime.map(|runtime| matches!(runtime, Runtime::Python3 { .. })),
     };
     let requirements = read_requirements(checker, &block, requirements, folder, is_python);
@@ -93,6 +93,7 @@ fn read_runtime(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Opti
     );
     let runtime = match (found.text, python, node) {
         ("http", ..) => Some(Runtime::Http),
+        ("command", ..) => Some(Runtime::Command),
         ("provided", ..) => Some(Runtime::Provided(Provided::Plain)),
         ("provided.al2", ..) => Some(Runtime::Provided(Provided::Al2)),
         ("provided.al2023", ..) => Some(Runtime::Provided(Provided::Al2023)),
@@ -117,6 +118,7 @@ fn read_runtime(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Opti
             "provided.al2",
             "provided.al2023",
             "http",
+            "command",
         ];
         checker.report_near(&found.at, message, key.expected(), nearest(found.text, known));
     }

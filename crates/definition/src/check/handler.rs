@@ -20,10 +20,10 @@ pub(super) fn read(
     folder: Option<&Path>,
     runtime: Option<Runtime>,
 ) -> Option<String> {
-    if runtime == Some(Runtime::Http) {
+    if let Some(runtime) = runtime.filter(|runtime| runtime.has_command()) {
         if let Some(entry) = block.get(key.name) {
-            let message = "\"handler\" is not for the runtime \"http\"";
-            checker.report(&entry.at, message, "\"command\", which starts the server");
+            let message = format!("\"handler\" is not for the runtime \"{runtime}\"");
+            checker.report(&entry.at, message, "\"command\", which starts the program");
         }
         return Some(String::new());
     }
@@ -31,7 +31,7 @@ pub(super) fn read(
     let handler = match runtime? {
         Runtime::Python3 { .. } => parse_python(found.text),
         Runtime::Node { .. } => parse_node(found.text),
-        Runtime::Provided { .. } | Runtime::Http => parse_own(found.text),
+        Runtime::Provided { .. } | Runtime::Http | Runtime::Command => parse_own(found.text),
     };
     let Some(handler) = handler else {
         checker.report(
@@ -46,7 +46,7 @@ pub(super) fn read(
         let ends: &[&str] = match runtime? {
             Runtime::Python3 { .. } => &[".py", "/__init__.py"],
             Runtime::Node { .. } => &NODE_ENDS,
-            Runtime::Provided { .. } | Runtime::Http => &[""],
+            Runtime::Provided { .. } | Runtime::Http | Runtime::Command => &[""],
         };
         if !ends
             .iter()
@@ -55,7 +55,7 @@ pub(super) fn read(
             let usual = match runtime? {
                 Runtime::Python3 { .. } => ".py",
                 Runtime::Node { .. } => ".js",
-                Runtime::Provided { .. } | Runtime::Http => "",
+                Runtime::Provided { .. } | Runtime::Http | Runtime::Command => "",
             };
             let file = PathBuf::from(format!("{}{usual}", handler.file));
             let message = format!("there is no file \"{}\" in {}", file.display(), folder.display());
@@ -64,7 +64,7 @@ pub(super) fn read(
             let expected = match runtime? {
                 Runtime::Python3 { .. } => "the handler of a Python file in the function's source",
                 Runtime::Node { .. } => "the handler of a JavaScript file in the function's source",
-                Runtime::Provided { .. } | Runtime::Http => {
+                Runtime::Provided { .. } | Runtime::Http | Runtime::Command => {
                     "an executable file of this name in the function's source"
                 }
             };

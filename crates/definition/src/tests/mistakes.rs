@@ -611,7 +611,7 @@ fn servers() {
         let problems = match Definition::parse(&text, "aloft.toml", None) {
             Ok(definition) => {
                 let function = &definition.functions[&"site".parse().unwrap()];
-                assert_eq!(function.runtime.to_string(), "http");
+                assert!(function.runtime.has_command());
                 Vec::new()
             }
             Err(problems) => problems.0,
@@ -652,7 +652,7 @@ fn servers() {
         &format!("{handler}\ncalls = 2\ncommand = [\"x\"]"),
         &[
             "\"calls\" is for the runtime \"http\" only",
-            "\"command\" is for the runtime \"http\" only",
+            "\"command\" is for the runtimes \"http\" and \"command\" only",
         ],
     );
 }

@@ -15,9 +15,11 @@ use aloft_function::Version;
 use aloft_http::Room;
 use aloft_sandbox::{Isolation, Listen, Socket};
 use async_trait::async_trait;
+use tokio::net::unix::pipe;
 
 use crate::process::Process;
 
+pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod lambda;
 
@@ -34,6 +36,17 @@ pub trait Contract: Send + Sync + 'static {
     /// # Errors
     /// When the platform cannot use what it was given.
     fn begin(&self, begun: Begun) -> Result<Arc<dyn Session>, Fault>;
+
+    /// Whether a program of its own is started for each call, and ended with it.
+    fn is_per_call(&self) -> bool {
+        false
+    }
+
+    /// Variables for the program that is started for this call.
+    fn of_call(&self, call: &Call) -> Vec<(OsString, OsString)> {
+        let _ = call;
+        Vec::new()
+    }
 }
 
 /// What a program needs to be talked to.
@@ -43,6 +56,8 @@ pub struct Needs {
     pub listen: Vec<Listen>,
     /// Sockets with which the platform reaches what the program listens on.
     pub sockets: usize,
+    /// Whether it is talked to over its standard input and output. Its output is then no part of the log.
+    pub is_piped: bool,
     /// Variables of its environment.
     pub variables: Vec<(OsString, OsString)>,
     /// How long the code may take to load.
@@ -59,6 +74,8 @@ pub struct Begun {
     pub listeners: Vec<TcpListener>,
     /// The sockets of [`Needs::sockets`].
     pub sockets: Vec<Socket>,
+    /// Its standard input and output, if it [`is_piped`](Needs::is_piped).
+    pub pipes: Option<(pipe::Sender, pipe::Receiver)>,
     /// What the contract gave for its environment.
     pub variables: Vec<(OsString, OsString)>,
     /// The instance's own tasks, which end with it.

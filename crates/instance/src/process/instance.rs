@@ -68,6 +68,21 @@ impl Process {
         }
     }
 
+    /// Waits for its end, which is no fault when its status is 0.
+    ///
+    /// # Errors
+    /// As [`ended`](Self::ended) tells it.
+    pub async fn exited_well(&self) -> Result<(), Fault> {
+        match self.sandbox.exited().await {
+            Exit {
+                status: Some(0),
+                oom: false,
+                ..
+            } => Ok(()),
+            _ => Err(self.ended().await),
+        }
+    }
+
     /// The same, before the code was loaded.
     pub(super) async fn ended_before_loaded(&self) -> Fault {
         match self.ended().await {

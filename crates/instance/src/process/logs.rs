@@ -31,12 +31,12 @@ enum Taken {
     End,
 }
 
-/// The two streams of one instance.
+/// The streams of one instance that are its log: both, or errors alone where its output is its answer.
 pub(crate) struct Logs {
     clock: Arc<dyn Clock>,
     feed: Feed,
     function: FunctionName,
-    streams: [(Stream, pipe::Receiver); 2],
+    streams: Vec<(Stream, pipe::Receiver)>,
     state: Mutex<State>,
 }
 
@@ -76,10 +76,11 @@ impl Logs {
         clock: Arc<dyn Clock>,
         feed: Feed,
         function: FunctionName,
-        stdout: pipe::Receiver,
+        stdout: Option<pipe::Receiver>,
         stderr: pipe::Receiver,
     ) -> Self {
-        let streams = [(Stream::Stdout, stdout), (Stream::Stderr, stderr)];
+        let stdout = stdout.map(|stdout| (Stream::Stdout, stdout));
+        let streams = stdout.into_iter().chain([(Stream::Stderr, stderr)]).collect();
         Self {
             clock,
             feed,

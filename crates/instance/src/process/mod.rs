@@ -7,7 +7,9 @@ mod instance;
 mod lineage;
 mod logs;
 mod node;
+mod per_call;
 mod python;
+mod runtime;
 mod start;
 
 use std::sync::Arc;
@@ -20,8 +22,9 @@ pub use instance::Process;
 pub(crate) use instance::{GRACE, PAYLOAD_LIMIT, unread};
 pub use node::Nodes;
 pub use python::Pythons;
+pub use runtime::ProcessRuntime;
+pub use start::Config;
 pub(crate) use start::adopt;
-pub use start::{Config, ProcessRuntime};
 
 /// The platform's services, as a function's instance meets them on its own listener.
 pub trait Services: Send + Sync + 'static {

@@ -1,6 +1,5 @@
 //! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +13,6 @@ use aloft_function::{Code, Command, Program, Version};
 use aloft_http::{Limits, Room};
 use aloft_observe::Feed;
 use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
-use async_trait::async_trait;
 
 use super::Services;
 use super::bootstrap::{Bootstrap, NODE_SOURCE_NAME};
@@ -22,10 +20,7 @@ use super::environment::environment;
 use super::instance::{OwnTasks, Peak, Process, ProcessInstance};
 use super::lineage::{Causes, Stamped};
 use super::logs::Logs;
-use crate::contract::http::Http;
-use crate::contract::lambda::Lambda;
 use crate::contract::{Begun, Contract, Needs};
-use crate::runtime::{Runtime, Started};
 
 /// Where a function finds its code, the platform's bootstrap, and what it requires.
 pub(super) const TASK: &str = "/var/task";
@@ -59,8 +54,8 @@ pub struct Config {
     pub region: Region,
 }
 
-/// Runs functions as processes in sandboxes.
-pub struct ProcessRuntime {
+/// What is needed to start processes in sandboxes.
+pub(super) struct Host {
     config: Config,
     bootstrap: Bootstrap,
     spawner: Spawner,
@@ -72,7 +67,6 @@ pub struct ProcessRuntime {
     system: Vec<Mount>,
     /// What functions send, to their Runtime APIs and to the services.
     room: Room,
-    contracts: BTreeMap<String, Arc<dyn Contract>>,
 }
 
 /// Bytes of requests that all instances together may make the platform hold, and one of them: the largest request to the
@@ -80,9 +74,9 @@ pub struct ProcessRuntime {
 const ROOM: usize = 256 << 20;
 const ROOM_OF_ONE: usize = 44 << 20;
 
-impl ProcessRuntime {
-    /// A runtime whose sandboxes the spawner makes. Writes the bootstrap into its folder.
-    pub fn new(
+impl Host {
+    /// Writes the bootstrap into its folder.
+    pub(super) fn new(
         config: Config,
         spawner: Spawner,
         services: Arc<dyn Services>,
@@ -103,18 +97,11 @@ impl ProcessRuntime {
             feed,
             system: Mount::system(),
             room: Room::new(ROOM),
-            contracts: BTreeMap::from([
-                (Program::LAMBDA.to_owned(), Arc::new(Lambda) as Arc<dyn Contract>),
-                ("http".to_owned(), Arc::new(Http)),
-            ]),
         })
     }
 
-    /// With one more contract, for versions whose [`Program::contract`] has this name.
-    #[must_use]
-    pub fn with_contract(mut self, name: &str, contract: Arc<dyn Contract>) -> Self {
-        self.contracts.insert(name.to_owned(), contract);
-        self
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
     fn spec(&self, version: &Version, caller: &Caller, needs: &Needs) -> Result<Spec, Fault> {
@@ -209,6 +196,7 @@ impl ProcessRuntime {
             scratch: version.storage,
             listen,
             sockets: needs.sockets,
+            has_input: needs.is_piped,
             isolation: self.config.isolation,
         })
     }
@@ -270,12 +258,18 @@ impl ProcessRuntime {
             let why = "the sandbox did not open the services' listener".to_owned();
             Fault::Platform { why }
         })?;
+        // What it says on its output is the contract's, or the log's.
+        let (stdout, printed) = match needs.is_piped {
+            true => (Some(started.stdout), None),
+            false => (None, Some(started.stdout)),
+        };
         let room = self.room.part(ROOM_OF_ONE);
         let session = contract.begin(Begun {
             version: version.clone(),
             caller: caller.clone(),
             listeners: started.listeners,
             sockets: started.sockets,
+            pipes: started.stdin.zip(stdout),
             variables: needs.variables,
             tasks: tasks.0.clone(),
             room: room.clone(),
@@ -299,7 +293,7 @@ impl ProcessRuntime {
             self.clock.clone(),
             self.feed.clone(),
             version.function.clone(),
-            started.stdout,
+            printed,
             started.stderr,
         ));
         let (reader, stop) = (logs.clone(), tasks.0.stop().clone());
@@ -323,12 +317,14 @@ impl ProcessRuntime {
             causes,
         })
     }
-}
 
-#[async_trait]
-impl Runtime for ProcessRuntime {
-    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault> {
-        let began = self.clock.instant();
+    /// Starts a program and waits until its code is loaded. The variables are added to those of its environment.
+    pub(super) async fn launch(
+        &self,
+        contract: &dyn Contract,
+        version: Arc<Version>,
+        variables: Vec<(OsString, OsString)>,
+    ) -> Result<Arc<ProcessInstance>, Fault> {
         let caller = Caller {
             tenant: self.config.tenant.clone(),
             region: self.config.region.clone(),
@@ -340,11 +336,8 @@ impl Runtime for ProcessRuntime {
         if matches!(version.program, Program::Own { .. }) {
             check_own(&version.code)?;
         }
-        let contract = version.program.contract();
-        let contract = self.contracts.get(contract).ok_or_else(|| Fault::Unrunnable {
-            why: format!("nobody here speaks the contract \"{contract}\""),
-        })?;
-        let needs = contract.needs(&version, self.config.isolation)?;
+        let mut needs = contract.needs(&version, self.config.isolation)?;
+        needs.variables.extend(variables);
         let patience = needs.patience;
         let spec = self.spec(&version, &caller, &needs)?;
         let started = self
@@ -352,7 +345,7 @@ impl Runtime for ProcessRuntime {
             .spawn(&spec)
             .await
             .map_err(|error| platform(&error.to_string()))?;
-        let instance = Arc::new(self.attend(&**contract, needs, (version, caller), started)?);
+        let instance = Arc::new(self.attend(contract, needs, (version, caller), started)?);
         let loaded = async {
             tokio::select! {
                 // The runtime tells why it cannot load the code and then ends: what it told counts.
@@ -373,10 +366,7 @@ impl Runtime for ProcessRuntime {
             crate::Instance::stop(&*instance);
             return Err(fault);
         }
-        Ok(Started {
-            instance,
-            init: self.clock.instant().duration_since(began),
-        })
+        Ok(instance)
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn spec(argv: &[&str]) -> Spec {
         scratch: Size::from_mib(16),
         listen: vec![],
         sockets: 0,
+        has_input: false,
         isolation: Isolation::Full,
     }
 }

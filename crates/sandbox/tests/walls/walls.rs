@@ -33,6 +33,9 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("walls::listeners_answer_inside", |s| {
         Box::pin(listeners_answer_inside(s))
     }),
+    ("walls::input_is_what_the_platform_writes", |s| {
+        Box::pin(input_is_what_the_platform_writes(s))
+    }),
     ("walls::sockets_reach_what_listens_inside", |s| {
         Box::pin(sockets_reach_what_listens_inside(s))
     }),
@@ -254,6 +257,22 @@ for name in ('API', 'OTHER'): print(urllib.request.urlopen(os.environ[name], tim
         let expected = format!("{name} 9001 http://127.0.0.1:9001\n{name} 4566 http://127.0.0.1:4566\n");
         assert_eq!(finished.out, expected, "{}", finished.err);
     }
+}
+
+async fn input_is_what_the_platform_writes(spawner: Spawner) {
+    let script = "import sys
+print(len(sys.stdin.read()))";
+    let finished = end_of(spawner.spawn(&python_spec(script)).await.unwrap()).await;
+    assert_eq!(finished.out, "0\n", "{}", finished.err);
+    let mut spec = python_spec(script);
+    spec.has_input = true;
+    let mut started = spawner.spawn(&spec).await.unwrap();
+    let mut stdin = started.stdin.take().unwrap();
+    let write = async move {
+        stdin.write_all(&[b'x'; 300_000]).await.unwrap();
+    };
+    let (finished, ()) = tokio::join!(end_of(started), write);
+    assert_eq!(finished.out, "300000\n", "{}", finished.err);
 }
 
 /// Two programs listen on one port, each in its own network, and are reached one after another over one socket each.
