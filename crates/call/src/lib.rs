@@ -10,11 +10,13 @@
 mod caller;
 mod outcome;
 mod qualifier;
+mod report;
 mod stream;
 mod types;
 
 pub use caller::{Access, Caller, Grants, Principal};
 pub use outcome::{Answer, Bound, ColdStart, Fault, FunctionError, Outcome, Usage};
 pub use qualifier::{AliasName, Qualifier};
+pub use report::Report;
 pub use stream::{Beginning, Begun, Next, Rest, Sink, Streaming, Streams};
 pub use types::{Call, Direct, Event, HttpCall, Invoke, Lineage, Payload, Trace};

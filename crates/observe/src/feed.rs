@@ -279,6 +279,8 @@ mod tests {
         Notice::Log(Line {
             at: Timestamp::from_millis(1),
             function: "f".parse().unwrap(),
+            version: None,
+            number: 0,
             invocation: None,
             stream: Stream::Stdout,
             text: text.to_owned(),

@@ -46,6 +46,9 @@ pub struct Invocation {
     /// The version that ran; absent if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Arc<str>>,
+    /// That version's number; 0 for `$LATEST`.
+    #[serde(default)]
+    pub number: u64,
     /// What it was called by: `http`, `event` or `direct`.
     pub kind: Arc<str>,
     /// The first invocation of the chain that led here, if this is not it.
@@ -63,6 +66,9 @@ pub struct Invocation {
     pub billed_ms: u64,
     /// The instance's peak of memory so far.
     pub memory_peak_bytes: u64,
+    /// The most memory that its instance may use.
+    #[serde(default)]
+    pub memory_limit_bytes: u64,
     /// Bytes in.
     pub in_bytes: u64,
     /// Bytes out.
@@ -81,6 +87,12 @@ pub struct Line {
     pub at: Timestamp,
     /// The function.
     pub function: FunctionName,
+    /// The version that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Arc<str>>,
+    /// That version's number; 0 for `$LATEST`.
+    #[serde(default)]
+    pub number: u64,
     /// The call during which it was written; absent for what is written while the code loads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation: Option<InvocationId>,

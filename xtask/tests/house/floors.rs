@@ -20,6 +20,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("aloft-build", 2),
     ("aloft-function", 2),
     ("aloft-instance", 2),
+    ("aloft-log", 2),
     ("aloft-role", 2),
     ("aloft-sandbox", 2),
     ("aloft-table", 2),

@@ -2,7 +2,7 @@
 
 use aloft_access::{Action, Resource, decide};
 use aloft_base::InvocationId;
-use aloft_call::{Answer, Call, Direct, Fault, Lineage, Outcome, Payload, Qualifier};
+use aloft_call::{Answer, Call, Direct, Fault, Lineage, Outcome, Payload, Qualifier, Report};
 use aloft_http::{Response, full};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 
 use super::names::Named;
-use super::{Context, Error, events, nothing, report, settings};
+use super::{Context, Error, events, nothing, settings};
 use crate::Error as Refused;
 use crate::answer::REQUEST_ID;
 use crate::input::Constraints;
@@ -173,7 +173,13 @@ pub(super) fn describe(headers: &mut HeaderMap, id: InvocationId, version: u64) 
 /// The end of a call's log, in base64.
 pub(super) fn log(outcome: &Outcome) -> String {
     let printed = outcome.tail.clone().unwrap_or_default();
-    let log = report::around(outcome.id, &outcome.usage, &printed);
+    let start = format!("{}\n", Report::start_line(outcome.id, outcome.usage.number));
+    let end = format!(
+        "{}\n{}\n",
+        Report::end_line(outcome.id),
+        Report::of(outcome.id, &outcome.usage).report_line()
+    );
+    let log = [start.as_bytes(), &printed, end.as_bytes()].concat();
     let beyond = log.len().saturating_sub(Outcome::TAIL);
     STANDARD.encode(log.get(beyond..).unwrap_or_default())
 }

@@ -14,7 +14,6 @@ mod layers;
 mod names;
 mod permissions;
 mod provisioned;
-mod report;
 mod route;
 mod settings;
 mod stream;

@@ -8,8 +8,9 @@
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aloft_base::{Clock, FunctionName, InvocationId, Stop};
+use aloft_base::{Clock, InvocationId, Stop};
 use aloft_call::Outcome;
+use aloft_function::Version;
 use aloft_observe::{Feed, Line, Notice, Stream};
 use bytes::{BufMut, Bytes};
 use tokio::io::Interest;
@@ -35,7 +36,7 @@ enum Taken {
 pub(crate) struct Logs {
     clock: Arc<dyn Clock>,
     feed: Feed,
-    function: FunctionName,
+    version: Arc<Version>,
     streams: Vec<(Stream, pipe::Receiver)>,
     state: Mutex<State>,
 }
@@ -75,7 +76,7 @@ impl Logs {
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         feed: Feed,
-        function: FunctionName,
+        version: Arc<Version>,
         stdout: Option<pipe::Receiver>,
         stderr: pipe::Receiver,
     ) -> Self {
@@ -84,7 +85,7 @@ impl Logs {
         Self {
             clock,
             feed,
-            function,
+            version,
             streams,
             state: Mutex::default(),
         }
@@ -228,7 +229,9 @@ impl Logs {
         let text = String::from_utf8_lossy(line).into_owned();
         self.feed.publish(Notice::Log(Line {
             at: self.clock.now(),
-            function: self.function.clone(),
+            function: self.version.function.clone(),
+            version: Some(self.version.id.clone()),
+            number: self.version.number,
             invocation,
             stream,
             text,

@@ -292,7 +292,7 @@ impl Host {
         let logs = Arc::new(Logs::new(
             self.clock.clone(),
             self.feed.clone(),
-            version.function.clone(),
+            version.clone(),
             printed,
             started.stderr,
         ));

@@ -1,0 +1,206 @@
+//! From what happens to what the log says: the function's lines, and Lambda's around them.
+//!
+//! Pure, so that whoever follows the feed and whoever keeps it say the same. `START` comes with an invocation's first line, or with its
+//! end if it has printed nothing; `END` and `REPORT` come with the metering record. A call that no version ran is told by one line.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{FunctionName, InvocationId, Mac, Timestamp, hex};
+use aloft_call::{Qualifier, Report};
+use aloft_observe::{Invocation, Line, Notice, Stream};
+
+use crate::event::{Entry, FUNCTIONS, Kind};
+use crate::keep::shorten;
+
+/// Where the platform says what it could not say elsewhere.
+pub const PLATFORM: &str = "/aloft/platform";
+
+/// The invocations whose start is remembered.
+const STARTED: usize = 16_384;
+/// The places that are remembered.
+const PLACES: usize = 1_024;
+/// The most of an error's words that a record keeps.
+const ERROR_BYTES: usize = 32 << 10;
+
+/// Tells what happens as the log has it.
+#[derive(Debug, Default)]
+pub struct Narrator {
+    started: HashSet<InvocationId>,
+    /// In the order of their starts.
+    order: VecDeque<InvocationId>,
+    places: HashMap<Version, (u64, Place)>,
+}
+
+/// A version, as notices name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Version {
+    function: FunctionName,
+    id: Option<Arc<str>>,
+    number: u64,
+}
+
+/// Where a version's events lie on one day.
+#[derive(Debug, Clone)]
+struct Place {
+    group: Arc<str>,
+    stream: Arc<str>,
+}
+
+/// The log group of a function.
+pub fn group_of(function: &FunctionName) -> String {
+    format!("{FUNCTIONS}{function}")
+}
+
+impl Narrator {
+    /// What the log says of a notice.
+    pub fn tell(&mut self, notice: &Notice) -> Vec<Entry> {
+        match notice {
+            Notice::Log(line) => self.line(line),
+            Notice::Invocation(record) => self.record(record),
+            Notice::Build(_) | Notice::Reload(_) => Vec::new(),
+        }
+    }
+
+    /// What the log says when so many notices were never told to it.
+    pub fn missed(count: u64, at: Timestamp) -> Entry {
+        Entry {
+            group: PLATFORM.into(),
+            stream: "feed".into(),
+            at,
+            kind: Kind::Platform,
+            invocation: None,
+            message: format!(
+                "{count} lines or records of functions are missing: they came faster than they could be told"
+            ),
+            detail: None,
+        }
+    }
+
+    fn line(&mut self, line: &Line) -> Vec<Entry> {
+        let place = self.place(&line.function, line.version.as_ref(), line.number, line.at);
+        let mut entries = Vec::with_capacity(2);
+        if let Some(id) = line.invocation {
+            entries.extend(self.start(&place, id, line.number, line.at));
+        }
+        entries.push(Entry {
+            kind: match line.stream {
+                Stream::Stdout => Kind::Stdout,
+                Stream::Stderr => Kind::Stderr,
+                Stream::Platform => Kind::Platform,
+            },
+            ..entry(&place, line.at, line.invocation, line.text.clone())
+        });
+        entries
+    }
+
+    fn record(&mut self, record: &Invocation) -> Vec<Entry> {
+        let (id, at) = (record.invocation, record.at);
+        let place = self.place(&record.function, record.version.as_ref(), record.number, at);
+        let said = |message: String| entry(&place, at, Some(id), message);
+        let detail = detail(record);
+        let error = record.error.clone().map(|mut error| {
+            shorten(&mut error, ERROR_BYTES);
+            error
+        });
+        if record.version.is_none() {
+            let why = error.unwrap_or_else(|| record.outcome.to_string());
+            return vec![Entry {
+                detail,
+                ..said(format!("RequestId: {id} was not run: {why}"))
+            }];
+        }
+        let began = at - Duration::from_micros((record.run_ms * 1e3) as u64);
+        let mut entries: Vec<Entry> = self.start(&place, id, record.number, began).into_iter().collect();
+        if let Some(error) = error {
+            entries.push(said(format!("[ERROR] RequestId: {id} {error}")));
+        }
+        entries.push(Entry {
+            kind: Kind::End,
+            ..said(Report::end_line(id))
+        });
+        let report = Report {
+            id,
+            number: record.number,
+            run_ms: record.run_ms,
+            billed_ms: record.billed_ms,
+            memory_limit: record.memory_limit_bytes,
+            memory_peak: record.memory_peak_bytes,
+            init_ms: record.cold.then_some(record.init_ms),
+        };
+        entries.push(Entry {
+            kind: Kind::Report,
+            detail,
+            ..said(report.report_line())
+        });
+        entries
+    }
+
+    /// The line before those of an invocation, if it was not told yet.
+    fn start(&mut self, place: &Place, id: InvocationId, number: u64, at: Timestamp) -> Option<Entry> {
+        if !self.started.insert(id) {
+            return None;
+        }
+        self.order.push_back(id);
+        if self.order.len() > STARTED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.started.remove(&oldest);
+        }
+        Some(Entry {
+            kind: Kind::Start,
+            ..entry(place, at, Some(id), Report::start_line(id, number))
+        })
+    }
+
+    /// Where a version's events of a day lie: Lambda's names, with the version where Lambda has the instance.
+    fn place(&mut self, function: &FunctionName, id: Option<&Arc<str>>, number: u64, at: Timestamp) -> Place {
+        let version = Version {
+            function: function.clone(),
+            id: id.cloned(),
+            number,
+        };
+        let today = at.as_millis() / 86_400_000;
+        if let Some((day, place)) = self.places.get(&version)
+            && *day == today
+        {
+            return place.clone();
+        }
+        let (year, month, day, ..) = at.civil();
+        let mac = Mac::of(b"log stream", id.map_or(&b""[..], |id| id.as_bytes()));
+        let hash = hex(&mac.bytes());
+        let hash = hash.get(..32).unwrap_or_default();
+        let number = Qualifier::numbered(number);
+        let place = Place {
+            group: group_of(function).into(),
+            stream: format!("{year:04}/{month:02}/{day:02}/[{number}]{hash}").into(),
+        };
+        if self.places.len() >= PLACES {
+            self.places.clear();
+        }
+        self.places.insert(version, (today, place.clone()));
+        place
+    }
+}
+
+fn entry(place: &Place, at: Timestamp, invocation: Option<InvocationId>, message: String) -> Entry {
+    Entry {
+        group: place.group.clone(),
+        stream: place.stream.clone(),
+        at,
+        kind: Kind::Platform,
+        invocation,
+        message,
+        detail: None,
+    }
+}
+
+/// The record in JSON, with the error's words bounded.
+fn detail(record: &Invocation) -> Option<String> {
+    let mut record = record.clone();
+    if let Some(error) = &mut record.error {
+        shorten(error, ERROR_BYTES);
+    }
+    serde_json::to_string(&record).ok()
+}

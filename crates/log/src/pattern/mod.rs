@@ -1,0 +1,313 @@
+//! CloudWatch's filter patterns (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html>).
+//!
+//! - *Terms*: `ERROR "not found" -DEBUG` wants all of those and none of these; `?ERROR ?WARN` wants one of them, and, as in CloudWatch,
+//!   is passed over where other terms stand beside it. A term is looked for anywhere in the text, as it is written. `%…%` is a regular
+//!   expression.
+//! - *Fields of JSON*: `{ $.level = "ERROR" && ($.took > 100 || $.user NOT EXISTS) }`.
+//! - *Columns*, `[ip, user, status=4*]`, are refused by name.
+//!
+//! The `regex` crate searches in linear time and is told how much memory it may take: a pattern comes from outside.
+
+mod json;
+mod terms;
+
+use json::Condition;
+use regex::{Regex, RegexBuilder};
+use terms::Terms;
+
+/// The longest pattern, in characters: CloudWatch's.
+const MAX_CHARS: usize = 1_024;
+/// The bytes that a regular expression may take when it is compiled.
+const REGEX_BYTES: usize = 1 << 20;
+
+/// A filter pattern.
+#[derive(Debug, Clone)]
+pub struct Pattern(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    Terms(Terms),
+    Json(Condition),
+}
+
+/// Why a text is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("Invalid filter pattern: {why}")]
+pub struct InvalidPattern {
+    /// What is wrong, and where.
+    pub why: String,
+}
+
+impl InvalidPattern {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into() }
+    }
+}
+
+impl Pattern {
+    /// Reads a pattern. One that is empty takes everything.
+    ///
+    /// # Errors
+    /// [`InvalidPattern`].
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        if text.chars().count() > MAX_CHARS {
+            return Err(InvalidPattern::new(format!(
+                "it has more than {MAX_CHARS} characters"
+            )));
+        }
+        let text = text.trim();
+        if text.starts_with('{') {
+            return Ok(Self(Form::Json(json::parse(text)?)));
+        }
+        if text.starts_with('[') {
+            return Err(InvalidPattern::new(
+                "patterns of columns, [a, b, …], are not supported yet; use terms, or { $.field = value } for JSON",
+            ));
+        }
+        Ok(Self(Form::Terms(terms::parse(text)?)))
+    }
+
+    /// Whether it takes a message.
+    pub fn takes(&self, message: &str) -> bool {
+        match &self.0 {
+            Form::Terms(terms) => terms.take(message),
+            Form::Json(condition) => {
+                // Most lines are no JSON, and need not be read to know it.
+                let text = message.trim();
+                text.starts_with('{') && serde_json::from_str(text).is_ok_and(|json| condition.holds(&json))
+            }
+        }
+    }
+}
+
+fn regex(text: &str) -> Result<Regex, InvalidPattern> {
+    RegexBuilder::new(text)
+        .size_limit(REGEX_BYTES)
+        .dfa_size_limit(REGEX_BYTES)
+        .build()
+        .map_err(|error| InvalidPattern::new(format!("the regular expression %{text}%: {error}")))
+}
+
+/// The characters of a pattern, one after the other.
+struct Cursor<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(rest: &'a str) -> Self {
+        Self { rest }
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    /// Takes this if it stands here.
+    fn takes(&mut self, word: &str) -> bool {
+        match self.rest.strip_prefix(word) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes characters as long as they are such.
+    fn take_while(&mut self, is_such: impl Fn(char) -> bool) -> &'a str {
+        let end = self
+            .rest
+            .find(|next: char| !is_such(next))
+            .unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    /// What stands before the next `mark`, which is taken too; a backslash makes the next character an ordinary one.
+    fn quoted(&mut self, mark: char, keeps_backslash: bool) -> Result<String, InvalidPattern> {
+        let mut text = String::new();
+        let mut characters = self.rest.chars();
+        while let Some(next) = characters.next() {
+            if next == mark {
+                self.rest = characters.as_str();
+                return Ok(text);
+            }
+            if next != '\\' {
+                text.push(next);
+                continue;
+            }
+            let Some(escaped) = characters.next() else { break };
+            if keeps_backslash && escaped != mark {
+                text.push('\\');
+            }
+            text.push(escaped);
+        }
+        Err(InvalidPattern::new(format!("a closing {mark} is missing")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn takes(pattern: &str, message: &str) -> bool {
+        Pattern::parse(pattern)
+            .unwrap_or_else(|error| panic!("{pattern}: {error}"))
+            .takes(message)
+    }
+
+    #[test]
+    fn terms_are_looked_for() {
+        let said = "[ERROR] 404 not found: user.name";
+        for (pattern, expected) in [
+            ("", true),
+            ("  ", true),
+            ("ERROR", true),
+            ("error", false),
+            ("ERROR 404", true),
+            ("ERROR 500", false),
+            ("\"not found\"", true),
+            ("\"found not\"", false),
+            ("\"[ERROR]\"", true),
+            ("ERROR -404", false),
+            ("ERROR -500", true),
+            ("-500", true),
+            ("?500 ?404", true),
+            ("?500 ?501", false),
+            // Optional terms beside others are passed over.
+            ("?500 ERROR", true),
+            ("?ERROR 500", false),
+            ("-\"not found\"", false),
+            ("%4[0-9]4%", true),
+            ("%^4%", false),
+            ("%user\\.name$%", true),
+            ("-%user\\.name%", false),
+        ] {
+            assert_eq!(takes(pattern, said), expected, "{pattern}");
+        }
+        assert!(takes(r#""say \"hi\"""#, r#"they say "hi" here"#));
+    }
+
+    #[test]
+    fn fields_of_json_are_compared() {
+        let said = r#"{"level":"ERROR","n":3.5,"big":12,"ok":true,"off":false,"none":null,
+            "user":{"name":"ada","a.b":1},"list":[{"x":1},{"x":"two"}],"ip":"10.1.2.3"}"#;
+        for (pattern, expected) in [
+            (r#"{ $.level = "ERROR" }"#, true),
+            (r#"{$.level="ERR*"}"#, true),
+            (r#"{ $.level = "*RR*" }"#, true),
+            (r#"{ $.level = "*R" }"#, true),
+            (r#"{ $.level = "ERR" }"#, false),
+            (r#"{ $.level = ERROR }"#, true),
+            (r#"{ $.level != "INFO" }"#, true),
+            (r#"{ $.level != "ERROR" }"#, false),
+            (r#"{ $.missing != "x" }"#, false),
+            ("{ $.n = 3.5 }", true),
+            ("{ $.n > 3 && $.n < 4 }", true),
+            ("{ $.n >= 3.5 && $.n <= 3.5 }", true),
+            ("{ $.n > 3.5 || $.big = 12 }", true),
+            ("{ $.n > 3.5 || $.big = 13 }", false),
+            ("{ $.n != 4 }", true),
+            ("{ $.ok IS TRUE }", true),
+            ("{ $.ok is true }", true),
+            ("{ $.off IS FALSE }", true),
+            ("{ $.off IS TRUE }", false),
+            ("{ $.none IS NULL }", true),
+            ("{ $.level IS NULL }", false),
+            ("{ $.missing IS NULL }", false),
+            ("{ $.missing NOT EXISTS }", true),
+            ("{ $.none NOT EXISTS }", false),
+            ("{ $.level EXISTS }", true),
+            (r#"{ $.user.name = "ada" }"#, true),
+            (r#"{ $.user["a.b"] = 1 }"#, true),
+            ("{ $.list[0].x = 1 }", true),
+            (r#"{ $.list[1].x = "two" }"#, true),
+            (r#"{ $.list[*].x = "two" }"#, true),
+            ("{ $.list[2].x NOT EXISTS }", true),
+            ("{ $.list[*].x = 3 }", false),
+            ("{ $.ip = 10.1.* }", true),
+            ("{ $.ip = %^10\\.[0-9]+% }", true),
+            ("{ $.ip != %^11% }", true),
+            (
+                r#"{ ($.level = "INFO" || $.ok IS TRUE) && $.user.name = "a*" }"#,
+                true,
+            ),
+            (
+                r#"{ $.level = "INFO" || $.ok IS TRUE && $.user.name = "b*" }"#,
+                false,
+            ),
+        ] {
+            assert_eq!(takes(pattern, said), expected, "{pattern}");
+        }
+        for said in ["ERROR", "[1]", "{ not json", "\"ERROR\"", ""] {
+            assert!(!takes("{ $.level NOT EXISTS }", said), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_with_a_reason() {
+        let deep = format!("{{ {}$.a = 1{} }}", "(".repeat(100), ")".repeat(100));
+        let long = "x".repeat(MAX_CHARS + 1);
+        for (pattern, said) in [
+            ("\"open", "a closing \" is missing"),
+            ("%open", "a closing % is missing"),
+            ("%(%", "regular expression"),
+            ("%(a{1000}){1000}%", "regular expression"),
+            ("-", "a term is missing"),
+            ("{ $.a = }", "value"),
+            ("{ $.a }", "comparison"),
+            ("{ a = 1 }", "$"),
+            ("{ $.a = 1", "}"),
+            ("{ $.a = 1 } x", "after"),
+            ("{ $.a < \"x\" }", "number"),
+            ("{ }", "$"),
+            ("{ $.a[x] = 1 }", "index"),
+            ("[ip, user]", "columns"),
+            (deep.as_str(), "deep"),
+            (long.as_str(), "characters"),
+        ] {
+            let error = Pattern::parse(pattern).unwrap_err().to_string();
+            assert!(error.contains(said), "{pattern}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_panics(pattern in "[ -~]{0,40}", message in "\\PC{0,60}") {
+            if let Ok(pattern) = Pattern::parse(&pattern) {
+                pattern.takes(&message);
+            }
+        }
+
+        #[test]
+        fn no_pattern_of_json_panics(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "$", ".a", "[0]", "[*]", "[\"b\"]", " = ", " != ", " < ", "1", "\"x*\"", " IS ", "NULL", "TRUE", " NOT EXISTS",
+                    " && ", " || ", "(", ")", "%x%", "é",
+                ]),
+                0..12,
+            ),
+            message in "\\{\"a\":(1|\"x\"|null|\\[1,2\\]|\\{\"b\":2\\})\\}",
+        ) {
+            if let Ok(pattern) = Pattern::parse(&format!("{{ {} }}", parts.concat())) {
+                pattern.takes(&message);
+            }
+        }
+
+        #[test]
+        fn a_term_is_taken_where_it_stands(term in "[a-c]{1,3}", message in "[a-d ]{0,12}") {
+            prop_assert_eq!(takes(&term, &message), message.contains(&term));
+            prop_assert_eq!(takes(&format!("-{term}"), &message), !message.contains(&term));
+            prop_assert_eq!(takes(&format!("?{term} ?zz"), &message), message.contains(&term));
+            prop_assert_eq!(takes(&format!("\"{term}\""), &message), message.contains(&term));
+        }
+    }
+}

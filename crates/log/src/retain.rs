@@ -1,0 +1,133 @@
+//! What is too old or too much goes, the oldest first, in steps of a bounded size.
+
+use aloft_store::layout::Namespace;
+use aloft_store::{ATTEMPTS, Direction, commit_decided};
+
+use crate::Error;
+use crate::logs::{Logs, changed};
+use crate::stored::{self, SPAN};
+
+/// Rows of one step, so that upkeep never competes with requests.
+const ROWS: usize = 1_000;
+/// Chunks that are taken at once; they are 4 MiB at most.
+const CHUNKS: usize = 64;
+/// Groups that are looked at in one step.
+const GROUPS: usize = 20;
+
+/// Removes what no group keeps any more, group by group.
+pub struct Retention {
+    logs: Logs,
+    namespace: Namespace,
+    /// The last group that has nothing more to remove.
+    after: Option<String>,
+}
+
+impl Retention {
+    /// That of the logs of a namespace.
+    pub fn new(logs: Logs, namespace: Namespace) -> Self {
+        Self {
+            logs,
+            namespace,
+            after: None,
+        }
+    }
+
+    /// Takes a step; answers whether there is more to do now.
+    ///
+    /// # Errors
+    /// The store's; the next step goes on where this one ended.
+    pub async fn step(&mut self) -> Result<bool, Error> {
+        let (groups, more) = self
+            .logs
+            .groups(&self.namespace, "", self.after.as_deref(), GROUPS)
+            .await?;
+        for group in groups {
+            let trimmed = {
+                let _turn = self.logs.0.turn.lock().await;
+                self.logs.trim(&self.namespace, &group.name).await
+            };
+            match trimmed {
+                Ok(true) => return Ok(true),
+                // Deleted since then.
+                Ok(false) | Err(Error::NoGroup(_)) => {}
+                Err(error) => return Err(error),
+            }
+            self.after = Some(group.name);
+        }
+        if !more {
+            self.after = None;
+        }
+        Ok(more)
+    }
+}
+
+impl Logs {
+    /// Removes some of what the group does not keep any more; answers whether there may be more. The caller has the turn.
+    pub(crate) async fn trim(&self, namespace: &Namespace, name: &str) -> Result<bool, Error> {
+        let inner = &*self.0;
+        for attempt in 1..=ATTEMPTS {
+            let mut found = self.find(namespace, name).await?;
+            let (id, oldest, bound) = (
+                found.id(),
+                found.group.oldest(inner.clock.now()),
+                self.bound(name),
+            );
+            let snapshot = inner.store.snapshot().await?;
+            let chunks = snapshot
+                .scan(&stored::chunks(id), Direction::Forward, CHUNKS)
+                .await?;
+            let (mut batch, mut rows) = (self.batch(), 0);
+            let is_empty = chunks.entries.is_empty();
+            let mut keys = std::collections::BTreeSet::new();
+            let mut first_kept = None;
+            for row in chunks.entries {
+                let (first, number) = stored::chunk_place(id, &row.key)?;
+                let is_old = first.saturating_add(SPAN) < oldest;
+                if !is_old && found.group.bytes <= bound {
+                    first_kept = Some(first);
+                    break;
+                }
+                if rows >= ROWS {
+                    break;
+                }
+                let chunk = stored::read_chunk(first, number, &row.value)?;
+                found.group.bytes = found.group.bytes.saturating_sub(chunk.bytes());
+                for (invocation, first, _) in chunk.invocations() {
+                    keys.insert(stored::invocation_key(id, invocation, first)?);
+                    rows += 1;
+                }
+                keys.insert(row.key);
+                rows += 1;
+            }
+            if rows == 0 {
+                // Its events have gone, and nobody writes to a day that has passed.
+                let before = match first_kept {
+                    Some(first) => first,
+                    None if is_empty => inner.clock.now().as_millis().saturating_sub(86_400_000),
+                    None => 0,
+                };
+                let streams = snapshot
+                    .scan(&stored::streams(id), Direction::Forward, ROWS)
+                    .await?;
+                for row in streams.entries {
+                    let stream = stored::read_stream("", &row.value)?;
+                    let is_past = stream.last.is_none_or(|last| last.as_millis() < before);
+                    if stream.is_automatic && is_past {
+                        keys.insert(row.key);
+                    }
+                }
+                if keys.is_empty() {
+                    return Ok(false);
+                }
+            }
+            for key in keys {
+                batch = batch.delete(key);
+            }
+            if commit_decided(&*inner.store, changed(batch, &found), attempt, &*inner.chance).await? {
+                // The next step looks for more, and for streams that are empty now.
+                return Ok(rows > 0);
+            }
+        }
+        Err(Error::Contended(name.to_owned()))
+    }
+}

@@ -1,0 +1,367 @@
+//! How logs lie in the store, below the id that a group's name is bound to:
+//!
+//! | key after the id | value |
+//! |---|---|
+//! | 1 | the group itself; whoever changes anything of it writes this row, and expects it as it was read |
+//! | 2, stream's name | a stream |
+//! | 3, first time, number | a chunk: events of one stream, in the order of time, at most [`SPAN`] apart |
+//! | 4, invocation, first time | that a chunk has events of the invocation: until when |
+//!
+//! Events lie in chunks, and not in rows of their own, because an engine pays for each row: a function that prints a hundred lines
+//! costs one. A chunk's span is bounded so that whoever reads from a time on knows how far before it a chunk may begin.
+
+use std::sync::Arc;
+
+use aloft_base::{InvocationId, Timestamp};
+use aloft_codec::{Error, KeyReader, KeyWriter, Reader, Writer};
+use aloft_store::layout::Id;
+use aloft_store::{Entry as Row, Key, KeyRange};
+use bytes::Bytes;
+
+use crate::event::{EVENT_BYTES, Event, Group, Kind, Position, Stream};
+
+const FORMAT: u8 = 1;
+const GROUP: u8 = 1;
+const STREAM: u8 = 2;
+const CHUNK: u8 = 3;
+const INVOCATION: u8 = 4;
+
+/// The most that the first and the last event of a chunk lie apart, in milliseconds. Shorter would make a chunk of almost each event
+/// that is put with times far apart, longer would make reading from a time on begin far before it.
+pub(crate) const SPAN: u64 = 10_000;
+
+/// Events of one stream that lie together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) number: u64,
+    pub(crate) stream: Arc<str>,
+    pub(crate) stream_id: u64,
+    pub(crate) ingested: Timestamp,
+    /// In the order of time.
+    pub(crate) events: Vec<Kept>,
+}
+
+/// An event in its chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) at: u64,
+    pub(crate) kind: Kind,
+    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) message: String,
+    pub(crate) detail: Option<String>,
+}
+
+impl Kept {
+    pub(crate) fn bytes(&self) -> u64 {
+        let detail = self.detail.as_ref().map_or(0, String::len);
+        (self.message.len() + detail) as u64 + EVENT_BYTES
+    }
+}
+
+impl Chunk {
+    pub(crate) fn first(&self) -> u64 {
+        self.events.first().map_or(0, |event| event.at)
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.events.last().map_or(0, |event| event.at)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.events.iter().map(Kept::bytes).sum()
+    }
+
+    /// Each invocation that has events in it, with the times of its first and last.
+    pub(crate) fn invocations(&self) -> Vec<(InvocationId, u64, u64)> {
+        let mut found: Vec<(InvocationId, u64, u64)> = Vec::new();
+        for event in &self.events {
+            let Some(id) = event.invocation else { continue };
+            match found.iter_mut().rev().find(|(known, ..)| *known == id) {
+                Some((_, _, last)) => *last = event.at,
+                None => found.push((id, event.at, event.at)),
+            }
+        }
+        found
+    }
+
+    pub(crate) fn into_events(self) -> impl Iterator<Item = Event> {
+        let (stream, ingested, chunk) = (self.stream, self.ingested, self.number);
+        self.events.into_iter().zip(0..).map(move |(event, index)| Event {
+            position: Position {
+                at: event.at,
+                chunk,
+                index,
+            },
+            stream: stream.clone(),
+            ingested,
+            kind: event.kind,
+            invocation: event.invocation,
+            message: event.message,
+            detail: event.detail,
+        })
+    }
+}
+
+pub(crate) fn group_key(id: Id) -> Result<Key, aloft_store::Error> {
+    id.key(&[GROUP])
+}
+
+pub(crate) fn stream_key(id: Id, name: &str) -> Result<Key, aloft_store::Error> {
+    id.key(&KeyWriter::new().u8(STREAM).text(name).finish())
+}
+
+pub(crate) fn streams(id: Id) -> KeyRange {
+    id.prefix(&[STREAM])
+}
+
+pub(crate) fn chunk_key(id: Id, first: u64, number: u64) -> Result<Key, aloft_store::Error> {
+    id.key(&KeyWriter::new().u8(CHUNK).u64(first).u64(number).finish())
+}
+
+pub(crate) fn chunks(id: Id) -> KeyRange {
+    id.prefix(&[CHUNK])
+}
+
+/// The time and number in a chunk's key.
+pub(crate) fn chunk_place(id: Id, key: &Key) -> Result<(u64, u64), aloft_store::Error> {
+    let rest = id.rest(key).unwrap_or_default();
+    let mut parts = KeyReader::new(rest.get(1..).unwrap_or_default());
+    let place = parts.u64().and_then(|first| Ok((first, parts.u64()?)));
+    place.map_err(|error| corrupt("a chunk's key", error))
+}
+
+pub(crate) fn invocation_key(
+    id: Id,
+    invocation: InvocationId,
+    first: u64,
+) -> Result<Key, aloft_store::Error> {
+    let key = KeyWriter::new().u8(INVOCATION).u128(invocation.to_u128());
+    id.key(&key.u64(first).finish())
+}
+
+pub(crate) fn invocations(id: Id, invocation: InvocationId) -> KeyRange {
+    let prefix = KeyWriter::new()
+        .u8(INVOCATION)
+        .u128(invocation.to_u128())
+        .finish();
+    id.prefix(&prefix)
+}
+
+/// The times between which the invocation has events, by one of its rows.
+pub(crate) fn invocation_span(id: Id, row: &Row) -> Result<(u64, u64), aloft_store::Error> {
+    let rest = id.rest(&row.key).unwrap_or_default();
+    let mut parts = KeyReader::new(rest.get(17..).unwrap_or_default());
+    let mut read = || {
+        let first = parts.u64()?;
+        let (mut last, mut fields) = (first, Reader::new(&row.value, FORMAT)?);
+        while let Some(field) = fields.next()? {
+            if field.number() == 1 {
+                last = field.u64()?;
+            }
+        }
+        Ok((first, last))
+    };
+    read().map_err(|error: Error| corrupt("a row of an invocation", error))
+}
+
+pub(crate) fn write_invocation(last: u64) -> Bytes {
+    Writer::new(FORMAT).u64(1, last).finish()
+}
+
+pub(crate) fn corrupt(what: &str, error: Error) -> aloft_store::Error {
+    aloft_store::Error::corrupt(what.to_owned(), error)
+}
+
+pub(crate) fn write_group(group: &Group) -> Bytes {
+    let Group {
+        name: _,
+        created,
+        retention_days,
+        bytes,
+        tags,
+        next,
+        unknown,
+    } = group;
+    let mut writer = Writer::new(FORMAT)
+        .u64(1, created.as_millis())
+        .u64(2, *bytes)
+        .u64(3, *next);
+    if let Some(days) = retention_days {
+        writer = writer.u64(4, (*days).into());
+    }
+    for (name, value) in tags {
+        writer = writer.pair(5, name, value);
+    }
+    writer.unknown(unknown).finish()
+}
+
+pub(crate) fn read_group(name: &str, value: &Bytes) -> Result<Group, aloft_store::Error> {
+    let read = || {
+        let mut group = Group {
+            name: name.to_owned(),
+            ..Group::default()
+        };
+        let mut fields = Reader::new(value, FORMAT)?;
+        while let Some(field) = fields.next()? {
+            match field.number() {
+                1 => group.created = Timestamp::from_millis(field.u64()?),
+                2 => group.bytes = field.u64()?,
+                3 => group.next = field.u64()?,
+                4 => group.retention_days = Some(field.u32()?),
+                5 => group.tags.extend([field.pair()?]),
+                _ => group.unknown.keep(&field),
+            }
+        }
+        Ok(group)
+    };
+    read().map_err(|error| corrupt("a log group", error))
+}
+
+pub(crate) fn write_stream(stream: &Stream) -> Bytes {
+    let Stream {
+        name: _,
+        created,
+        first,
+        last,
+        ingested,
+        id,
+        is_automatic,
+        unknown,
+    } = stream;
+    let mut writer = Writer::new(FORMAT)
+        .u64(1, created.as_millis())
+        .u64(2, *id)
+        .u64(3, (*is_automatic).into());
+    for (number, time) in [(4, first), (5, last), (6, ingested)] {
+        if let Some(time) = time {
+            writer = writer.u64(number, time.as_millis());
+        }
+    }
+    writer.unknown(unknown).finish()
+}
+
+pub(crate) fn read_stream(name: &str, value: &Bytes) -> Result<Stream, aloft_store::Error> {
+    let read = || {
+        let mut stream = Stream {
+            name: name.to_owned(),
+            ..Stream::default()
+        };
+        let mut fields = Reader::new(value, FORMAT)?;
+        while let Some(field) = fields.next()? {
+            match field.number() {
+                1 => stream.created = Timestamp::from_millis(field.u64()?),
+                2 => stream.id = field.u64()?,
+                3 => stream.is_automatic = field.u64()? != 0,
+                4 => stream.first = Some(Timestamp::from_millis(field.u64()?)),
+                5 => stream.last = Some(Timestamp::from_millis(field.u64()?)),
+                6 => stream.ingested = Some(Timestamp::from_millis(field.u64()?)),
+                _ => stream.unknown.keep(&field),
+            }
+        }
+        Ok(stream)
+    };
+    read().map_err(|error| corrupt("a log stream", error))
+}
+
+/// The name in a stream's key.
+pub(crate) fn stream_name(id: Id, key: &Key) -> Result<String, aloft_store::Error> {
+    let rest = id.rest(key).unwrap_or_default();
+    KeyReader::new(rest.get(1..).unwrap_or_default())
+        .text()
+        .map_err(|error| corrupt("a log stream's key", error))
+}
+
+pub(crate) fn write_chunk(chunk: &Chunk) -> Bytes {
+    let mut writer = Writer::new(FORMAT)
+        .text(1, &chunk.stream)
+        .u64(2, chunk.stream_id)
+        .u64(3, chunk.ingested.as_millis());
+    let first = chunk.first();
+    for event in &chunk.events {
+        writer = writer.nested(4, |event_writer| {
+            let mut event_writer = event_writer
+                .u64(1, event.at - first)
+                .u64(2, code(event.kind))
+                .text(3, &event.message);
+            if let Some(invocation) = event.invocation {
+                event_writer = event_writer.u128(4, invocation.to_u128());
+            }
+            match &event.detail {
+                Some(detail) => event_writer.text(5, detail),
+                None => event_writer,
+            }
+        });
+    }
+    writer.finish()
+}
+
+/// A chunk is never written again, so what a newer release added is passed over here and stays where it is.
+pub(crate) fn read_chunk(first: u64, number: u64, value: &Bytes) -> Result<Chunk, aloft_store::Error> {
+    let read = || {
+        let mut chunk = Chunk {
+            number,
+            stream: "".into(),
+            stream_id: 0,
+            ingested: Timestamp::default(),
+            events: Vec::new(),
+        };
+        let mut fields = Reader::new(value, FORMAT)?;
+        while let Some(field) = fields.next()? {
+            match field.number() {
+                1 => chunk.stream = field.text()?.into(),
+                2 => chunk.stream_id = field.u64()?,
+                3 => chunk.ingested = Timestamp::from_millis(field.u64()?),
+                4 => chunk.events.push(read_event(first, field.nested()?)?),
+                _ => {}
+            }
+        }
+        Ok(chunk)
+    };
+    read().map_err(|error| corrupt("a chunk of a log", error))
+}
+
+fn read_event(first: u64, mut fields: Reader) -> Result<Kept, Error> {
+    let mut event = Kept {
+        at: first,
+        kind: Kind::Put,
+        invocation: None,
+        message: String::new(),
+        detail: None,
+    };
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => event.at = first.saturating_add(field.u64()?),
+            2 => event.kind = kind(field.u64()?),
+            3 => field.text()?.clone_into(&mut event.message),
+            4 => event.invocation = Some(InvocationId::from_u128(field.u128()?)),
+            5 => event.detail = Some(field.text()?.to_owned()),
+            _ => {}
+        }
+    }
+    Ok(event)
+}
+
+fn code(kind: Kind) -> u64 {
+    match kind {
+        Kind::Put => 0,
+        Kind::Stdout => 1,
+        Kind::Stderr => 2,
+        Kind::Platform => 3,
+        Kind::Start => 4,
+        Kind::End => 5,
+        Kind::Report => 6,
+    }
+}
+
+/// A kind that a newer release added is shown as what it also is: something that was put.
+fn kind(code: u64) -> Kind {
+    match code {
+        1 => Kind::Stdout,
+        2 => Kind::Stderr,
+        3 => Kind::Platform,
+        4 => Kind::Start,
+        5 => Kind::End,
+        6 => Kind::Report,
+        _ => Kind::Put,
+    }
+}

@@ -1,0 +1,661 @@
+//! Logs over the store in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{
+    Chance, InvocationId, ManualClock, Policy, Region, SeededChance, Stop, Tasks, Tenant, Timestamp,
+};
+use aloft_observe::{Feed, Invocation, Line, Notice};
+use aloft_store::layout::Namespace;
+use aloft_store::{Memory, Store};
+use proptest::prelude::*;
+
+use super::*;
+
+const NOW: u64 = 1_795_000_000_000;
+
+struct Ground {
+    clock: Arc<ManualClock>,
+    store: Arc<Memory>,
+    logs: Logs,
+    namespace: Namespace,
+}
+
+fn open(store: Arc<Memory>, clock: Arc<ManualClock>, bounds: Bounds) -> Ground {
+    let namespace = Namespace {
+        tenant: Tenant::local(),
+        region: Region::local(),
+    };
+    let logs = Logs::new(
+        store.clone(),
+        clock.clone(),
+        Arc::new(SeededChance::new(1)),
+        bounds,
+    );
+    Ground {
+        clock,
+        store,
+        logs,
+        namespace,
+    }
+}
+
+fn ground() -> Ground {
+    ground_with(Bounds::default())
+}
+
+fn ground_with(bounds: Bounds) -> Ground {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
+    open(Arc::new(Memory::new(clock.clone())), clock, bounds)
+}
+
+fn entry(group: &str, stream: &str, at: u64, message: &str) -> Entry {
+    Entry {
+        group: group.into(),
+        stream: stream.into(),
+        at: Timestamp::from_millis(at),
+        kind: Kind::Stdout,
+        invocation: None,
+        message: message.to_owned(),
+        detail: None,
+    }
+}
+
+fn of(id: u128, entry: Entry) -> Entry {
+    Entry {
+        invocation: Some(InvocationId::from_u128(id)),
+        ..entry
+    }
+}
+
+fn messages(page: &Page) -> Vec<&str> {
+    page.events.iter().map(|event| event.message.as_str()).collect()
+}
+
+impl Ground {
+    async fn keep(&self, entries: Vec<Entry>) {
+        for plan in self.logs.plan(entries) {
+            self.logs.keep_planned(&self.namespace, &plan).await.unwrap();
+        }
+    }
+
+    async fn read(&self, query: &Query) -> Page {
+        self.logs.read(&self.namespace, query, &|_| true).await.unwrap()
+    }
+
+    /// All pages, and how many there were.
+    async fn all(&self, query: &Query, takes: &(dyn Fn(&Event) -> bool + Sync)) -> (Vec<Event>, usize) {
+        let (mut query, mut events, mut pages) = (query.clone(), Vec::new(), 0);
+        loop {
+            let page = self.logs.read(&self.namespace, &query, takes).await.unwrap();
+            pages += 1;
+            assert!(pages < 10_000 && page.events.len() <= query.limit);
+            query.from = page.next;
+            events.extend(page.events);
+            if page.is_done {
+                return (events, pages);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn groups_and_streams_are_made_listed_and_deleted() {
+    let ground = ground();
+    let (logs, namespace) = (&ground.logs, &ground.namespace);
+    for name in ["b", "a/1", "a/2", "a/3"] {
+        logs.create_group(namespace, name, BTreeMap::new()).await.unwrap();
+    }
+    let twice = logs.create_group(namespace, "b", BTreeMap::new()).await;
+    assert!(matches!(twice, Err(Error::GroupExists(_))), "{twice:?}");
+    let wrong = logs.create_group(namespace, "a b", BTreeMap::new()).await;
+    assert!(matches!(wrong, Err(Error::Invalid(_))), "{wrong:?}");
+    let names = |groups: Vec<Group>| groups.into_iter().map(|group| group.name).collect::<Vec<_>>();
+    let (all, more) = logs.groups(namespace, "", None, 10).await.unwrap();
+    assert_eq!(
+        (names(all), more),
+        (
+            vec!["a/1", "a/2", "a/3", "b"]
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            false
+        )
+    );
+    let (some, more) = logs.groups(namespace, "a/", None, 2).await.unwrap();
+    assert_eq!(
+        (names(some), more),
+        (vec!["a/1".to_owned(), "a/2".to_owned()], true)
+    );
+    let (some, more) = logs.groups(namespace, "a/", Some("a/2"), 2).await.unwrap();
+    assert_eq!((names(some), more), (vec!["a/3".to_owned()], false));
+    let (none, more) = logs.groups(namespace, "c", None, 2).await.unwrap();
+    assert_eq!((none.len(), more), (0, false));
+
+    logs.create_stream(namespace, "b", "two").await.unwrap();
+    logs.create_stream(namespace, "b", "one").await.unwrap();
+    let twice = logs.create_stream(namespace, "b", "one").await;
+    assert!(matches!(twice, Err(Error::StreamExists(_))), "{twice:?}");
+    let (streams, _) = logs.streams(namespace, "b", "", None, 10).await.unwrap();
+    assert_eq!(
+        streams.iter().map(|stream| &*stream.name).collect::<Vec<_>>(),
+        ["one", "two"]
+    );
+    let (streams, more) = logs.streams(namespace, "b", "t", None, 10).await.unwrap();
+    assert_eq!((streams.len(), more), (1, false));
+
+    let at = Timestamp::from_millis(NOW);
+    let missing = logs.put(namespace, "b", "none", vec![(at, "x".into())]).await;
+    assert!(matches!(missing, Err(Error::NoStream(_))), "{missing:?}");
+    logs.put(namespace, "b", "one", vec![(at, "x".into())])
+        .await
+        .unwrap();
+    assert_eq!(logs.group(namespace, "b").await.unwrap().bytes, 27);
+    // What a deleted stream said is not seen again, also under its name.
+    logs.delete_stream(namespace, "b", "one").await.unwrap();
+    assert_eq!(ground.read(&Query::all("b")).await.events, []);
+    logs.create_stream(namespace, "b", "one").await.unwrap();
+    assert_eq!(ground.read(&Query::all("b")).await.events, []);
+    logs.delete_group(namespace, "b").await.unwrap();
+    for gone in [
+        logs.delete_group(namespace, "b").await.unwrap_err(),
+        logs.put(namespace, "b", "one", vec![(at, "x".into())])
+            .await
+            .unwrap_err(),
+        logs.read(namespace, &Query::all("b"), &|_| true)
+            .await
+            .unwrap_err(),
+        logs.group(namespace, &"long".repeat(2_000)).await.unwrap_err(),
+    ] {
+        assert!(matches!(gone, Error::NoGroup(_)), "{gone:?}");
+    }
+    logs.create_group(namespace, "b", BTreeMap::new()).await.unwrap();
+    assert_eq!(
+        logs.streams(namespace, "b", "", None, 10).await.unwrap().0.len(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn retention_is_cloudwatchs_and_hides_what_is_older_at_once() {
+    let ground = ground();
+    let (logs, namespace) = (&ground.logs, &ground.namespace);
+    let day = 86_400_000;
+    ground
+        .keep(vec![
+            entry("/aws/lambda/f", "s", NOW - 13 * day, "old"),
+            entry("/aws/lambda/f", "s", NOW, "new"),
+        ])
+        .await;
+    assert_eq!(
+        logs.group(namespace, "/aws/lambda/f")
+            .await
+            .unwrap()
+            .retention_days,
+        Some(14)
+    );
+    assert_eq!(
+        messages(&ground.read(&Query::all("/aws/lambda/f")).await),
+        ["old", "new"]
+    );
+    let wrong = logs.set_retention(namespace, "/aws/lambda/f", Some(2)).await;
+    assert!(matches!(wrong, Err(Error::Invalid(_))), "{wrong:?}");
+    logs.set_retention(namespace, "/aws/lambda/f", Some(7))
+        .await
+        .unwrap();
+    assert_eq!(
+        messages(&ground.read(&Query::all("/aws/lambda/f")).await),
+        ["new"]
+    );
+    logs.set_retention(namespace, "/aws/lambda/f", None)
+        .await
+        .unwrap();
+    assert_eq!(
+        messages(&ground.read(&Query::all("/aws/lambda/f")).await),
+        ["old", "new"]
+    );
+}
+
+#[tokio::test]
+async fn pages_go_forward_and_backward_through_what_overlaps() {
+    let ground = ground();
+    // Three streams, told at different times and out of order.
+    let said = |stream: &str, at: u64| entry("g", stream, NOW + at, &format!("{stream}{at}"));
+    ground.keep((0..40).map(|n| said("a", n * 1_000)).collect()).await;
+    ground
+        .keep((0..40).map(|n| said("b", n * 1_000 + 500)).rev().collect())
+        .await;
+    ground.keep((0..20).map(|n| said("c", n * 2_000)).collect()).await;
+    let (all, _) = ground.all(&Query::all("g"), &|_| true).await;
+    assert_eq!(all.len(), 100);
+    assert!(all.is_sorted_by_key(|event| event.position));
+    for limit in [1, 3, 7, 99, 100, 101] {
+        let query = Query {
+            limit,
+            ..Query::all("g")
+        };
+        assert_eq!(ground.all(&query, &|_| true).await.0, all, "{limit}");
+        let query = Query {
+            limit,
+            ..Query::newest("g")
+        };
+        let (mut back, _) = ground.all(&query, &|_| true).await;
+        back.reverse();
+        assert_eq!(back, all, "{limit}");
+        let query = Query {
+            limit,
+            streams: Streams::Named(vec!["b".into()]),
+            since: NOW + 5_000,
+            until: NOW + 20_500,
+            ..Query::all("g")
+        };
+        let (some, _) = ground
+            .all(&query, &|event| !event.message.ends_with("7500"))
+            .await;
+        let wanted = (5..20)
+            .filter(|n| *n != 7 && *n != 17)
+            .map(|n| format!("b{}", n * 1_000 + 500));
+        assert_eq!(
+            some.iter().map(|event| event.message.clone()).collect::<Vec<_>>(),
+            wanted.collect::<Vec<_>>()
+        );
+    }
+    let query = Query {
+        bytes: 100,
+        streams: Streams::Prefix("c".into()),
+        ..Query::all("g")
+    };
+    let (some, pages) = ground.all(&query, &|_| true).await;
+    assert!(some.len() == 20 && pages > 4, "{pages}");
+    let absent = Query {
+        streams: Streams::Named(vec!["d".into()]),
+        ..Query::all("g")
+    };
+    let absent = ground.logs.read(&ground.namespace, &absent, &|_| true).await;
+    assert!(matches!(absent, Err(Error::NoStream(_))), "{absent:?}");
+}
+
+#[tokio::test]
+async fn an_invocation_is_found_without_looking_through_its_group() {
+    let ground = ground();
+    for call in 0..200u64 {
+        let said = |n: u64, text: &str| {
+            let at = NOW + call * 60_000 + n * 8_000;
+            of(
+                u128::from(call),
+                entry("/aws/lambda/f", "s", at, &format!("{call} {text}")),
+            )
+        };
+        ground.keep(vec![said(0, "begins"), said(1, "goes on")]).await;
+        ground.keep(vec![said(2, "ends")]).await;
+    }
+    // Whoever looked through the group would stumble over this.
+    let found = ground
+        .logs
+        .find(&ground.namespace, "/aws/lambda/f")
+        .await
+        .unwrap();
+    let key = crate::stored::chunk_key(found.id(), NOW + 20 * 60_000, u64::MAX - 1).unwrap();
+    let broken = ground.logs.batch().put(key, "broken");
+    assert!(ground.store.commit(broken).await.unwrap().is_committed());
+    let all = ground
+        .logs
+        .read(&ground.namespace, &Query::all("/aws/lambda/f"), &|_| true)
+        .await;
+    assert!(matches!(all, Err(Error::Store(_))), "{all:?}");
+    let query = Query {
+        invocation: Some(InvocationId::from_u128(77)),
+        ..Query::all("/aws/lambda/f")
+    };
+    let page = ground.read(&query).await;
+    assert_eq!(messages(&page), ["77 begins", "77 goes on", "77 ends"]);
+    assert!(page.is_done);
+    let query = Query {
+        invocation: Some(InvocationId::from_u128(1_000)),
+        ..Query::all("/aws/lambda/f")
+    };
+    assert!(ground.read(&query).await.events.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_a_crash() {
+    let ground = ground();
+    ground
+        .keep(
+            (0..500)
+                .map(|n| of(n.into(), entry("/aws/lambda/f", "s", NOW + n, "said")))
+                .collect(),
+        )
+        .await;
+    let again = Arc::new(ground.store.crash().unwrap());
+    let ground = open(again, ground.clock.clone(), Bounds::default());
+    let (all, _) = ground.all(&Query::all("/aws/lambda/f"), &|_| true).await;
+    assert_eq!(all.len(), 500);
+    let group = ground
+        .logs
+        .group(&ground.namespace, "/aws/lambda/f")
+        .await
+        .unwrap();
+    assert_eq!(group.bytes, 500 * 30);
+    ground
+        .keep(vec![entry("/aws/lambda/f", "s", NOW + 501, "more")])
+        .await;
+    let query = Query {
+        invocation: Some(InvocationId::from_u128(499)),
+        ..Query::all("/aws/lambda/f")
+    };
+    assert_eq!(ground.read(&query).await.events.len(), 1);
+}
+
+#[tokio::test]
+async fn retention_removes_the_oldest_by_age_and_by_size() {
+    let bounds = Bounds {
+        function_days: 1,
+        function_bytes: 100_000,
+        group_bytes: 100_000,
+    };
+    let ground = ground_with(bounds);
+    let text = "x".repeat(1_000);
+    let minute = 60_000;
+    for n in 0..200 {
+        let name = if n < 100 { "first" } else { "second" };
+        ground
+            .keep(vec![of(
+                n.into(),
+                entry("/aws/lambda/f", name, NOW + n * minute, &text),
+            )])
+            .await;
+    }
+    // Far beyond the bound it is cut in the commit's wake.
+    let bytes = ground
+        .logs
+        .group(&ground.namespace, "/aws/lambda/f")
+        .await
+        .unwrap()
+        .bytes;
+    assert!(bytes <= 112_500 + 1_026, "{bytes}");
+    let mut retention = Retention::new(ground.logs.clone(), ground.namespace.clone());
+    while retention.step().await.unwrap() {}
+    let group = ground
+        .logs
+        .group(&ground.namespace, "/aws/lambda/f")
+        .await
+        .unwrap();
+    assert!(group.bytes <= 100_000 && group.bytes > 90_000, "{group:?}");
+    let (kept, _) = ground.all(&Query::all("/aws/lambda/f"), &|_| true).await;
+    assert_eq!(kept.len() as u64, group.bytes / 1_026);
+    assert_eq!(kept.last().unwrap().position.at, NOW + 199 * minute);
+    // A stream that the platform made goes with its events, and so does the way to an invocation.
+    let (streams, _) = ground
+        .logs
+        .streams(&ground.namespace, "/aws/lambda/f", "", None, 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        streams.iter().map(|stream| &*stream.name).collect::<Vec<_>>(),
+        ["second"]
+    );
+    ground.clock.advance(Duration::from_secs(3 * 86_400));
+    while retention.step().await.unwrap() {}
+    let group = ground
+        .logs
+        .group(&ground.namespace, "/aws/lambda/f")
+        .await
+        .unwrap();
+    assert_eq!(group.bytes, 0);
+    let (streams, _) = ground
+        .logs
+        .streams(&ground.namespace, "/aws/lambda/f", "", None, 10)
+        .await
+        .unwrap();
+    assert_eq!(streams.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_keeps_what_it_is_given_and_tells_what_it_lost() {
+    let ground = ground();
+    let metrics = aloft_observe::Metrics::new();
+    let writer = Writer::new(Metrics::register(&metrics));
+    let tasks = Tasks::new(Stop::new());
+    // Nobody takes yet: one group fills its half, the other still finds room.
+    let large = "x".repeat(200 << 10);
+    for n in 0..30 {
+        writer.push(entry("/aws/lambda/loud", "s", NOW + n, &large));
+    }
+    writer.push(entry("/aws/lambda/quiet", "s", NOW, "still here"));
+    let running = writer.clone();
+    let (logs, namespace, stop) = (
+        ground.logs.clone(),
+        ground.namespace.clone(),
+        tasks.stop().clone(),
+    );
+    tasks.start("write", Policy::Alone, async move {
+        running.run(logs, namespace, stop).await;
+        Ok::<(), std::convert::Infallible>(())
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        messages(&ground.read(&Query::all("/aws/lambda/quiet")).await),
+        ["still here"]
+    );
+    let (loud, _) = ground.all(&Query::all("/aws/lambda/loud"), &|_| true).await;
+    let told = loud.iter().find(|event| event.kind == Kind::Platform).unwrap();
+    assert_eq!(
+        told.message,
+        "10 lines are missing here: they came faster than they could be kept"
+    );
+    assert_eq!(loud.len(), 21);
+    // What is pushed last is kept before the end.
+    writer.push(entry("/aws/lambda/quiet", "s", NOW + 2, "last words"));
+    assert!(tasks.drain(Duration::from_secs(60)).await);
+    let quiet = ground.read(&Query::all("/aws/lambda/quiet")).await;
+    assert_eq!(messages(&quiet), ["still here", "last words"]);
+    let shown = metrics.render();
+    assert!(shown.contains("aloft_log_lost_events_total 10"), "{shown}");
+    assert!(shown.contains("aloft_log_kept_events_total 23"), "{shown}");
+}
+
+/// A store that takes nothing any more holds up nobody, and the end of the platform least of all.
+#[tokio::test(start_paused = true)]
+async fn what_a_broken_store_does_not_take_is_counted() {
+    let ground = ground();
+    let metrics = aloft_observe::Metrics::new();
+    let writer = Writer::new(Metrics::register(&metrics));
+    ground.store.fail_next_write(false);
+    writer.push(entry("/aws/lambda/f", "s", NOW, "lost"));
+    let stop = Stop::new();
+    stop.ask();
+    let run = writer
+        .clone()
+        .run(ground.logs.clone(), ground.namespace.clone(), stop);
+    tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
+    let shown = metrics.render();
+    assert!(shown.contains("aloft_log_lost_events_total 1"), "{shown}");
+    assert!(shown.contains("aloft_log_failed_commits_total"), "{shown}");
+}
+
+fn line(id: u128, at: u64, text: &str) -> Notice {
+    Notice::Log(Line {
+        at: Timestamp::from_millis(at),
+        function: "f".parse().unwrap(),
+        version: Some("v".into()),
+        number: 0,
+        invocation: Some(InvocationId::from_u128(id)),
+        stream: aloft_observe::Stream::Stdout,
+        text: text.to_owned(),
+    })
+}
+
+fn record(id: u128, at: u64, error: Option<&str>) -> Notice {
+    Notice::Invocation(Box::new(Invocation {
+        at: Timestamp::from_millis(at),
+        invocation: InvocationId::from_u128(id),
+        function: "f".parse().unwrap(),
+        version: Some("v".into()),
+        number: 0,
+        kind: "direct".into(),
+        root: None,
+        cold: false,
+        queued_ms: 0.0,
+        init_ms: 0.0,
+        run_ms: 20.0,
+        billed_ms: 20,
+        memory_peak_bytes: 20 << 20,
+        memory_limit_bytes: 128 << 20,
+        in_bytes: 0,
+        out_bytes: 0,
+        outcome: if error.is_some() { "error" } else { "ok" }.into(),
+        error: error.map(str::to_owned),
+    }))
+}
+
+#[test]
+fn calls_are_told_as_lambda_tells_them() {
+    let mut narrator = Narrator::default();
+    let id = InvocationId::from_u128(1);
+    let mut told = narrator.tell(&line(1, NOW, "hello"));
+    told.extend(narrator.tell(&line(1, NOW + 1, "world")));
+    told.extend(narrator.tell(&record(1, NOW + 2, Some("it broke"))));
+    let texts: Vec<&str> = told.iter().map(|entry| entry.message.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            format!("START RequestId: {id} Version: $LATEST").as_str(),
+            "hello",
+            "world",
+            &format!("[ERROR] RequestId: {id} it broke"),
+            &format!("END RequestId: {id}"),
+            &format!(
+                "REPORT RequestId: {id}\tDuration: 20.00 ms\tBilled Duration: 20 ms\tMemory Size: 128 MB\tMax Memory Used: 20 MB\t"
+            ),
+        ]
+    );
+    assert_eq!(&*told[0].group, "/aws/lambda/f");
+    assert!(
+        told[0].stream.starts_with("2026/11/18/[$LATEST]"),
+        "{}",
+        told[0].stream
+    );
+    assert_eq!(told[0].stream.len(), "2026/11/18/[$LATEST]".len() + 32);
+    check_stream(&told[0].stream).unwrap();
+    assert!(
+        told.iter()
+            .all(|entry| entry.stream == told[0].stream && entry.invocation == Some(id))
+    );
+    let detail: Invocation = serde_json::from_str(told[5].detail.as_ref().unwrap()).unwrap();
+    assert_eq!(detail.error.as_deref(), Some("it broke"));
+    // A line that comes behind its record begins nothing anew, and one that printed nothing has its start all the same.
+    assert_eq!(narrator.tell(&line(1, NOW + 3, "late")).len(), 1);
+    let silent = narrator.tell(&record(2, NOW + 50, None));
+    assert_eq!(
+        silent.iter().map(|entry| entry.kind).collect::<Vec<_>>(),
+        [Kind::Start, Kind::End, Kind::Report]
+    );
+    assert_eq!(silent[0].at.as_millis(), NOW + 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_feed_tells_is_recorded_also_at_the_very_end() {
+    let ground = ground();
+    let (feeding, recording) = (Tasks::new(Stop::new()), Tasks::new(Stop::new()));
+    let feed = Feed::start(&feeding);
+    let writer = Writer::new(Metrics::default());
+    let (_, subscription) = feed.recent_and_subscribe();
+    let stop = recording.stop().clone();
+    let recorded = record_all(&feed, subscription, &writer, &ground, stop.clone());
+    feed.publish(line(1, NOW, "hello"));
+    let publish = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        feed.publish(record(1, NOW + 20, None));
+        stop.ask();
+    };
+    tokio::join!(recorded, publish);
+    let page = ground.read(&Query::all("/aws/lambda/f")).await;
+    let kinds: Vec<Kind> = page.events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [Kind::Start, Kind::Stdout, Kind::End, Kind::Report]);
+}
+
+async fn record_all(
+    feed: &Feed,
+    subscription: aloft_observe::Subscription,
+    writer: &Writer,
+    ground: &Ground,
+    stop: Stop,
+) {
+    super::record(
+        feed.clone(),
+        subscription,
+        writer.clone(),
+        ground.clock.clone(),
+        stop.clone(),
+    )
+    .await;
+    writer
+        .clone()
+        .run(ground.logs.clone(), ground.namespace.clone(), stop)
+        .await;
+}
+
+#[tokio::test]
+async fn positions_are_digits() {
+    let chance = SeededChance::new(3);
+    for _ in 0..100 {
+        let position = Position {
+            at: chance.next_u64(),
+            chunk: chance.next_u64(),
+            index: chance.next_u64() as u32,
+        };
+        assert_eq!(Position::parse(&position.digits()), Some(position));
+    }
+    for wrong in ["", "1", &"9".repeat(50), &"x".repeat(50), &"1".repeat(51)] {
+        assert_eq!(Position::parse(wrong), None, "{wrong}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever was put, in whatever pieces: reading gives it in the order of time, each event once, page by page both ways.
+    #[test]
+    fn reading_is_sorting(
+        batches in prop::collection::vec(
+            prop::collection::vec((0u64..60_000, 0usize..3), 1..20),
+            1..12,
+        ),
+        since in 0u64..60_000,
+        long in 0u64..60_000,
+        limit in 1usize..12,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let ground = ground();
+            let (mut naive, mut number) = (Vec::new(), 0);
+            for batch in batches {
+                let mut entries = Vec::new();
+                for (at, stream) in batch {
+                    let message = format!("{number}");
+                    number += 1;
+                    naive.push((NOW + at, message.clone()));
+                    entries.push(entry("g", ["a", "b", "c"][stream], NOW + at, &message));
+                }
+                ground.keep(entries).await;
+            }
+            let (since, until) = (NOW + since, NOW + since + long);
+            naive.retain(|(at, _)| (since..until).contains(at));
+            naive.sort();
+            for backward in [false, true] {
+                let query = Query { since, until, limit, ..if backward { Query::newest("g") } else { Query::all("g") } };
+                let (mut found, _) = ground.all(&query, &|_| true).await;
+                if backward {
+                    found.reverse();
+                }
+                assert!(found.is_sorted_by_key(|event| event.position));
+                let mut found: Vec<_> = found.into_iter().map(|event| (event.position.at, event.message)).collect();
+                found.sort();
+                assert_eq!(found, naive);
+            }
+        });
+    }
+}

@@ -1,0 +1,213 @@
+//! The write path of what functions say: gathered in bounded memory, kept by one task. Whoever says something never waits.
+//!
+//! A task of its own, and not the feed's subscriber itself: the feed must be read while the store is slow, or it is lost whose lines
+//! are lost. One group may use half of the memory, so that a function which prints without end does not silence the others.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aloft_base::{Backoff, Stop};
+use aloft_store::layout::Namespace;
+use tokio::sync::Notify;
+
+use crate::event::{Entry, Kind};
+use crate::{Logs, Metrics};
+
+/// The bytes that wait.
+const QUEUE_BYTES: usize = 8 << 20;
+/// The events that wait.
+const QUEUE_EVENTS: usize = 32_768;
+/// What is lost is counted by group for so many of them, and together beyond.
+const COUNTED_GROUPS: usize = 256;
+/// How long what is said waits for what follows, to be kept in one commit with it.
+const GATHER: Duration = Duration::from_millis(200);
+/// So many bytes do not wait.
+const ENOUGH_BYTES: usize = 256 << 10;
+/// What is taken at once.
+const TAKEN_BYTES: usize = 2 << 20;
+/// After each commit of many, so that a flood leaves the disk to others: 20 MiB a second at most.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between attempts when the store does not take it.
+const BACKOFF: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    ceiling: Duration::from_secs(5),
+};
+
+/// Takes what is said. Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub struct Writer(Arc<Shared>);
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Something waits.
+    some: Notify,
+    /// Enough waits.
+    enough: Notify,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct Waiting {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    by_group: HashMap<Arc<str>, usize>,
+    /// What found no room, by group, with the stream of the last.
+    lost: BTreeMap<Arc<str>, (Entry, u64)>,
+}
+
+impl Writer {
+    /// A writer that holds nothing.
+    pub fn new(metrics: Metrics) -> Self {
+        Self(Arc::new(Shared {
+            waiting: Mutex::default(),
+            some: Notify::new(),
+            enough: Notify::new(),
+            metrics,
+        }))
+    }
+
+    /// Takes what was said. Never waits: what finds no room is counted, and a line will tell.
+    pub fn push(&self, entry: Entry) {
+        let mut waiting = self.lock();
+        let weight = entry.weight();
+        let of_group = waiting.by_group.get(&entry.group).copied().unwrap_or(0);
+        if waiting.bytes + weight > QUEUE_BYTES
+            || of_group + weight > QUEUE_BYTES / 2
+            || waiting.entries.len() >= QUEUE_EVENTS
+        {
+            waiting.lose(entry);
+            self.0.metrics.lost.inc();
+            return;
+        }
+        waiting.bytes += weight;
+        *waiting.by_group.entry(entry.group.clone()).or_default() += weight;
+        waiting.entries.push_back(entry);
+        let is_enough = waiting.bytes >= ENOUGH_BYTES;
+        drop(waiting);
+        self.0.some.notify_one();
+        if is_enough {
+            self.0.enough.notify_one();
+        }
+    }
+
+    /// Keeps what is pushed until it is asked to stop and nothing is left.
+    pub async fn run(self, logs: Logs, namespace: Namespace, stop: Stop) {
+        loop {
+            if !stop.is_asked() {
+                tokio::select! {
+                    // All are safe to cancel: what waits stays where it is.
+                    () = self.0.some.notified() => {}
+                    () = stop.asked() => {}
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(GATHER) => {}
+                    () = self.0.enough.notified() => {}
+                    () = stop.asked() => {}
+                }
+            }
+            loop {
+                let (entries, is_more) = self.take();
+                if entries.is_empty() {
+                    break;
+                }
+                self.keep(&logs, &namespace, entries, &stop).await;
+                if is_more && !stop.is_asked() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            if stop.is_asked() {
+                return;
+            }
+        }
+    }
+
+    async fn keep(&self, logs: &Logs, namespace: &Namespace, entries: Vec<Entry>, stop: &Stop) {
+        for plan in logs.plan(entries) {
+            let mut failed = 0;
+            loop {
+                let Err(error) = logs.keep_planned(namespace, &plan).await else {
+                    self.0.metrics.kept.inc_by(plan.events());
+                    break;
+                };
+                failed += 1;
+                self.0.metrics.failures.inc();
+                // What the store refuses for good it would refuse for ever, and what comes after would wait behind it.
+                let is_over = !error.kind().is_transient() || (stop.is_asked() && failed > 3);
+                let events = plan.events();
+                if is_over {
+                    tracing::error!(%error, events, "events of the log are lost: they cannot be kept");
+                    self.0.metrics.lost.inc_by(events);
+                    break;
+                }
+                tracing::warn!(%error, events, "events of the log wait: they cannot be kept now");
+                let delay = BACKOFF.delay(failed, &*logs.0.chance);
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    () = stop.asked() => {}
+                }
+            }
+        }
+    }
+
+    /// What is to be kept next, and whether more waits. What was lost is told when there is room again.
+    fn take(&self) -> (Vec<Entry>, bool) {
+        let mut waiting = self.lock();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < TAKEN_BYTES
+            && let Some(entry) = waiting.entries.pop_front()
+        {
+            let weight = entry.weight();
+            bytes += weight;
+            waiting.bytes = waiting.bytes.saturating_sub(weight);
+            if let Some(of_group) = waiting.by_group.get_mut(&entry.group) {
+                *of_group = of_group.saturating_sub(weight);
+            }
+            taken.push(entry);
+        }
+        waiting.by_group.retain(|_, bytes| *bytes > 0);
+        for (_, (entry, count)) in std::mem::take(&mut waiting.lost) {
+            taken.push(Entry {
+                kind: Kind::Platform,
+                invocation: None,
+                message: format!("{count} lines are missing here: they came faster than they could be kept"),
+                detail: None,
+                ..entry
+            });
+        }
+        (taken, !waiting.entries.is_empty())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn lose(&mut self, entry: Entry) {
+        let is_counted = self.lost.contains_key(&entry.group) || self.lost.len() < COUNTED_GROUPS;
+        let key = if is_counted {
+            entry.group.clone()
+        } else {
+            self.lost
+                .keys()
+                .next_back()
+                .cloned()
+                .unwrap_or_else(|| entry.group.clone())
+        };
+        let entry = Entry {
+            message: String::new(),
+            detail: None,
+            ..entry
+        };
+        match self.lost.get_mut(&key) {
+            Some((last, count)) => {
+                *count += 1;
+                last.at = entry.at;
+            }
+            None => {
+                self.lost.insert(key, (entry, 1));
+            }
+        }
+    }
+}
