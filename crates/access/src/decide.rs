@@ -42,6 +42,8 @@ pub enum Resource<'a> {
     Function(&'a FunctionName),
     /// The account's functions as a whole.
     Functions,
+    /// The account's log groups.
+    Logs,
 }
 
 impl fmt::Display for Resource<'_> {
@@ -51,6 +53,7 @@ impl fmt::Display for Resource<'_> {
             Self::Tables => f.write_str("the account's tables"),
             Self::Function(name) => write!(f, "function \"{name}\""),
             Self::Functions => f.write_str("the account's functions"),
+            Self::Logs => f.write_str("the account's log groups"),
         }
     }
 }
@@ -103,6 +106,18 @@ pub enum Denial {
         /// Of what.
         resource: String,
     },
+    /// Functions print, and the platform keeps it.
+    #[error(
+        "function \"{function}\" may not {action} {resource}: what it prints is kept in its own log group without any permission"
+    )]
+    NotItsLogs {
+        /// Who asked.
+        function: FunctionName,
+        /// For what.
+        action: Action,
+        /// Of what.
+        resource: String,
+    },
     /// Nobody knows who asked.
     #[error("an anonymous caller may not {action} {resource}: sign the request with the account's keys")]
     Anonymous {
@@ -145,6 +160,14 @@ fn decide_function(
         (Action::Read, Resource::Table(table)) => (Access::Read, table),
         (Action::Write, Resource::Table(table)) => (Access::Write, table),
         (Action::Invoke, Resource::Function(_)) if grants.everything => return Ok(()),
+        (Action::Read | Action::Write, Resource::Logs) if grants.everything => return Ok(()),
+        (_, Resource::Logs) => {
+            return Err(Denial::NotItsLogs {
+                function: function.clone(),
+                action,
+                resource: resource.to_string(),
+            });
+        }
         (_, Resource::Function(_) | Resource::Functions) | (Action::Invoke, _) => {
             return Err(Denial::NotCallable {
                 function: function.clone(),
@@ -304,6 +327,9 @@ mod tests {
             (Action::Read, Resource::Tables, false),
             (Action::Invoke, Resource::Function(&other), true),
             (Action::Manage, Resource::Functions, false),
+            (Action::Read, Resource::Logs, true),
+            (Action::Write, Resource::Logs, true),
+            (Action::Manage, Resource::Logs, false),
         ] {
             assert_eq!(decided(action, resource), is_granted, "{action} {resource}");
         }
@@ -322,6 +348,11 @@ mod tests {
                 Action::Manage,
                 Resource::Functions,
                 "may not manage the account's functions",
+            ),
+            (
+                Action::Write,
+                Resource::Logs,
+                "may not write the account's log groups: what it prints is kept",
             ),
         ] {
             let denial = decide(&writes, action, resource).unwrap_err().to_string();

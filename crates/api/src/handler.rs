@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use aloft_base::{Chance, ErrorKind, Region, Tenant};
+use aloft_base::{Chance, Clock, ErrorKind, Region, Tenant};
 use aloft_call::Invoke;
 use aloft_controller::Controller;
 use aloft_deferred::Deferred;
 use aloft_http::{Handler, Refusal, Request, Response, full};
+use aloft_log::Logs;
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::Rules;
 use async_trait::async_trait;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub rules: Rules,
     /// The queues of asynchronous calls.
     pub deferred: Deferred,
+    /// What functions said.
+    pub logs: Logs,
     /// What happens.
     pub feed: Feed,
     /// What is counted.
@@ -38,6 +41,8 @@ pub struct Parts {
     pub readiness: Arc<Readiness>,
     /// The tenant and region for whom functions are invoked.
     pub owner: (Tenant, Region),
+    /// For what is asked since some time ago.
+    pub clock: Arc<dyn Clock>,
     /// For ids.
     pub chance: Arc<dyn Chance>,
 }
@@ -80,7 +85,7 @@ impl Api {
                 Ok(response)
             }
             (&Method::POST, ["functions", name, "invoke"]) => invoke::invoke(parts, name, request).await,
-            (&Method::GET, ["logs"]) => logs::logs(&parts.feed, request.uri().query().unwrap_or_default()),
+            (&Method::GET, ["logs"]) => logs::logs(parts, request.uri().query().unwrap_or_default()).await,
             (&Method::GET, ["instances"]) => Ok(json_response(
                 StatusCode::OK,
                 &instances::instances(&parts.controller),

@@ -7,7 +7,7 @@
 //! | `GET ready` | 200, or 503 with the reasons why it is not |
 //! | `GET metrics` | Prometheus' text format |
 //! | `POST functions/{name}/invoke` | runs a function with the body as its payload |
-//! | `GET logs?function=&invocation=&follow=true` | the feed's lines, one JSON object a line |
+//! | `GET logs?function=&invocation=&since=&filter=&follow=true` | what functions said, from the log and the feed, one JSON object a line |
 //! | `GET instances` | what runs now |
 //! | `GET rules` | how each rule is doing, and whether its events wait for its function |
 //! | `GET deliveries?before=`, `POST deliveries/{id}/retry`, `DELETE deliveries/{id}` | dead letters |
@@ -22,6 +22,7 @@ mod deliveries;
 mod error;
 mod guard;
 mod handler;
+mod history;
 mod instances;
 mod invoke;
 mod logs;

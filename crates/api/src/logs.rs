@@ -1,38 +1,53 @@
-//! The feed as lines of JSON.
+//! What functions said, as lines of JSON: from the durable log, then what the feed holds and the log has not taken yet, and, if it is
+//! followed, what the feed tells from then on.
+//!
+//! Both tell the same events, because one narrator makes them: so what the feed tells a second time is known by what it says and passed
+//! over. Builds and reloads come from the feed alone; they are about files, and end with the process.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
-use aloft_base::{ErrorKind, FunctionName, InvocationId};
+use aloft_base::{ErrorKind, InvocationId, Timestamp, parse_duration};
 use aloft_http::{Body, BodyError, Response};
-use aloft_observe::{Feed, Notice, Subscription};
+use aloft_log::{Entry, Event, FUNCTIONS, Kind, Narrator, Pattern};
+use aloft_observe::{Invocation, Line, Notice, Stream, Subscription};
+use aloft_store::layout::Namespace;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::error::Error;
+use crate::handler::Parts;
+use crate::history::{History, Wanted};
 
-/// Which notices are asked for.
-#[derive(Debug, Default)]
-struct Filter {
-    function: Option<FunctionName>,
-    invocation: Option<InvocationId>,
-    is_following: bool,
-}
+/// The events of the log that are remembered to know them again in the feed: twice what the feed keeps.
+const SEEN: usize = 131_072;
+
+/// What happened so lately may be told by the feed after it is asked.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// What is kept, and with `follow=true` what comes.
-pub(crate) fn logs(feed: &Feed, query: &str) -> Result<Response, Error> {
-    let filter = Filter::parse(query)?;
-    let (recent, subscription) = feed.recent_and_subscribe();
-    let subscription = filter.is_following.then_some(subscription);
-    let lines = Lines {
-        recent: recent.into(),
-        subscription,
-        filter,
-    };
+pub(crate) async fn logs(parts: &Parts, query: &str) -> Result<Response, Error> {
+    let (wanted, is_following) = parse(query, parts.clock.now())?;
+    // Before the log is read, so that nothing falls between the two.
+    let (recent, subscription) = parts.feed.recent_and_subscribe();
+    let (tenant, region) = parts.owner.clone();
+    let namespace = Namespace { tenant, region };
+    let history = History::open(parts.logs.clone(), namespace, &wanted)
+        .await
+        .map_err(|error| Error::new(error.kind(), error.to_string()))?;
+    let lines = Lines::new(
+        wanted,
+        history,
+        recent,
+        is_following.then_some(subscription),
+        parts.clock.now(),
+    );
     let body = stream::unfold(lines, |mut lines| async move {
         lines.next().await.map(|line| (line, lines))
     });
@@ -45,71 +60,262 @@ pub(crate) fn logs(feed: &Feed, query: &str) -> Result<Response, Error> {
     Ok(response)
 }
 
+fn parse(query: &str, now: Timestamp) -> Result<(Wanted, bool), Error> {
+    let (mut wanted, mut is_following) = (Wanted::default(), false);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+        let invalid = |why: String| Error::new(ErrorKind::Invalid, why);
+        match name {
+            "function" => wanted.function = Some(value.parse().map_err(|error| invalid(format!("{error}")))?),
+            "invocation" => {
+                wanted.invocation = Some(value.parse().map_err(|error| invalid(format!("{error}")))?)
+            }
+            "since" => {
+                let ago = parse_duration(&value).map_err(|error| invalid(format!("since: {error}")))?;
+                wanted.since = Some(now - ago);
+            }
+            "filter" => {
+                let pattern = Pattern::parse(&value).map_err(|error| invalid(error.to_string()))?;
+                wanted.pattern = Some(pattern);
+            }
+            "follow" => is_following = value == "true",
+            other => {
+                let known = "function, invocation, since, filter and follow";
+                return Err(invalid(format!(
+                    "there is no parameter \"{other}\"; there are {known}"
+                )));
+            }
+        }
+    }
+    Ok((wanted, is_following))
+}
+
 struct Lines {
+    wanted: Wanted,
+    /// Until its end.
+    history: Option<History>,
+    /// Builds and reloads that the feed holds, until they have their turn among what the log holds.
+    others: VecDeque<Arc<Notice>>,
+    /// What else the feed holds.
     recent: VecDeque<Arc<Notice>>,
     subscription: Option<Subscription>,
-    filter: Filter,
+    narrator: Narrator,
+    /// When the oldest that the feed holds happened; what is older is not told twice.
+    oldest: Timestamp,
+    seen: HashMap<u64, u32>,
+    ready: VecDeque<Bytes>,
+    horizons: Option<History>,
 }
 
 impl Lines {
-    async fn next(&mut self) -> Option<Bytes> {
-        while let Some(notice) = self.recent.pop_front() {
-            if self.filter.takes(&notice) {
-                return Some(line(&notice));
-            }
-        }
-        loop {
-            match self.subscription.as_mut()?.next().await? {
-                Ok(notice) if self.filter.takes(&notice) => return Some(line(&notice)),
-                Ok(_) => {}
-                Err(missed) => {
-                    let said = json!({ "event": "missed", "count": missed.0 });
-                    return Some(format!("{said}\n").into());
-                }
-            }
-        }
-    }
-}
-
-impl Filter {
-    fn parse(query: &str) -> Result<Self, Error> {
-        let mut filter = Self::default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
-            let invalid = |why: String| Error::new(ErrorKind::Invalid, why);
-            match name {
-                "function" => {
-                    filter.function = Some(value.parse().map_err(|error| invalid(format!("{error}")))?)
-                }
-                "invocation" => {
-                    filter.invocation = Some(value.parse().map_err(|error| invalid(format!("{error}")))?)
-                }
-                "follow" => filter.is_following = value == "true",
-                other => {
-                    let known = "function, invocation and follow";
-                    return Err(invalid(format!(
-                        "there is no parameter \"{other}\"; there are {known}"
-                    )));
-                }
-            }
-        }
-        Ok(filter)
-    }
-
-    fn takes(&self, notice: &Notice) -> bool {
-        let (function, invocation) = match notice {
-            Notice::Log(line) => (Some(&line.function), line.invocation),
-            Notice::Invocation(record) => (Some(&record.function), Some(record.invocation)),
-            Notice::Build(_) | Notice::Reload(_) => (None, None),
+    fn new(
+        wanted: Wanted,
+        history: History,
+        recent: Vec<Arc<Notice>>,
+        subscription: Option<Subscription>,
+        now: Timestamp,
+    ) -> Self {
+        let is_other = |notice: &Arc<Notice>| matches!(**notice, Notice::Build(_) | Notice::Reload(_));
+        let (others, recent): (VecDeque<_>, VecDeque<_>) = recent.into_iter().partition(is_other);
+        let oldest = recent.iter().map(|notice| time(notice)).min();
+        let lines = Self {
+            wanted,
+            history: Some(history),
+            others,
+            recent,
+            subscription,
+            narrator: Narrator::default(),
+            // What was published a moment ago may be on its way into the feed's memory.
+            oldest: oldest.unwrap_or(now).min(now - LATELY),
+            seen: HashMap::new(),
+            ready: VecDeque::new(),
+            horizons: None,
         };
-        (self.function.is_none() || self.function.as_ref() == function)
-            && (self.invocation.is_none() || self.invocation == invocation)
+        Self {
+            others: lines
+                .others
+                .iter()
+                .filter(|notice| lines.takes_other(notice))
+                .cloned()
+                .collect(),
+            ..lines
+        }
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Some(line);
+            }
+            if let Some(history) = &mut self.history {
+                match history.next(&self.wanted).await {
+                    Ok(Some((group, event))) => self.kept(&group, event),
+                    Ok(None) => {
+                        self.horizons = self.history.take();
+                        self.others_until(Timestamp::from_millis(u64::MAX));
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the log cannot be read");
+                        self.history = None;
+                        self.say(&json!({ "event": "failed", "message": format!("the log cannot be read: {error}") }));
+                    }
+                }
+                continue;
+            }
+            if let Some(notice) = self.recent.pop_front() {
+                self.told(&notice);
+                continue;
+            }
+            match self.subscription.as_mut()?.next().await? {
+                Ok(notice) => self.told(&notice),
+                Err(missed) => self.say(&json!({ "event": "missed", "count": missed.0 })),
+            }
+        }
+    }
+
+    /// An event that the log holds.
+    fn kept(&mut self, group: &str, event: Event) {
+        let at = Timestamp::from_millis(event.position.at);
+        self.others_until(at);
+        let entry = Entry {
+            group: group.into(),
+            stream: event.stream,
+            at,
+            kind: event.kind,
+            invocation: event.invocation,
+            message: event.message,
+            detail: event.detail,
+        };
+        if (at >= self.oldest || entry.kind == Kind::Start) && self.seen.len() < SEEN {
+            *self.seen.entry(known_by(&entry)).or_default() += 1;
+        }
+        self.entry(&entry);
+    }
+
+    /// Something that the feed tells.
+    fn told(&mut self, notice: &Notice) {
+        if matches!(notice, Notice::Build(_) | Notice::Reload(_)) {
+            if self.takes_other(notice) {
+                self.notice(notice);
+            }
+            return;
+        }
+        let function = match notice {
+            Notice::Log(line) => Some(&line.function),
+            Notice::Invocation(record) => Some(&record.function),
+            Notice::Build(_) | Notice::Reload(_) => None,
+        };
+        let is_other = self.wanted.function.is_some() && self.wanted.function.as_ref() != function;
+        if is_other {
+            return;
+        }
+        for entry in self.narrator.tell(notice) {
+            let is_asked = self.wanted.invocation.is_none() || entry.invocation == self.wanted.invocation;
+            let is_late = self.wanted.since.is_none_or(|since| entry.at >= since);
+            if !is_asked || !is_late || !self.wanted.takes(&entry.message) {
+                continue;
+            }
+            if let Some(count) = self.seen.get_mut(&known_by(&entry)).filter(|count| **count > 0) {
+                *count -= 1;
+                continue;
+            }
+            let is_before = self
+                .horizons
+                .as_ref()
+                .is_some_and(|history| history.is_before(&entry.group, entry.at));
+            if !is_before {
+                self.entry(&entry);
+            }
+        }
+    }
+
+    /// Whether a build or a reload is asked for: they belong to no function's call and match no pattern.
+    fn takes_other(&self, notice: &Notice) -> bool {
+        let wanted = &self.wanted;
+        wanted.function.is_none()
+            && wanted.invocation.is_none()
+            && wanted.pattern.is_none()
+            && wanted.since.is_none_or(|since| time(notice) >= since)
+    }
+
+    fn others_until(&mut self, at: Timestamp) {
+        while self.others.front().is_some_and(|notice| time(notice) <= at) {
+            if let Some(notice) = self.others.pop_front() {
+                self.notice(&notice);
+            }
+        }
+    }
+
+    /// An event as a line, and a report's record after it.
+    fn entry(&mut self, entry: &Entry) {
+        let function = entry
+            .group
+            .strip_prefix(FUNCTIONS)
+            .and_then(|name| name.parse().ok());
+        let Some(function) = function else {
+            self.say(&json!({ "event": "missed", "at": entry.at, "message": entry.message }));
+            return;
+        };
+        let stream = match entry.kind {
+            Kind::Put | Kind::Stdout => Stream::Stdout,
+            Kind::Stderr => Stream::Stderr,
+            Kind::Platform | Kind::Start | Kind::End | Kind::Report => Stream::Platform,
+        };
+        self.notice(&Notice::Log(Line {
+            at: entry.at,
+            function,
+            version: None,
+            number: number(&entry.stream),
+            invocation: entry.invocation,
+            stream,
+            text: entry.message.clone(),
+        }));
+        let record = entry
+            .detail
+            .as_deref()
+            .and_then(|detail| serde_json::from_str::<Invocation>(detail).ok());
+        if let Some(record) = record {
+            self.notice(&Notice::Invocation(Box::new(record)));
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        let mut line = serde_json::to_vec(notice).unwrap_or_default();
+        line.push(b'\n');
+        self.ready.push_back(line.into());
+    }
+
+    fn say(&mut self, said: &Json) {
+        self.ready.push_back(format!("{said}\n").into());
     }
 }
 
-fn line(notice: &Notice) -> Bytes {
-    let mut line = serde_json::to_vec(notice).unwrap_or_default();
-    line.push(b'\n');
-    line.into()
+/// What an event is known by. Those that there is one of in each call are known by the call: the feed may not reach back to its begin.
+fn known_by(entry: &Entry) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let invocation: Option<InvocationId> = entry.invocation;
+    (&entry.group, entry.kind, invocation).hash(&mut hasher);
+    match entry.kind {
+        Kind::Start | Kind::End | Kind::Report => {}
+        Kind::Put | Kind::Stdout | Kind::Stderr | Kind::Platform => {
+            (entry.at, &entry.message).hash(&mut hasher)
+        }
+    }
+    hasher.finish()
+}
+
+fn time(notice: &Notice) -> Timestamp {
+    match notice {
+        Notice::Build(build) => build.at,
+        Notice::Invocation(record) => record.at,
+        Notice::Log(line) => line.at,
+        Notice::Reload(reload) => reload.at,
+    }
+}
+
+/// The version's number in a stream's name, `2026/01/31/[3]…`.
+fn number(stream: &str) -> u64 {
+    let inside = stream.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    inside.and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
 }

@@ -15,7 +15,10 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-reques
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 /// The type of answers in XML.
 pub(crate) const XML: &str = "text/xml";
-const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+/// The type of DynamoDB's answers.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+/// The type of CloudWatch Logs' answers.
+pub(crate) const JSON_11: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 
 /// A request's id, in the form that DynamoDB gives: 52 capital letters and digits.
 #[derive(Debug, Clone)]
@@ -46,9 +49,9 @@ pub(crate) fn json(output: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// The answer to a request that was done.
-pub(crate) fn success(id: &RequestId, body: Vec<u8>) -> Response {
+pub(crate) fn success(id: &RequestId, kind: HeaderValue, body: Vec<u8>) -> Response {
     let checksum = crc32fast::hash(&body);
-    let mut response = described(id, JSON, full(body));
+    let mut response = described(id, kind, full(body));
     response.headers_mut().insert(CRC32, HeaderValue::from(checksum));
     response
 }
@@ -65,9 +68,9 @@ pub(crate) fn described(id: &RequestId, kind: HeaderValue, body: Body) -> Respon
 }
 
 /// The answer to a request that was not.
-pub(crate) fn failure(id: &RequestId, error: &Error) -> Response {
+pub(crate) fn failure(id: &RequestId, kind: HeaderValue, error: &Error) -> Response {
     let body = json(&Failure(error)).unwrap_or_else(|_| b"{}".to_vec());
-    let mut response = success(id, body);
+    let mut response = success(id, kind, body);
     *response.status_mut() = error.code().status;
     response
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aloft_base::{Chance, Clock, InvocationId, Region, Tenant};
 use aloft_call::{Caller, Lineage, Principal, Streams};
 use aloft_http::{Body, BodyError, Handler, Refusal, Request, Response, collect};
+use aloft_log::Logs;
 use aloft_observe::Metrics;
 use aloft_role::Roles;
 use aloft_store::layout::Namespace;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http::header::{Entry as Header, ORIGIN};
 use http::{HeaderValue, request};
 
-use crate::answer::{REQUEST_ID, RequestId, failure, success};
+use crate::answer::{JSON, JSON_11, REQUEST_ID, RequestId, failure, success};
 use crate::dynamodb::{self, Context};
 use crate::input::Members;
 use crate::lambda::{Downloads, Route};
@@ -23,10 +24,13 @@ use crate::protocol::Protocol;
 use crate::query::{self, Form};
 use crate::service::{Operation, Service};
 use crate::sigv4::{Claim, Keys};
-use crate::{Error, iam, lambda, sts};
+use crate::{Error, iam, lambda, logs, sts};
 
 /// The largest body of a request: DynamoDB's.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// That of log events: 1 MiB of messages, each byte of which may be six in JSON, and their envelope.
+const LOGS_BODY_BYTES: usize = 8 << 20;
 
 /// That of a request that is a few words.
 const SMALL_BODY_BYTES: usize = 64 << 10;
@@ -39,6 +43,8 @@ pub struct Parts {
     pub lambda: lambda::Parts,
     /// Where roles are.
     pub roles: Roles,
+    /// Where logs are.
+    pub logs: Logs,
     /// Calls functions for functions. [`Aws::edge`] is given its own.
     pub streams: Streams,
     /// The region whose namespace all requests share, whichever region they were signed for; that one shows in ARNs.
@@ -70,6 +76,7 @@ struct Inner {
     tables: Tables,
     lambda: lambda::Parts,
     roles: Roles,
+    logs: Logs,
     streams: Streams,
     region: Region,
     clock: Arc<dyn Clock>,
@@ -85,6 +92,7 @@ impl Aws {
             tables,
             lambda,
             roles,
+            logs,
             streams,
             region,
             clock,
@@ -97,6 +105,7 @@ impl Aws {
             tables,
             lambda,
             roles,
+            logs,
             streams,
             region,
             clock,
@@ -177,7 +186,7 @@ impl Handler for Entry {
 
     fn refuse(&self, refusal: &Refusal) -> Response {
         let id = RequestId::draw(self.aws.chance.as_ref());
-        failure(&id, &Error::Refused(refusal.clone()))
+        failure(&id, JSON, &Error::Refused(refusal.clone()))
     }
 }
 
@@ -216,7 +225,19 @@ impl Entry {
                 let wanted = dynamodb::target(head)?;
                 *operation = Some(Operation::DynamoDb(wanted));
                 let output = self.dynamodb(wanted, &caller, head, &body).await?;
-                Ok(success(id, output))
+                Ok(success(id, JSON, output))
+            }
+            Asked::Logs => {
+                let wanted = logs::target(head)?;
+                *operation = Some(Operation::Logs(wanted));
+                let context = logs::Context {
+                    logs: &self.aws.logs,
+                    caller: &caller,
+                    namespace: &self.namespace(&caller),
+                    now: self.aws.clock.now(),
+                };
+                let output = logs::run(wanted, &context, Members::parse(&body)?).await?;
+                Ok(success(id, JSON_11, output))
             }
             Asked::Iam => {
                 let form = Form::parse(head, &body)?;
@@ -360,6 +381,7 @@ enum Asked {
     Iam,
     /// Told after it is known who asks.
     Lambda(Result<Route, Error>),
+    Logs,
     Sts,
 }
 
@@ -369,6 +391,7 @@ impl Asked {
             Service::DynamoDb => Self::DynamoDb,
             Service::Iam => Self::Iam,
             Service::Lambda => Self::Lambda(Route::of(head)),
+            Service::Logs => Self::Logs,
             Service::Sts => Self::Sts,
         }
     }
@@ -377,6 +400,7 @@ impl Asked {
     async fn read(&self, body: Body) -> Result<Bytes, Error> {
         let bytes = match self {
             Self::DynamoDb => MAX_BODY_BYTES,
+            Self::Logs => LOGS_BODY_BYTES,
             Self::Lambda(Ok(route)) => route.operation.body_bytes(),
             Self::Iam | Self::Sts | Self::Lambda(Err(_)) => SMALL_BODY_BYTES,
         };

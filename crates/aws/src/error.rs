@@ -46,7 +46,7 @@ pub(crate) enum Error {
     UnknownOperation(String),
     /// A service that is not built yet.
     #[error(
-        "the service \"{0}\" is not supported yet: this endpoint answers for dynamodb, iam, lambda and sts"
+        "the service \"{0}\" is not supported yet: this endpoint answers for dynamodb, iam, lambda, logs and sts"
     )]
     OtherService(String),
     /// The server did not let the request through.
@@ -61,6 +61,9 @@ pub(crate) enum Error {
     /// Lambda's own.
     #[error(transparent)]
     Lambda(#[from] crate::lambda::Error),
+    /// CloudWatch Logs' own.
+    #[error(transparent)]
+    Logs(#[from] crate::logs::Error),
     /// IAM's own.
     #[error(transparent)]
     Iam(#[from] crate::iam::Error),
@@ -148,6 +151,10 @@ impl Error {
                 let (name, status) = error.code();
                 Code::new("", name, status)
             }
+            Self::Logs(error) => {
+                let (name, status) = error.code();
+                Code::new("", name, status)
+            }
             Self::Unwritten(_) => INTERNAL,
         }
     }
@@ -157,6 +164,10 @@ impl Error {
         match self.code() {
             _ if matches!(self, Self::Iam(error) if error.is_ours()) => {
                 "The request processing has failed; the platform's log tells more under the request id"
+                    .to_owned()
+            }
+            _ if matches!(self, Self::Logs(error) if error.is_ours()) => {
+                "The service cannot complete the request; the platform's log tells more under the request id"
                     .to_owned()
             }
             INTERNAL => {
@@ -174,6 +185,7 @@ impl Error {
         match self {
             Self::Lambda(error) => error.is_ours(),
             Self::Iam(error) => error.is_ours(),
+            Self::Logs(error) => error.is_ours(),
             other => matches!(other.code(), INTERNAL | UNAVAILABLE),
         }
     }

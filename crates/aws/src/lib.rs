@@ -1,7 +1,8 @@
 //! The AWS wire: what an unmodified SDK, the AWS CLI or an infrastructure tool speaks, on port 4566 and inside sandboxes.
 //!
 //! [`Aws`] answers for DynamoDB (`CreateTable DescribeTable ListTables DeleteTable PutItem GetItem UpdateItem DeleteItem Query
-//! Scan`), for Lambda (functions, versions, aliases, tags, `Invoke`) for IAM (roles) and for STS (`GetCallerIdentity`). It makes two sorts of
+//! Scan`), for Lambda (functions, versions, aliases, tags, `Invoke`), for CloudWatch Logs (groups, streams, events), for IAM (roles)
+//! and for STS (`GetCallerIdentity`). It makes two sorts of
 //! [`Handler`](aloft_http::Handler):
 //!
 //! - [`Aws::edge`] for a port that anybody may reach. [`Trust`] says who is believed: on loopback whoever signs with any key,
@@ -17,7 +18,7 @@
 //! of ours shows a request id, under which the log tells the rest. A write is answered when it is durable.
 //!
 //! # Limits
-//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), those of STS 64 KiB, of Lambda's zips 70 MB and of its calls 6 MiB; JSON nested 128 deep, 1,000 parameters of a form. The body of a stranger is not read.
+//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), those of STS 64 KiB, of CloudWatch Logs 8 MiB, of Lambda's zips 70 MB and of its calls 6 MiB; JSON nested 128 deep, 1,000 parameters of a form. The body of a stranger is not read.
 //!
 //! # What it never does
 //! It knows no keys on disk and no expressions: `aloft-table` does. It holds no secret longer than the node that gave it, and
@@ -34,6 +35,7 @@ mod error;
 mod iam;
 mod input;
 mod lambda;
+mod logs;
 mod metrics;
 mod protocol;
 mod query;
@@ -41,6 +43,7 @@ mod service;
 mod signed;
 mod sigv4;
 mod sts;
+mod target;
 #[cfg(test)]
 mod tests;
 

@@ -17,6 +17,8 @@ use crate::sigv4::Claim;
 pub(crate) enum Protocol {
     /// JSON with the code in `__type`: DynamoDB.
     AwsJson,
+    /// The same in its other version: CloudWatch Logs.
+    AwsJson11,
     /// S3's XML.
     S3,
     /// The XML of services that are sent forms: STS, IAM, SNS, CloudFormation.
@@ -34,6 +36,7 @@ impl Protocol {
         let claim = Claim::read(request).ok();
         match claim.map(|claim| claim.scope.service) {
             Some(name) if name == Service::DynamoDb.name() => Self::AwsJson,
+            Some(name) if name == Service::Logs.name() => Self::AwsJson11,
             Some("s3") => Self::S3,
             Some(name) if name == Service::Lambda.name() => Self::RestJson,
             _ if is_form => Self::Query,
@@ -48,7 +51,8 @@ impl Protocol {
         let message = error.message();
         let escaped = escape(&message);
         let (kind, body) = match self {
-            Self::AwsJson => return answer::failure(id, error),
+            Self::AwsJson => return answer::failure(id, answer::JSON, error),
+            Self::AwsJson11 => return answer::failure(id, answer::JSON_11, error),
             Self::S3 => (
                 "application/xml",
                 format!(
@@ -98,7 +102,7 @@ impl Protocol {
     fn code(self, error: &Error) -> (&'static str, StatusCode) {
         let code = error.code();
         let is_xml = match self {
-            Self::AwsJson => return (code.name, code.status),
+            Self::AwsJson | Self::AwsJson11 => return (code.name, code.status),
             Self::S3 | Self::Query => true,
             Self::RestJson => false,
         };
@@ -118,6 +122,7 @@ impl Protocol {
             Error::OtherService(_)
             | Error::Lambda(_)
             | Error::Iam(_)
+            | Error::Logs(_)
             | Error::Refused(_)
             | Error::NoTable(_)
             | Error::Table(_)

@@ -1,6 +1,6 @@
 //! Which services there are, and what can be asked of them.
 
-use crate::{dynamodb, iam, lambda, sts};
+use crate::{dynamodb, iam, lambda, logs, sts};
 
 /// A service that answers here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,11 +8,12 @@ pub(crate) enum Service {
     DynamoDb,
     Iam,
     Lambda,
+    Logs,
     Sts,
 }
 
 impl Service {
-    const ALL: [Self; 4] = [Self::DynamoDb, Self::Iam, Self::Lambda, Self::Sts];
+    const ALL: [Self; 5] = [Self::DynamoDb, Self::Iam, Self::Lambda, Self::Logs, Self::Sts];
 
     /// The service of a signature's scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -25,6 +26,7 @@ impl Service {
             Self::DynamoDb => "dynamodb",
             Self::Iam => "iam",
             Self::Lambda => "lambda",
+            Self::Logs => "logs",
             Self::Sts => "sts",
         }
     }
@@ -36,6 +38,7 @@ pub(crate) enum Operation {
     DynamoDb(dynamodb::Operation),
     Iam(iam::Operation),
     Lambda(lambda::Operation),
+    Logs(logs::Operation),
     Sts(sts::Operation),
 }
 
@@ -44,8 +47,9 @@ impl Operation {
         let dynamodb = dynamodb::Operation::ALL.into_iter().map(Self::DynamoDb);
         let iam = iam::Operation::ALL.into_iter().map(Self::Iam);
         let lambda = lambda::Operation::ALL.into_iter().map(Self::Lambda);
+        let logs = logs::Operation::ALL.into_iter().map(Self::Logs);
         let sts = sts::Operation::ALL.into_iter().map(Self::Sts);
-        dynamodb.chain(iam).chain(lambda).chain(sts)
+        dynamodb.chain(iam).chain(lambda).chain(logs).chain(sts)
     }
 
     pub(crate) fn service(self) -> Service {
@@ -53,6 +57,7 @@ impl Operation {
             Self::DynamoDb(_) => Service::DynamoDb,
             Self::Iam(_) => Service::Iam,
             Self::Lambda(_) => Service::Lambda,
+            Self::Logs(_) => Service::Logs,
             Self::Sts(_) => Service::Sts,
         }
     }
@@ -62,6 +67,7 @@ impl Operation {
             Self::DynamoDb(operation) => operation.name(),
             Self::Iam(operation) => operation.name(),
             Self::Lambda(operation) => operation.name(),
+            Self::Logs(operation) => operation.name(),
             Self::Sts(operation) => operation.name(),
         }
     }

@@ -124,7 +124,7 @@ pub(crate) struct Invoke {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  aloft logs\n  aloft logs -f create\n  aloft logs --invocation 5c0f6e1e-4c2f-4f0a-9f5e-0f5f3f6c7d8e"
+    after_help = "Without --since and --invocation the newest 1,000 lines of each function are shown. What is kept, and for how long, says\ndocs/logs.md. A PATTERN is one of CloudWatch's: terms, or fields of JSON.\n\nExamples:\n  aloft logs\n  aloft logs -f create\n  aloft logs create --since 2h --filter 'ERROR -timeout'\n  aloft logs --filter '{ $.level = \"error\" && $.took > 100 }'\n  aloft logs --invocation 5c0f6e1e-4c2f-4f0a-9f5e-0f5f3f6c7d8e"
 )]
 pub(crate) struct Logs {
     /// Only this function's
@@ -135,6 +135,12 @@ pub(crate) struct Logs {
     /// Only this call's
     #[arg(long, value_name = "ID")]
     pub(crate) invocation: Option<InvocationId>,
+    /// Only what was said since so long ago: 30s, 10m, 2h
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) since: Option<Duration>,
+    /// Only what this pattern takes
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) target: Target,
 }

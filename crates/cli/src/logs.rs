@@ -5,6 +5,7 @@ use std::io::Write;
 use aloft_observe::Notice;
 use http::Method;
 use http_body_util::BodyExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::args::Logs;
 use crate::connect::{Node, block_on};
@@ -18,6 +19,13 @@ pub(crate) fn run(logs: &Logs) -> anyhow::Result<ExitCode> {
     }
     if let Some(invocation) = &logs.invocation {
         path.push_str(&format!("&invocation={invocation}"));
+    }
+    if let Some(since) = logs.since {
+        path.push_str(&format!("&since={}ms", since.as_millis()));
+    }
+    if let Some(filter) = &logs.filter {
+        let filter = utf8_percent_encode(filter, NON_ALPHANUMERIC);
+        path.push_str(&format!("&filter={filter}"));
     }
     block_on(async {
         let response = Node::find(&logs.target)?
@@ -43,6 +51,8 @@ pub(crate) fn run(logs: &Logs) -> anyhow::Result<ExitCode> {
 fn show(line: &[u8], is_json: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     match serde_json::from_slice::<Notice>(line) {
+        // END, REPORT and what failed say the same, in lines of their own.
+        Ok(Notice::Invocation(_)) if !is_json => Ok(()),
         Ok(notice) if !is_json => writeln!(out, "{}", human(&notice)),
         _ => out.write_all(line),
     }

@@ -49,6 +49,15 @@ impl Logs {
         stream: &str,
         events: Vec<(Timestamp, String)>,
     ) -> Result<(), Error> {
+        if events.is_empty() {
+            let found = self.find(namespace, group).await?;
+            let snapshot = self.0.store.snapshot().await?;
+            let there = logs::stream(&*snapshot, found.id(), stream).await?;
+            return match there {
+                Some(_) => Ok(()),
+                None => Err(Error::NoStream(stream.to_owned())),
+            };
+        }
         let (group, stream): (Arc<str>, Arc<str>) = (group.into(), stream.into());
         let entries = events.into_iter().map(|(at, message)| Entry {
             group: group.clone(),

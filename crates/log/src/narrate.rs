@@ -21,6 +21,8 @@ pub const PLATFORM: &str = "/aloft/platform";
 const STARTED: usize = 16_384;
 /// The places that are remembered.
 const PLACES: usize = 1_024;
+/// The outcome of a call whose code failed by itself: as on Lambda, its runtime prints that.
+const RAISED: &str = "raised";
 /// The most of an error's words that a record keeps.
 const ERROR_BYTES: usize = 32 << 10;
 
@@ -113,8 +115,8 @@ impl Narrator {
         }
         let began = at - Duration::from_micros((record.run_ms * 1e3) as u64);
         let mut entries: Vec<Entry> = self.start(&place, id, record.number, began).into_iter().collect();
-        if let Some(error) = error {
-            entries.push(said(format!("[ERROR] RequestId: {id} {error}")));
+        if let Some(error) = error.filter(|_| *record.outcome != *RAISED) {
+            entries.push(said(format!("RequestId: {id} Error: {error}")));
         }
         entries.push(Entry {
             kind: Kind::End,

@@ -506,7 +506,7 @@ fn record(id: u128, at: u64, error: Option<&str>) -> Notice {
         memory_limit_bytes: 128 << 20,
         in_bytes: 0,
         out_bytes: 0,
-        outcome: if error.is_some() { "error" } else { "ok" }.into(),
+        outcome: if error.is_some() { "exited" } else { "ok" }.into(),
         error: error.map(str::to_owned),
     }))
 }
@@ -525,7 +525,7 @@ fn calls_are_told_as_lambda_tells_them() {
             format!("START RequestId: {id} Version: $LATEST").as_str(),
             "hello",
             "world",
-            &format!("[ERROR] RequestId: {id} it broke"),
+            &format!("RequestId: {id} Error: it broke"),
             &format!("END RequestId: {id}"),
             &format!(
                 "REPORT RequestId: {id}\tDuration: 20.00 ms\tBilled Duration: 20 ms\tMemory Size: 128 MB\tMax Memory Used: 20 MB\t"

@@ -21,6 +21,7 @@ use aloft_function::{Catalogue, Deployed, Functions, Layers};
 use aloft_gateway::{FunctionUrls, Gateway};
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
+use aloft_log::{Logs, Retention, Writer};
 use aloft_observe::{Feed, Metrics};
 use aloft_role::Roles;
 use aloft_rule::{Rules, TableLogs};
@@ -52,6 +53,9 @@ const HELD_BODIES: usize = 256 << 20;
 /// How long a queue of asynchronous calls that stops waits for what is in flight.
 const QUEUES_DRAIN: Duration = Duration::from_secs(5);
 
+/// How long the log may take for the last lines of functions.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// A running node.
 pub struct Node {
     config: Config,
@@ -64,6 +68,8 @@ pub struct Node {
     rules: Rules,
     deferred: Deferred,
     feed: Feed,
+    /// What keeps the log; stopped when there is nothing more to be said.
+    recording: Tasks,
     /// What the rest does; stopped last.
     tasks: Tasks,
     readiness: Arc<Readiness>,
@@ -122,6 +128,9 @@ impl Node {
             obstacle: config.obstacle.clone(),
             loading: Mutex::default(),
         });
+        let (clock, chance) = (time.clock.clone(), time.chance.clone());
+        let logs = Logs::new(store.clone(), clock, chance, aloft_log::Bounds::default());
+        let recording = record(&logs, &namespace, &feed, &metrics, &time);
         let calls = Arc::new(Calls::default());
         let rule_metrics = aloft_rule::Metrics::register(&metrics);
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
@@ -150,6 +159,7 @@ impl Node {
             roles: Roles::new(store.clone(), time.clock.clone(), time.chance.clone()),
             streams: Streams::new(calls.clone(), tasks.clone()),
             region: namespace.region.clone(),
+            logs: logs.clone(),
             clock: time.clock.clone(),
             chance: time.chance.clone(),
             metrics: metrics.clone(),
@@ -237,10 +247,12 @@ impl Node {
             controller: controller.clone(),
             rules: rules.clone(),
             deferred: deferred.clone(),
+            logs: logs.clone(),
             feed: feed.clone(),
             metrics,
             readiness: readiness.clone(),
-            owner: (namespace.tenant, namespace.region),
+            owner: (namespace.tenant.clone(), namespace.region.clone()),
+            clock: time.clock.clone(),
             chance: time.chance.clone(),
         });
         let edge = Tasks::new(Stop::new());
@@ -293,6 +305,11 @@ impl Node {
             chance: time.chance.clone(),
         };
         upkeep::start("reclaim what was deleted", reclaimer, &tasks);
+        upkeep::start(
+            "remove what logs keep no more",
+            Retention::new(logs, namespace),
+            &tasks,
+        );
         let stop = tasks.stop().clone();
         let followed = project.clone();
         tasks.start("follow the project's files", Policy::Alone, async move {
@@ -315,6 +332,7 @@ impl Node {
             rules,
             deferred,
             feed,
+            recording,
             tasks,
             readiness,
         })
@@ -345,6 +363,9 @@ impl Node {
         let (rules, deferred) = (&self.rules, &self.deferred);
         tokio::join!(rules.drain(drain), deferred.drain(drain));
         self.controller.drain(drain).await;
+        if !self.recording.drain(LAST_WORDS).await {
+            tracing::warn!("the last lines of functions may be missing from the log: the store is too slow");
+        }
         // Whoever follows the log is let go, or the edge would wait for it.
         self.feed.end();
         self.edge.drain(drain).await;
@@ -354,6 +375,28 @@ impl Node {
             tracing::warn!(%error, "the address file is left behind");
         }
     }
+}
+
+/// Keeps what functions say, from now on.
+fn record(logs: &Logs, namespace: &Namespace, feed: &Feed, metrics: &Metrics, time: &Time) -> Tasks {
+    let recording = Tasks::new(Stop::new());
+    // The writer ends after the recorder, or its last words would find nobody.
+    let written = Stop::new();
+    let writer = Writer::new(aloft_log::Metrics::register(metrics));
+    let (_, subscription) = feed.recent_and_subscribe();
+    let (recorded, clock, stop) = (feed.clone(), time.clock.clone(), recording.stop().clone());
+    let (pen, end) = (writer.clone(), written.clone());
+    recording.start("record what functions say", Policy::Alone, async move {
+        aloft_log::record(recorded, subscription, pen, clock, stop).await;
+        end.ask();
+        Ok::<(), Infallible>(())
+    });
+    let (logs, namespace) = (logs.clone(), namespace.clone());
+    recording.start("keep what functions say", Policy::Alone, async move {
+        writer.run(logs, namespace, written).await;
+        Ok::<(), Infallible>(())
+    });
+    recording
 }
 
 /// Retires what was replaced of functions that users change, and removes what no version runs from any more.

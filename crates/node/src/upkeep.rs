@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aloft_api::Readiness;
 use aloft_base::{Chance, Clock, Policy, Tasks};
+use aloft_log::Retention;
 use aloft_store::blobs::Collector;
 use aloft_store::{Error, Store, layout};
 use async_trait::async_trait;
@@ -59,6 +60,17 @@ impl Step for Collector {
     async fn step(&mut self) -> Result<bool, Error> {
         // The collector's own.
         Ok(Collector::step(self, STEP).await?.more)
+    }
+}
+
+#[async_trait]
+impl Step for Retention {
+    async fn step(&mut self) -> Result<bool, Error> {
+        // The retention's own.
+        Retention::step(self).await.map_err(|error| match error {
+            aloft_log::Error::Store(error) => error,
+            other => Error::corrupt("the log", other),
+        })
     }
 }
 

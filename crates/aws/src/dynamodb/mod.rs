@@ -20,11 +20,11 @@ use aloft_call::Caller;
 use aloft_store::layout::Namespace;
 use aloft_table::{Table, Tables};
 use http::request::Parts;
-use http::{HeaderValue, Method};
 
 use crate::Error;
 use crate::input::Members;
 use crate::service::Service;
+use crate::target::target as targeted;
 
 /// How the header with an operation's name begins.
 const TARGET: &str = "DynamoDB_20120810.";
@@ -77,30 +77,7 @@ impl Operation {
 
 /// The operation that a request wants.
 pub(crate) fn target(head: &Parts) -> Result<Operation, Error> {
-    let target = head
-        .headers
-        .get("x-amz-target")
-        .map_or("", |value| HeaderValue::to_str(value).unwrap_or("?"));
-    if head.method != Method::POST {
-        return Err(Error::UnknownOperation(format!(
-            "operations are sent by POST, this is a {}",
-            head.method
-        )));
-    }
-    if target.is_empty() {
-        return Err(Error::UnknownOperation(format!(
-            "the X-Amz-Target header is missing; it names the operation: {TARGET}GetItem"
-        )));
-    }
-    let known = target
-        .strip_prefix(TARGET)
-        .and_then(|name| Operation::ALL.into_iter().find(|known| known.name() == name));
-    known.ok_or_else(|| {
-        let target: String = target.chars().take(100).collect();
-        Error::UnknownOperation(format!(
-            "the operation \"{target}\" does not exist or is not supported yet"
-        ))
-    })
+    targeted(head, TARGET, Operation::GetItem, &Operation::ALL, Operation::name)
 }
 
 /// Does it.

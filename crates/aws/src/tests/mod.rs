@@ -3,6 +3,7 @@
 mod doors;
 mod functions;
 mod items;
+mod logs;
 mod many;
 mod model;
 mod protocol;
@@ -20,6 +21,7 @@ use aloft_deferred::Deferred;
 use aloft_delivery::Ground;
 use aloft_function::{Catalogue, Functions, Layers};
 use aloft_http::{Client, Limits, Patience, Request, Room, collect, full, serve};
+use aloft_log::{Bounds, Logs};
 use aloft_observe::{Feed, Metrics};
 use aloft_role::Roles;
 use aloft_store::Memory;
@@ -136,7 +138,8 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
             concurrency: 1_000,
             warm: Arc::new(()),
         },
-        roles: Roles::new(store, clock.clone(), chance.clone()),
+        roles: Roles::new(store.clone(), clock.clone(), chance.clone()),
+        logs: Logs::new(store, clock.clone(), chance.clone(), Bounds::default()),
         streams: Streams::new(machine.clone(), tasks.clone()),
         region: Region::local(),
         clock,

@@ -287,6 +287,88 @@ async fn no_member_of_lambdas_model_is_accepted_and_ignored() {
     }
 }
 
+/// The same of CloudWatch Logs'.
+#[tokio::test]
+async fn no_member_of_the_model_of_logs_is_accepted_and_ignored() {
+    let wire = start(Trust::Loopback).await;
+    let (group, stream) = (
+        json!({"logGroupName": "g"}),
+        json!({"logGroupName": "g", "logStreamName": "s"}),
+    );
+    let arn = "arn:aws:logs:eu-west-1:000000000000:log-group:g";
+    let put = json!({
+        "logGroupName": "g", "logStreamName": "s", "logEvents": [{"timestamp": NOW.as_millis(), "message": "x"}],
+    });
+    let model = [
+        (
+            "CreateLogGroup",
+            group.clone(),
+            "logGroupName kmsKeyId tags logGroupClass deletionProtectionEnabled",
+        ),
+        ("CreateLogStream", stream.clone(), "logGroupName logStreamName"),
+        (
+            "DescribeLogGroups",
+            json!({}),
+            "accountIdentifiers logGroupNamePrefix logGroupNamePattern nextToken limit includeLinkedAccounts logGroupClass \
+             logGroupIdentifiers",
+        ),
+        (
+            "DescribeLogStreams",
+            group.clone(),
+            "logGroupName logGroupIdentifier logStreamNamePrefix orderBy descending nextToken limit",
+        ),
+        (
+            "PutLogEvents",
+            put,
+            "logGroupName logStreamName logEvents sequenceToken entity",
+        ),
+        (
+            "GetLogEvents",
+            stream.clone(),
+            "logGroupName logGroupIdentifier logStreamName startTime endTime nextToken limit startFromHead unmask",
+        ),
+        (
+            "FilterLogEvents",
+            group.clone(),
+            "logGroupName logGroupIdentifier logStreamNames logStreamNamePrefix startTime endTime filterPattern nextToken limit \
+             startFromHead interleaved unmask",
+        ),
+        (
+            "PutRetentionPolicy",
+            json!({"logGroupName": "g", "retentionInDays": 7}),
+            "logGroupName retentionInDays",
+        ),
+        ("DeleteRetentionPolicy", group.clone(), "logGroupName"),
+        (
+            "TagResource",
+            json!({"resourceArn": arn, "tags": {"k": "v"}}),
+            "resourceArn tags",
+        ),
+        (
+            "UntagResource",
+            json!({"resourceArn": arn, "tagKeys": ["k"]}),
+            "resourceArn tagKeys",
+        ),
+        ("ListTagsForResource", json!({"resourceArn": arn}), "resourceArn"),
+        ("DeleteLogStream", stream, "logGroupName logStreamName"),
+        ("DeleteLogGroup", group, "logGroupName"),
+    ];
+    for (operation, input, members) in &model {
+        for member in members.split_whitespace() {
+            let mut absurd = input.clone();
+            absurd[member] = json!([[{"absurd": [1.5]}]]);
+            let answer = super::logs::logs(&wire.client, operation, &absurd).await;
+            assert_eq!(
+                answer.status,
+                StatusCode::BAD_REQUEST,
+                "{operation} took {member}: {}",
+                answer.text()
+            );
+        }
+        wire.logs(operation, input.clone()).await;
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),
