@@ -20,6 +20,7 @@ mod functions;
 mod harness;
 mod hosts;
 mod limits;
+mod logs;
 mod loops;
 mod metrics;
 mod misdeeds;
