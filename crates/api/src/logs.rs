@@ -12,7 +12,7 @@ use std::time::Duration;
 use aloft_base::{ErrorKind, InvocationId, Timestamp, parse_duration};
 use aloft_http::{Body, BodyError, Response};
 use aloft_log::{Entry, Event, FUNCTIONS, Kind, Narrator, Pattern};
-use aloft_observe::{Invocation, Line, Notice, Stream, Subscription};
+use aloft_observe::{Line, Notice, Stream, Subscription};
 use aloft_store::layout::Namespace;
 use bytes::Bytes;
 use futures_util::stream;
@@ -185,7 +185,7 @@ impl Lines {
             kind: event.kind,
             invocation: event.invocation,
             message: event.message,
-            detail: event.detail,
+            record: event.record,
         };
         if (at >= self.oldest || entry.kind == Kind::Start) && self.seen.len() < SEEN {
             *self.seen.entry(known_by(&entry)).or_default() += 1;
@@ -271,12 +271,8 @@ impl Lines {
             stream,
             text: entry.message.clone(),
         }));
-        let record = entry
-            .detail
-            .as_deref()
-            .and_then(|detail| serde_json::from_str::<Invocation>(detail).ok());
-        if let Some(record) = record {
-            self.notice(&Notice::Invocation(Box::new(record)));
+        if let Some(record) = &entry.record {
+            self.notice(&Notice::Invocation(record.clone()));
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aloft_base::{InvocationId, Timestamp};
 use aloft_codec::Unknown;
+use aloft_observe::Invocation;
 
 use crate::Error;
 
@@ -39,7 +40,7 @@ pub enum Kind {
 }
 
 /// Something to be kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The log group's name.
     pub group: Arc<str>,
@@ -53,15 +54,21 @@ pub struct Entry {
     pub invocation: Option<InvocationId>,
     /// What it says.
     pub message: String,
-    /// The metering record of a report, in JSON.
-    pub detail: Option<String>,
+    /// The metering record that a report is made of.
+    pub record: Option<Box<Invocation>>,
 }
 
 impl Entry {
     /// About how many bytes it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
-        self.message.len() + self.detail.as_ref().map_or(0, String::len) + 128
+        let record = self.record.as_ref().map_or(0, |record| 256 + words(record));
+        self.message.len() + record + 128
     }
+}
+
+/// The bytes of a record's words, which alone may be many.
+pub(crate) fn words(record: &Invocation) -> usize {
+    record.error.as_ref().map_or(0, String::len)
 }
 
 /// Where an event lies in its group's order of time.
@@ -122,7 +129,7 @@ impl Position {
 }
 
 /// An event that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Where it lies.
     pub position: Position,
@@ -136,8 +143,8 @@ pub struct Event {
     pub invocation: Option<InvocationId>,
     /// What it says.
     pub message: String,
-    /// The metering record of a report, in JSON.
-    pub detail: Option<String>,
+    /// The metering record that a report is made of.
+    pub record: Option<Box<Invocation>>,
 }
 
 /// A log group.

@@ -12,7 +12,7 @@ use crate::logs::{Found, Logs, changed};
 use crate::stored::{self, Chunk, Kept, SPAN};
 use crate::{Error, logs};
 
-/// A chunk ends when its events have so many bytes. With one more event, which may have 256 KiB and a detail, it is well below the store's
+/// A chunk ends when its events have so many bytes. With one more event, which may have 256 KiB and a record, it is well below the store's
 /// bound of a value.
 const CHUNK_BYTES: u64 = 384 << 10;
 /// The most invocations of a chunk: each is a row of its own.
@@ -66,7 +66,7 @@ impl Logs {
             kind: Kind::Put,
             invocation: None,
             message,
-            detail: None,
+            record: None,
         });
         let chunks = cut(entries.collect(), self.0.clock.now());
         let plan = Plan(vec![(
@@ -224,7 +224,7 @@ fn cut(entries: Vec<Entry>, now: Timestamp) -> Vec<(Arc<str>, Chunk)> {
             kind: entry.kind,
             invocation: entry.invocation,
             message: entry.message,
-            detail: entry.detail,
+            record: entry.record,
         };
         let place = (entry.group, entry.stream);
         let index = *places.entry(place.clone()).or_insert_with(|| {

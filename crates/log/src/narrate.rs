@@ -76,7 +76,7 @@ impl Narrator {
             message: format!(
                 "{count} lines or records of functions are missing: they came faster than they could be told"
             ),
-            detail: None,
+            record: None,
         }
     }
 
@@ -101,7 +101,7 @@ impl Narrator {
         let (id, at) = (record.invocation, record.at);
         let place = self.place(&record.function, record.version.as_ref(), record.number, at);
         let said = |message: String| entry(&place, at, Some(id), message);
-        let detail = detail(record);
+        let kept = kept(record);
         let error = record.error.clone().map(|mut error| {
             shorten(&mut error, ERROR_BYTES);
             error
@@ -109,7 +109,7 @@ impl Narrator {
         if record.version.is_none() {
             let why = error.unwrap_or_else(|| record.outcome.to_string());
             return vec![Entry {
-                detail,
+                record: Some(kept),
                 ..said(format!("RequestId: {id} was not run: {why}"))
             }];
         }
@@ -133,7 +133,7 @@ impl Narrator {
         };
         entries.push(Entry {
             kind: Kind::Report,
-            detail,
+            record: Some(kept),
             ..said(report.report_line())
         });
         entries
@@ -194,15 +194,15 @@ fn entry(place: &Place, at: Timestamp, invocation: Option<InvocationId>, message
         kind: Kind::Platform,
         invocation,
         message,
-        detail: None,
+        record: None,
     }
 }
 
-/// The record in JSON, with the error's words bounded.
-fn detail(record: &Invocation) -> Option<String> {
-    let mut record = record.clone();
+/// The record, with the error's words bounded.
+fn kept(record: &Invocation) -> Box<Invocation> {
+    let mut record = Box::new(record.clone());
     if let Some(error) = &mut record.error {
         shorten(error, ERROR_BYTES);
     }
-    serde_json::to_string(&record).ok()
+    record
 }

@@ -12,7 +12,7 @@ use aloft_store::Direction;
 use aloft_store::layout::Namespace;
 
 use crate::Error;
-use crate::event::{Event, Position};
+use crate::event::{Event, Position, words};
 use crate::logs::{self, Found, Logs};
 use crate::stored::{self, SPAN};
 
@@ -83,7 +83,7 @@ impl Query {
 }
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// In the order of the direction.
     pub events: Vec<Event>,
@@ -338,5 +338,5 @@ impl<'a> Gathering<'a> {
 }
 
 fn weight(event: &Event) -> usize {
-    event.message.len() + event.detail.as_ref().map_or(0, String::len) + 26
+    event.message.len() + event.record.as_ref().map_or(0, |record| words(record)) + 26
 }

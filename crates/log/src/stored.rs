@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use aloft_base::{InvocationId, Timestamp};
 use aloft_codec::{Error, KeyReader, KeyWriter, Reader, Writer};
+use aloft_observe::Invocation;
 use aloft_store::layout::Id;
 use aloft_store::{Entry as Row, Key, KeyRange};
 use bytes::Bytes;
 
-use crate::event::{EVENT_BYTES, Event, Group, Kind, Position, Stream};
+use crate::event::{EVENT_BYTES, Event, Group, Kind, Position, Stream, words};
 
 const FORMAT: u8 = 1;
 const GROUP: u8 = 1;
@@ -31,7 +32,7 @@ const INVOCATION: u8 = 4;
 pub(crate) const SPAN: u64 = 10_000;
 
 /// Events of one stream that lie together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chunk {
     pub(crate) number: u64,
     pub(crate) stream: Arc<str>,
@@ -42,19 +43,19 @@ pub(crate) struct Chunk {
 }
 
 /// An event in its chunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Kept {
     pub(crate) at: u64,
     pub(crate) kind: Kind,
     pub(crate) invocation: Option<InvocationId>,
     pub(crate) message: String,
-    pub(crate) detail: Option<String>,
+    pub(crate) record: Option<Box<Invocation>>,
 }
 
 impl Kept {
     pub(crate) fn bytes(&self) -> u64 {
-        let detail = self.detail.as_ref().map_or(0, String::len);
-        (self.message.len() + detail) as u64 + EVENT_BYTES
+        let record = self.record.as_ref().map_or(0, |record| words(record));
+        (self.message.len() + record) as u64 + EVENT_BYTES
     }
 }
 
@@ -97,7 +98,7 @@ impl Chunk {
             kind: event.kind,
             invocation: event.invocation,
             message: event.message,
-            detail: event.detail,
+            record: event.record,
         })
     }
 }
@@ -286,8 +287,8 @@ pub(crate) fn write_chunk(chunk: &Chunk) -> Bytes {
             if let Some(invocation) = event.invocation {
                 event_writer = event_writer.u128(4, invocation.to_u128());
             }
-            match &event.detail {
-                Some(detail) => event_writer.text(5, detail),
+            match &event.record {
+                Some(record) => event_writer.nested(5, |writer| write_record(writer, record)),
                 None => event_writer,
             }
         });
@@ -326,19 +327,109 @@ fn read_event(first: u64, mut fields: Reader) -> Result<Kept, Error> {
         kind: Kind::Put,
         invocation: None,
         message: String::new(),
-        detail: None,
+        record: None,
     };
+    let mut record = None;
     while let Some(field) = fields.next()? {
         match field.number() {
             1 => event.at = first.saturating_add(field.u64()?),
             2 => event.kind = kind(field.u64()?),
             3 => field.text()?.clone_into(&mut event.message),
             4 => event.invocation = Some(InvocationId::from_u128(field.u128()?)),
-            5 => event.detail = Some(field.text()?.to_owned()),
+            5 => record = Some(field.nested()?),
             _ => {}
         }
     }
+    if let (Some(record), Some(invocation)) = (record, event.invocation) {
+        event.record = read_record(record, event.at, invocation)?;
+    }
     Ok(event)
+}
+
+/// Time and invocation are the event's. In JSON it would be as long as all that Lambda says of a call.
+fn write_record(writer: Writer, record: &Invocation) -> Writer {
+    let micros = |millis: f64| (millis * 1e3).round() as u64;
+    let mut writer = writer
+        .text(1, record.function.as_str())
+        .u64(2, record.number)
+        .text(3, &record.kind)
+        .u64(4, record.cold.into())
+        .u64(5, micros(record.queued_ms))
+        .u64(6, micros(record.init_ms))
+        .u64(7, micros(record.run_ms))
+        .u64(8, record.billed_ms)
+        .u64(9, record.memory_peak_bytes)
+        .u64(10, record.memory_limit_bytes)
+        .u64(11, record.in_bytes)
+        .u64(12, record.out_bytes)
+        .text(13, &record.outcome);
+    if let Some(version) = &record.version {
+        writer = writer.text(14, version);
+    }
+    if let Some(root) = record.root {
+        writer = writer.u128(15, root.to_u128());
+    }
+    match &record.error {
+        Some(error) => writer.text(16, error),
+        None => writer,
+    }
+}
+
+/// The function is the first field; a record without one is none.
+fn read_record(
+    mut fields: Reader,
+    at: u64,
+    invocation: InvocationId,
+) -> Result<Option<Box<Invocation>>, Error> {
+    let function = match fields.next()? {
+        Some(field) if field.number() == 1 => field.text()?.parse().ok(),
+        _ => None,
+    };
+    let Some(function) = function else {
+        return Ok(None);
+    };
+    let mut record = Box::new(Invocation {
+        at: Timestamp::from_millis(at),
+        invocation,
+        function,
+        version: None,
+        number: 0,
+        kind: "".into(),
+        root: None,
+        cold: false,
+        queued_ms: 0.0,
+        init_ms: 0.0,
+        run_ms: 0.0,
+        billed_ms: 0,
+        memory_peak_bytes: 0,
+        memory_limit_bytes: 0,
+        in_bytes: 0,
+        out_bytes: 0,
+        outcome: "".into(),
+        error: None,
+    });
+    while let Some(field) = fields.next()? {
+        let millis = |micros: u64| micros as f64 / 1e3;
+        match field.number() {
+            2 => record.number = field.u64()?,
+            3 => record.kind = field.text()?.into(),
+            4 => record.cold = field.u64()? != 0,
+            5 => record.queued_ms = millis(field.u64()?),
+            6 => record.init_ms = millis(field.u64()?),
+            7 => record.run_ms = millis(field.u64()?),
+            8 => record.billed_ms = field.u64()?,
+            9 => record.memory_peak_bytes = field.u64()?,
+            10 => record.memory_limit_bytes = field.u64()?,
+            11 => record.in_bytes = field.u64()?,
+            12 => record.out_bytes = field.u64()?,
+            13 => record.outcome = field.text()?.into(),
+            14 => record.version = Some(field.text()?.into()),
+            15 => record.root = Some(InvocationId::from_u128(field.u128()?)),
+            16 => record.error = Some(field.text()?.to_owned()),
+            _ => {}
+        }
+    }
+    Ok(Some(record))
 }
 
 fn code(kind: Kind) -> u64 {

@@ -59,7 +59,7 @@ fn entry(group: &str, stream: &str, at: u64, message: &str) -> Entry {
         kind: Kind::Stdout,
         invocation: None,
         message: message.to_owned(),
-        detail: None,
+        record: None,
     }
 }
 
@@ -496,11 +496,11 @@ fn record(id: u128, at: u64, error: Option<&str>) -> Notice {
         version: Some("v".into()),
         number: 0,
         kind: "direct".into(),
-        root: None,
+        root: Some(InvocationId::from_u128(9)),
         cold: false,
         queued_ms: 0.0,
         init_ms: 0.0,
-        run_ms: 20.0,
+        run_ms: 20.123,
         billed_ms: 20,
         memory_peak_bytes: 20 << 20,
         memory_limit_bytes: 128 << 20,
@@ -528,7 +528,7 @@ fn calls_are_told_as_lambda_tells_them() {
             &format!("RequestId: {id} Error: it broke"),
             &format!("END RequestId: {id}"),
             &format!(
-                "REPORT RequestId: {id}\tDuration: 20.00 ms\tBilled Duration: 20 ms\tMemory Size: 128 MB\tMax Memory Used: 20 MB\t"
+                "REPORT RequestId: {id}\tDuration: 20.12 ms\tBilled Duration: 20 ms\tMemory Size: 128 MB\tMax Memory Used: 20 MB\t"
             ),
         ]
     );
@@ -544,8 +544,10 @@ fn calls_are_told_as_lambda_tells_them() {
         told.iter()
             .all(|entry| entry.stream == told[0].stream && entry.invocation == Some(id))
     );
-    let detail: Invocation = serde_json::from_str(told[5].detail.as_ref().unwrap()).unwrap();
-    assert_eq!(detail.error.as_deref(), Some("it broke"));
+    assert_eq!(
+        told[5].record.as_ref().unwrap().error.as_deref(),
+        Some("it broke")
+    );
     // A line that comes behind its record begins nothing anew, and one that printed nothing has its start all the same.
     assert_eq!(narrator.tell(&line(1, NOW + 3, "late")).len(), 1);
     let silent = narrator.tell(&record(2, NOW + 50, None));
@@ -575,6 +577,11 @@ async fn what_the_feed_tells_is_recorded_also_at_the_very_end() {
     let page = ground.read(&Query::all("/aws/lambda/f")).await;
     let kinds: Vec<Kind> = page.events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [Kind::Start, Kind::Stdout, Kind::End, Kind::Report]);
+    // The record is kept as it was told.
+    let Notice::Invocation(told) = record(1, NOW + 20, None) else {
+        panic!("a record")
+    };
+    assert_eq!(page.events[3].record, Some(told));
 }
 
 async fn record_all(

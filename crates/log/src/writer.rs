@@ -171,7 +171,7 @@ impl Writer {
                 kind: Kind::Platform,
                 invocation: None,
                 message: format!("{count} lines are missing here: they came faster than they could be kept"),
-                detail: None,
+                record: None,
                 ..entry
             });
         }
@@ -197,7 +197,7 @@ impl Waiting {
         };
         let entry = Entry {
             message: String::new(),
-            detail: None,
+            record: None,
             ..entry
         };
         match self.lost.get_mut(&key) {

@@ -35,7 +35,7 @@ pub struct Build {
 }
 
 /// The metering record of one call: who ran, how long, at what cost, with what outcome.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Invocation {
     /// When it ended.
     pub at: Timestamp,
