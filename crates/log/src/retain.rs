@@ -73,17 +73,26 @@ impl Logs {
                 self.bound(name),
             );
             let snapshot = inner.store.snapshot().await?;
-            let chunks = snapshot
-                .scan(&stored::chunks(id), Direction::Forward, CHUNKS)
-                .await?;
+            let range = stored::chunks(id);
+            let mut chunks = snapshot.scan(&range, Direction::Forward, 1).await?;
+            let first = chunks
+                .entries
+                .first()
+                .map(|row| stored::chunk_place(id, &row.key));
+            let is_old = first
+                .transpose()?
+                .is_some_and(|(first, _)| is_past(first, oldest));
+            // Mostly there is nothing to do, and one chunk tells.
+            if is_old || found.group.bytes > bound {
+                chunks = snapshot.scan(&range, Direction::Forward, CHUNKS).await?;
+            }
             let (mut batch, mut rows) = (self.batch(), 0);
             let is_empty = chunks.entries.is_empty();
             let mut keys = std::collections::BTreeSet::new();
             let mut first_kept = None;
             for row in chunks.entries {
                 let (first, number) = stored::chunk_place(id, &row.key)?;
-                let is_old = first.saturating_add(SPAN) < oldest;
-                if !is_old && found.group.bytes <= bound {
+                if !is_past(first, oldest) && found.group.bytes <= bound {
                     first_kept = Some(first);
                     break;
                 }
@@ -130,4 +139,9 @@ impl Logs {
         }
         Err(Error::Contended(name.to_owned()))
     }
+}
+
+/// Whether all of a chunk that begins then is older than what is shown.
+fn is_past(first: u64, oldest: u64) -> bool {
+    first.saturating_add(SPAN) < oldest
 }

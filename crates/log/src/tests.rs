@@ -457,6 +457,29 @@ async fn a_writer_keeps_what_it_is_given_and_tells_what_it_lost() {
     assert!(shown.contains("aloft_log_kept_events_total 23"), "{shown}");
 }
 
+/// Many functions share commits: at most 60 keys in each, which are a group, a stream and a chunk of each function.
+#[tokio::test]
+async fn many_functions_share_a_commit() {
+    let ground = ground();
+    let round = |at: u64| {
+        let said = |function: u64| entry(&format!("/aws/lambda/f{function}"), "s", NOW + at, "said");
+        (0..20)
+            .flat_map(|function| vec![said(function); 100])
+            .collect::<Vec<_>>()
+    };
+    ground.keep(round(0)).await;
+    let commits = || {
+        ground
+            .store
+            .counters()
+            .commits
+            .load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let before = commits();
+    ground.keep(round(1)).await;
+    assert_eq!(commits() - before, 1, "2,000 lines of 20 functions");
+}
+
 /// A store that takes nothing any more holds up nobody, and the end of the platform least of all.
 #[tokio::test(start_paused = true)]
 async fn what_a_broken_store_does_not_take_is_counted() {

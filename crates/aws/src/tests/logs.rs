@@ -514,7 +514,7 @@ async fn events_of_a_group_are_filtered() {
     assert_eq!(found, ids);
     for wrong in [
         json!({"filterPattern": "\"open"}),
-        json!({"filterPattern": "[a, b]"}),
+        json!({"filterPattern": "[a, b"}),
         json!({"logStreamNames": ["s"], "logStreamNamePrefix": "s"}),
         json!({"logStreamNames": []}),
         json!({"limit": 10_001}),

@@ -94,6 +94,19 @@ impl Test {
     }
 }
 
+impl Test {
+    /// Whether it holds of a text that is no JSON, and may be a number.
+    pub(super) fn holds_of_text(&self, text: &str) -> bool {
+        match self {
+            Self::Number(order, value) => text.parse().is_ok_and(|number: f64| order.holds(number, *value)),
+            Self::Text { pieces, is_equal } => is_like(text, pieces) == *is_equal,
+            Self::Regex { regex, is_equal } => regex.is_match(text) == *is_equal,
+            Self::Exists => true,
+            Self::NotExists | Self::IsNull | Self::Is(_) => false,
+        }
+    }
+}
+
 impl Order {
     fn holds(self, number: f64, value: f64) -> bool {
         match self {
@@ -177,7 +190,7 @@ fn one(cursor: &mut Cursor<'_>, depth: u32) -> Result<Condition, InvalidPattern>
     } else {
         let path = path(cursor)?;
         cursor.skip_space();
-        Condition::Field(path, test(cursor)?)
+        Condition::Field(path, test(cursor, "")?)
     };
     cursor.skip_space();
     Ok(condition)
@@ -231,7 +244,8 @@ fn bracket(cursor: &mut Cursor<'_>) -> Result<Step, InvalidPattern> {
     Err(wrong(cursor, "a closing ] is missing after an index"))
 }
 
-fn test(cursor: &mut Cursor<'_>) -> Result<Test, InvalidPattern> {
+/// A comparison; a value that is not quoted ends before any of `ends` too.
+pub(super) fn test(cursor: &mut Cursor<'_>, ends: &str) -> Result<Test, InvalidPattern> {
     let mut ahead = Cursor::new(cursor.rest);
     let words: Vec<String> = std::iter::repeat_with(|| {
         ahead.skip_space();
@@ -273,10 +287,10 @@ fn test(cursor: &mut Cursor<'_>) -> Result<Test, InvalidPattern> {
         ));
     };
     cursor.skip_space();
-    value(cursor, order)
+    value(cursor, order, ends)
 }
 
-fn value(cursor: &mut Cursor<'_>, order: Order) -> Result<Test, InvalidPattern> {
+fn value(cursor: &mut Cursor<'_>, order: Order, ends: &str) -> Result<Test, InvalidPattern> {
     let is_equal = match order {
         Order::Equal => Some(true),
         Order::NotEqual => Some(false),
@@ -291,7 +305,9 @@ fn value(cursor: &mut Cursor<'_>, order: Order) -> Result<Test, InvalidPattern> 
     let (text, is_quoted) = if cursor.takes("\"") {
         (cursor.quoted('"', false)?, true)
     } else {
-        let bare = cursor.take_while(|next| !next.is_whitespace() && !"(){}&|=<>\"".contains(next));
+        let bare = cursor.take_while(|next| {
+            !next.is_whitespace() && !"(){}&|=<>\"".contains(next) && !ends.contains(next)
+        });
         (bare.to_owned(), false)
     };
     if text.is_empty() && !is_quoted {

@@ -4,13 +4,15 @@
 //!   is passed over where other terms stand beside it. A term is looked for anywhere in the text, as it is written. `%…%` is a regular
 //!   expression.
 //! - *Fields of JSON*: `{ $.level = "ERROR" && ($.took > 100 || $.user NOT EXISTS) }`.
-//! - *Columns*, `[ip, user, status=4*]`, are refused by name.
+//! - *Columns*: `[ip, user, ..., status=4*, bytes > 1000]` wants a line of such columns.
 //!
 //! The `regex` crate searches in linear time and is told how much memory it may take: a pattern comes from outside.
 
+mod columns;
 mod json;
 mod terms;
 
+use columns::Columns;
 use json::Condition;
 use regex::{Regex, RegexBuilder};
 use terms::Terms;
@@ -28,6 +30,7 @@ pub struct Pattern(Form);
 enum Form {
     Terms(Terms),
     Json(Condition),
+    Columns(Columns),
 }
 
 /// Why a text is no pattern.
@@ -60,9 +63,7 @@ impl Pattern {
             return Ok(Self(Form::Json(json::parse(text)?)));
         }
         if text.starts_with('[') {
-            return Err(InvalidPattern::new(
-                "patterns of columns, [a, b, …], are not supported yet; use terms, or { $.field = value } for JSON",
-            ));
+            return Ok(Self(Form::Columns(columns::parse(text)?)));
         }
         Ok(Self(Form::Terms(terms::parse(text)?)))
     }
@@ -71,6 +72,7 @@ impl Pattern {
     pub fn takes(&self, message: &str) -> bool {
         match &self.0 {
             Form::Terms(terms) => terms.take(message),
+            Form::Columns(columns) => columns.take(message),
             Form::Json(condition) => {
                 // Most lines are no JSON, and need not be read to know it.
                 let text = message.trim();
@@ -252,6 +254,33 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_compared() {
+        let said = r#"10.0.0.1 - ada [10/Oct/2026:13:25:15 +0000] "GET /index.html HTTP/1.0" 404 1534"#;
+        for (pattern, expected) in [
+            ("[ip, id, user, time, request, status, bytes]", true),
+            ("[ip, id, user, time, request, status]", false),
+            (
+                "[ip, id, user, time, request = *.html*, status = 4*, bytes]",
+                true,
+            ),
+            ("[ip, id, user, time, request, status = 5*, bytes]", false),
+            ("[ip, id, user, time, request, status = 404, bytes > 1000]", true),
+            ("[ip, id, user, time, request, status, bytes > 2000]", false),
+            ("[ip = 10.* && ip != %^11%, ..., status, bytes]", true),
+            ("[..., status = 4* || status = 5*, bytes]", true),
+            ("[..., request = \"GET*\", status, bytes]", true),
+            ("[ip, ..., bytes = 1535 || bytes = 1533]", false),
+            ("[...]", true),
+            ("[ip, id, user = bob, ...]", false),
+            ("[,,user = ada,,,,]", true),
+            ("[a, b, c, d, e, f, g, h, ...]", false),
+        ] {
+            assert_eq!(takes(pattern, said), expected, "{pattern}");
+        }
+        assert!(takes("[a, b]", "\"open and") && !takes("[a]", ""));
+    }
+
+    #[test]
     fn what_is_no_pattern_is_refused_with_a_reason() {
         let deep = format!("{{ {}$.a = 1{} }}", "(".repeat(100), ")".repeat(100));
         let long = "x".repeat(MAX_CHARS + 1);
@@ -269,7 +298,13 @@ mod tests {
             ("{ $.a < \"x\" }", "number"),
             ("{ }", "$"),
             ("{ $.a[x] = 1 }", "index"),
-            ("[ip, user]", "columns"),
+            ("[ip, user", "closing ]"),
+            ("[ip] x", "after"),
+            ("[..., a, ...]", "once"),
+            ("[a=]", "value"),
+            ("[=1]", "name"),
+            ("[a=1 && b=2]", "that column"),
+            ("[a b]", "comparison"),
             (deep.as_str(), "deep"),
             (long.as_str(), "characters"),
         ] {
@@ -298,6 +333,19 @@ mod tests {
             message in "\\{\"a\":(1|\"x\"|null|\\[1,2\\]|\\{\"b\":2\\})\\}",
         ) {
             if let Ok(pattern) = Pattern::parse(&format!("{{ {} }}", parts.concat())) {
+                pattern.takes(&message);
+            }
+        }
+
+        #[test]
+        fn no_pattern_of_columns_panics(
+            parts in prop::collection::vec(
+                prop::sample::select(vec!["a", ",", "...", " = ", "!=", "<", "1", "\"x*\"", " && ", " || ", "%x%", "é", "]", "["]),
+                0..12,
+            ),
+            message in "[a1 \"\\[\\]é]{0,20}",
+        ) {
+            if let Ok(pattern) = Pattern::parse(&format!("[{}]", parts.concat())) {
                 pattern.takes(&message);
             }
         }
