@@ -315,3 +315,201 @@ fn number(stream: &str) -> u64 {
     let inside = stream.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
     inside.and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use aloft_base::{Clock as _, ManualClock, Policy, Region, SeededChance, Stop, Tasks, Tenant};
+    use aloft_log::{Bounds, Logs, Metrics, Writer};
+    use aloft_observe::{Feed, Reload};
+    use aloft_store::Memory;
+
+    use super::*;
+
+    const NOW: u64 = 1_795_000_000_000;
+
+    /// A feed, and a log that is written when the test says so.
+    struct Ground {
+        logs: Logs,
+        namespace: Namespace,
+        feed: Feed,
+        clock: Arc<ManualClock>,
+        narrator: Narrator,
+    }
+
+    impl Ground {
+        fn new() -> Self {
+            let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
+            let store = Arc::new(Memory::new(clock.clone()));
+            Self {
+                logs: Logs::new(
+                    store,
+                    clock.clone(),
+                    Arc::new(SeededChance::new(1)),
+                    Bounds::default(),
+                ),
+                namespace: Namespace {
+                    tenant: Tenant::local(),
+                    region: Region::local(),
+                },
+                feed: Feed::start(&Tasks::new(Stop::new())),
+                clock,
+                narrator: Narrator::default(),
+            }
+        }
+
+        /// Keeps what is told, all at once.
+        async fn keep(&mut self, notices: &[Notice]) {
+            let writer = Writer::new(Metrics::default());
+            for notice in notices {
+                self.narrator
+                    .tell(notice)
+                    .into_iter()
+                    .for_each(|entry| writer.push(entry));
+            }
+            let (logs, namespace, tasks) =
+                (self.logs.clone(), self.namespace.clone(), Tasks::new(Stop::new()));
+            let stop = tasks.stop().clone();
+            tasks.start("keep", Policy::Alone, async move {
+                writer.run(logs, namespace, stop).await;
+                Ok::<(), Infallible>(())
+            });
+            assert!(tasks.drain(Duration::from_secs(10)).await);
+        }
+
+        async fn publish(&self, notices: &[Notice]) {
+            notices
+                .iter()
+                .for_each(|notice| self.feed.publish(notice.clone()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+
+        /// The texts of what is shown; a record's is its outcome.
+        async fn shown(&self, query: &str) -> Vec<String> {
+            let (wanted, _) = parse(query, self.clock.now()).unwrap();
+            let (recent, _) = self.feed.recent_and_subscribe();
+            let history = History::open(self.logs.clone(), self.namespace.clone(), &wanted)
+                .await
+                .unwrap();
+            let mut lines = Lines::new(wanted, history, recent, None, self.clock.now());
+            let mut shown = Vec::new();
+            while let Some(line) = lines.next().await {
+                let json: Json = serde_json::from_slice(&line).unwrap();
+                let text = ["text", "outcome", "changed"]
+                    .iter()
+                    .find_map(|name| json.get(name));
+                shown.push(text.map_or(line_text(&line), |text| {
+                    text.as_str().map_or_else(|| text.to_string(), str::to_owned)
+                }));
+            }
+            shown
+        }
+    }
+
+    fn line_text(line: &Bytes) -> String {
+        String::from_utf8_lossy(line).into_owned()
+    }
+
+    fn said(function: &str, invocation: u128, at: u64, text: &str) -> Notice {
+        Notice::Log(Line {
+            at: Timestamp::from_millis(NOW + at),
+            function: function.parse().unwrap(),
+            version: None,
+            number: 0,
+            invocation: Some(InvocationId::from_u128(invocation)),
+            stream: Stream::Stdout,
+            text: text.to_owned(),
+        })
+    }
+
+    fn reload(at: u64) -> Notice {
+        Notice::Reload(Reload {
+            at: Timestamp::from_millis(NOW + at),
+            ok: true,
+            changed: vec!["app.py".to_owned()],
+            error: None,
+        })
+    }
+
+    /// Those without Lambda's lines.
+    fn own(shown: Vec<String>) -> Vec<String> {
+        shown
+            .into_iter()
+            .filter(|text| !text.starts_with("START"))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_log_has_and_what_it_has_not_yet_is_shown_once() {
+        let mut ground = Ground::new();
+        // Said before the feed's memory begins, then what both have, then what the log has not yet.
+        let old = [said("f", 1, 0, "old")];
+        let both = [
+            said("f", 2, 10, "twice"),
+            said("f", 2, 10, "twice"),
+            said("g", 3, 20, "other"),
+        ];
+        let fresh = [said("f", 2, 30, "fresh"), said("g", 4, 40, "later")];
+        ground.keep(&old).await;
+        ground.keep(&both).await;
+        ground.publish(&[reload(15)]).await;
+        ground.publish(&both).await;
+        ground.publish(&fresh).await;
+        let all = own(ground.shown("").await);
+        let changed = r#"["app.py"]"#;
+        assert_eq!(all, ["old", "twice", "twice", changed, "other", "fresh", "later"]);
+        let starts = ground.shown("").await.len() - all.len();
+        assert_eq!(starts, 4, "one of each call");
+        assert_eq!(
+            own(ground.shown("function=f").await),
+            ["old", "twice", "twice", "fresh"]
+        );
+        assert_eq!(own(ground.shown("filter=-t").await), ["old", "fresh"]);
+        let id = InvocationId::from_u128(2);
+        let of_call = own(ground.shown(&format!("invocation={id}")).await);
+        assert_eq!(of_call, ["twice", "twice", "fresh"]);
+        ground.clock.advance(Duration::from_millis(1_025));
+        assert_eq!(own(ground.shown("since=1s").await), ["fresh", "later"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_time_the_newest_of_each_function_are_shown() {
+        let mut ground = Ground::new();
+        let many: Vec<Notice> = (0..1_500)
+            .map(|n| said("f", 1, n, &format!("line {n}")))
+            .collect();
+        ground.keep(&many).await;
+        ground.keep(&[said("g", 2, 0, "first")]).await;
+        ground.publish(&many).await;
+        let shown = ground.shown("").await;
+        let of_f: Vec<&String> = shown.iter().filter(|text| text.starts_with("line")).collect();
+        assert_eq!(
+            (of_f.len(), of_f[0].as_str(), of_f[999].as_str()),
+            (1_000, "line 500", "line 1499")
+        );
+        assert!(shown.contains(&"first".to_owned()));
+        ground.clock.advance(Duration::from_secs(3_600));
+        assert_eq!(own(ground.shown("function=f&since=1d").await).len(), 1_500);
+        let found = ground.shown("filter=%22line%203%22").await;
+        assert_eq!(
+            found.len(),
+            111,
+            "a pattern looks through all: 3, 30 to 39, 300 to 399"
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_its_name() {
+        let now = Timestamp::from_millis(NOW);
+        for (query, said) in [
+            ("functions=f", "no parameter \"functions\""),
+            ("since=yesterday", "since"),
+            ("filter=%22open", "a closing \" is missing"),
+            ("function=a%20b", "not valid"),
+        ] {
+            let error = parse(query, now).unwrap_err();
+            assert!(error.message.contains(said), "{query}: {}", error.message);
+        }
+    }
+}
