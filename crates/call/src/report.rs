@@ -1,7 +1,7 @@
 //! The lines that Lambda writes around what a function prints. Tools look for their words, so there is one place that has them: the tail of
 //! a call's log, which its caller may ask for, and the durable log say the same.
 
-use aloft_base::InvocationId;
+use aloft_base::{InvocationId, Mac, Timestamp, hex};
 
 use crate::{Qualifier, Usage};
 
@@ -22,6 +22,16 @@ pub struct Report {
     pub memory_peak: u64,
     /// How long the code took to load, on a cold start.
     pub init_ms: Option<f64>,
+}
+
+/// The stream of its log group in which a version's lines of a day lie, as functions are told and the log has it. Lambda's names, with the
+/// version where Lambda has the instance: lines of many instances lie together then, and are kept together.
+pub fn log_stream(version: &str, number: u64, at: Timestamp) -> String {
+    let (year, month, day, ..) = at.civil();
+    let hash = hex(&Mac::of(b"log stream", version.as_bytes()).bytes());
+    let hash = hash.get(..32).unwrap_or_default();
+    let number = Qualifier::numbered(number);
+    format!("{year:04}/{month:02}/{day:02}/[{number}]{hash}")
 }
 
 impl Report {

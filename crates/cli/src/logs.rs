@@ -6,6 +6,7 @@ use aloft_observe::Notice;
 use http::Method;
 use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 
 use crate::args::Logs;
 use crate::connect::{Node, block_on};
@@ -54,6 +55,43 @@ fn show(line: &[u8], is_json: bool) -> std::io::Result<()> {
         // END, REPORT and what failed say the same, in lines of their own.
         Ok(Notice::Invocation(_)) if !is_json => Ok(()),
         Ok(notice) if !is_json => writeln!(out, "{}", human(&notice)),
+        Err(_) if !is_json => writeln!(out, "* {}", gap(line)),
         _ => out.write_all(line),
+    }
+}
+
+/// What a line says that is no notice: that something is missing.
+fn gap(line: &[u8]) -> String {
+    let said: Value = serde_json::from_slice(line).unwrap_or_default();
+    let message = said.get("message").and_then(Value::as_str);
+    let count = said.get("count").and_then(Value::as_u64);
+    match (message, count) {
+        (Some(message), _) => message.to_owned(),
+        (None, Some(count)) => {
+            format!("{count} lines were missed: they came faster than they were read")
+        }
+        (None, None) => String::from_utf8_lossy(line).trim_end().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_told_in_words() {
+        for (line, said) in [
+            (
+                &br#"{"event":"missed","count":3}"#[..],
+                "3 lines were missed: they came faster than they were read",
+            ),
+            (
+                br#"{"event":"failed","message":"the log cannot be read"}"#,
+                "the log cannot be read",
+            ),
+            (b"something else\n", "something else"),
+        ] {
+            assert_eq!(gap(line), said);
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId, Mac, Timestamp, hex};
-use aloft_call::{Qualifier, Report};
+use aloft_base::{FunctionName, InvocationId, Timestamp};
+use aloft_call::{Report, log_stream};
 use aloft_observe::{Invocation, Line, Notice, Stream};
 
 use crate::event::{Entry, FUNCTIONS, Kind};
@@ -156,7 +156,7 @@ impl Narrator {
         })
     }
 
-    /// Where a version's events of a day lie: Lambda's names, with the version where Lambda has the instance.
+    /// Where a version's events of a day lie.
     fn place(&mut self, function: &FunctionName, id: Option<&Arc<str>>, number: u64, at: Timestamp) -> Place {
         let version = Version {
             function: function.clone(),
@@ -169,14 +169,9 @@ impl Narrator {
         {
             return place.clone();
         }
-        let (year, month, day, ..) = at.civil();
-        let mac = Mac::of(b"log stream", id.map_or(&b""[..], |id| id.as_bytes()));
-        let hash = hex(&mac.bytes());
-        let hash = hash.get(..32).unwrap_or_default();
-        let number = Qualifier::numbered(number);
         let place = Place {
             group: group_of(function).into(),
-            stream: format!("{year:04}/{month:02}/{day:02}/[{number}]{hash}").into(),
+            stream: log_stream(id.map_or("", |id| &**id), number, at).into(),
         };
         if self.places.len() >= PLACES {
             self.places.clear();

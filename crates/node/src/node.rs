@@ -471,17 +471,9 @@ fn runtime(
         region: Region::local(),
     };
     let inside = Arc::new(Inside::new(aws.clone(), time.clock.clone(), &*time.chance));
-    let (clock, chance) = (time.clock.clone(), time.chance.clone());
-    ProcessRuntime::new(
-        settings,
-        spawner,
-        inside,
-        clock,
-        chance,
-        tasks.clone(),
-        feed.clone(),
-    )
-    .map_err(Error::io("write the runtime to", &config.data))
+    let clock = time.clock.clone();
+    ProcessRuntime::new(settings, spawner, inside, clock, tasks.clone(), feed.clone())
+        .map_err(Error::io("write the runtime to", &config.data))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

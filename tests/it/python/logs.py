@@ -49,6 +49,8 @@ def said():
     messages = [event["message"] for event in events]
     assert "hello 7" in messages and "to stderr" in messages, messages
     assert messages.index("hello 7") > 0 and messages[0].startswith("START"), messages
+    # The function is told where its lines are.
+    assert f"in {GROUP} {stream}" in messages, messages
     times = [event["timestamp"] for event in events]
     assert times == sorted(times) and all(event["ingestionTime"] >= event["timestamp"] - 1000 for event in events), events
     fields = client.filter_log_events(logGroupName=GROUP, filterPattern='{ $.level = "WARN*" && $.n >= 7 }')["events"]

@@ -33,6 +33,7 @@ def hello(event, context):
     print("hello", n)
     print("to stderr", file=sys.stderr)
     print(json.dumps({"level": "WARNING", "n": n}))
+    print("in", context.log_group_name, context.log_stream_name)
     return context.aws_request_id
 
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use aloft_base::{Region, Timestamp};
-use aloft_call::Qualifier;
+use aloft_call::{Qualifier, log_stream};
 use aloft_function::{Program, Version};
 
 use super::Credentials;
@@ -14,11 +14,9 @@ pub(crate) fn environment(
     region: &Region,
     credentials: Credentials,
     now: Timestamp,
-    instance: u64,
 ) -> Vec<(OsString, OsString)> {
-    let (year, month, day, ..) = now.civil();
     let number = Qualifier::numbered(version.number).to_string();
-    let stream = format!("{year:04}/{month:02}/{day:02}/[{number}]{instance:032x}");
+    let stream = log_stream(&version.id, version.number, now);
     let memory_mb = version.memory.bytes() >> 20;
     let ours = [
         ("_HANDLER", version.handler.clone()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, Tasks};
+use aloft_base::{Clock, Tasks};
 use aloft_call::Fault;
 use aloft_function::{Program, Version};
 use aloft_observe::Feed;
@@ -32,11 +32,10 @@ impl ProcessRuntime {
         spawner: Spawner,
         services: Arc<dyn Services>,
         clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
         tasks: Tasks,
         feed: Feed,
     ) -> std::io::Result<Self> {
-        let host = Host::new(config, spawner, services, clock, chance, tasks, feed)?;
+        let host = Host::new(config, spawner, services, clock, tasks, feed)?;
         let runtime = Self {
             host: Arc::new(host),
             contracts: BTreeMap::new(),

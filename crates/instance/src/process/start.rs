@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
+use aloft_base::{Clock, Policy, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_function::{Code, Command, Program, Version};
 use aloft_http::{Limits, Room};
@@ -61,7 +61,6 @@ pub(super) struct Host {
     spawner: Spawner,
     services: Arc<dyn Services>,
     clock: Arc<dyn Clock>,
-    chance: Arc<dyn Chance>,
     tasks: Tasks,
     feed: Feed,
     system: Vec<Mount>,
@@ -81,7 +80,6 @@ impl Host {
         spawner: Spawner,
         services: Arc<dyn Services>,
         clock: Arc<dyn Clock>,
-        chance: Arc<dyn Chance>,
         tasks: Tasks,
         feed: Feed,
     ) -> std::io::Result<Self> {
@@ -92,7 +90,6 @@ impl Host {
             spawner,
             services,
             clock,
-            chance,
             tasks,
             feed,
             system: Mount::system(),
@@ -152,13 +149,7 @@ impl Host {
             (variable.into(), seen.into())
         });
         let credentials = self.services.credentials(caller);
-        let mut variables = environment(
-            version,
-            &self.config.region,
-            credentials,
-            self.clock.now(),
-            self.chance.next_u64(),
-        );
+        let mut variables = environment(version, &self.config.region, credentials, self.clock.now());
         variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
         variables.push(("LAMBDA_TASK_ROOT".into(), task.clone().into()));
         if let (Program::Command(_), Some(_)) = (&version.program, version.program.python()) {

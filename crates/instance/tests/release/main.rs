@@ -190,7 +190,6 @@ impl Place {
             spawner,
             Arc::new(Edge(trap)),
             Arc::new(Once(trap, AtomicUsize::new(0))),
-            Arc::new(SystemChance),
             tasks.clone(),
             Feed::start(tasks),
         )
