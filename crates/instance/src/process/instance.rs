@@ -143,7 +143,7 @@ impl ProcessInstance {
             result,
             run,
             bytes,
-            tail: is_alone.then(|| self.logs.tail()).flatten(),
+            tail: is_alone.then(|| self.logs.end()).flatten(),
             is_reusable,
         }
     }

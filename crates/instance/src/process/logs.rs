@@ -100,12 +100,11 @@ impl Logs {
         state.tail = is_tailed.then(Tail::default);
     }
 
-    /// The last lines of the invocation that has ended, at most [`Outcome::TAIL`] bytes; none if they were not wanted.
-    pub(crate) fn tail(&self) -> Option<Bytes> {
+    /// Takes what the invocation that has ended has printed, so that it is told before the call's end is. Returns its last lines, at
+    /// most [`Outcome::TAIL`] bytes; none if they were not wanted. A system call only where something lies in a pipe.
+    pub(crate) fn end(&self) -> Option<Bytes> {
         let mut state = self.lock();
-        if state.tail.is_some() {
-            self.empty(&mut state);
-        }
+        self.empty(&mut state);
         let mut tail = state.tail.take()?;
         tail.cut();
         Some(tail.0.into())
