@@ -2,7 +2,8 @@
 //!
 //! [`decide`] takes a [`Caller`](aloft_call::Caller), an [`Action`] and a [`Resource`], and says yes or why not. Whoever holds
 //! an account's keys may do everything in that account. A function may use the tables that its definition names, as far as it
-//! names them (`"read"`, or `"write"` for reading and writing), and never creates, lists or deletes any. Somebody unknown may do
+//! names them (`"read"`, or `"write"` for reading and writing), and never creates, lists or deletes any. What a function prints is kept
+//! without a permission; only one that was granted everything puts events into log groups and reads them. Somebody unknown may do
 //! nothing. Accounts are apart from each other before anything is asked here: a name is only ever looked up in the caller's own.
 //!
 //! A [`Denial`] is written for the person who can change it: it names the function, the table and the line to write.

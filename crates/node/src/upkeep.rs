@@ -1,5 +1,5 @@
-//! What a node does beside requests: it removes what deleted tables left behind, and blobs that nothing names any more. Change
-//! logs are trimmed by the rules, who know what they still need.
+//! What a node does beside requests: it removes what deleted tables and log groups left behind, blobs that nothing names any more, and
+//! what logs keep no more. Change logs are trimmed by the rules, who know what they still need.
 
 use std::convert::Infallible;
 use std::sync::Arc;
