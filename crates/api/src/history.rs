@@ -10,9 +10,11 @@ use aloft_store::layout::Namespace;
 const NEWEST: usize = 1_000;
 /// Their bytes, of all functions together.
 const NEWEST_BYTES: usize = 16 << 20;
-/// What is held of each function while what lies in the log is merged.
-const PAGE: usize = 500;
-const PAGE_BYTES: usize = 256 << 10;
+/// What is held of all functions together while what lies in the log is merged, and at least of each.
+const PAGES: usize = 20_000;
+const PAGES_BYTES: usize = 8 << 20;
+const PAGE: usize = 100;
+const PAGE_BYTES: usize = 16 << 10;
 /// Functions whose logs are shown together.
 const GROUPS: usize = 10_000;
 
@@ -61,8 +63,8 @@ impl History {
             query: Query {
                 invocation: wanted.invocation,
                 since: wanted.since.map_or(0, Timestamp::as_millis),
-                limit: PAGE,
-                bytes: PAGE_BYTES,
+                limit: (PAGES / groups.len()).max(PAGE),
+                bytes: (PAGES_BYTES / groups.len()).max(PAGE_BYTES),
                 ..Query::all(group)
             },
             events: VecDeque::new(),

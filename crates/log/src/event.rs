@@ -162,6 +162,9 @@ pub struct Group {
     pub tags: BTreeMap<String, String>,
     /// The number of the next stream or chunk.
     pub(crate) next: u64,
+    /// The most milliseconds between the first and the last event of any chunk: so far before a time a chunk may begin that has an event
+    /// of it.
+    pub(crate) reach: u64,
     /// Fields that a newer release wrote.
     pub(crate) unknown: Unknown,
 }

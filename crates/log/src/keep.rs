@@ -9,7 +9,7 @@ use aloft_store::{ATTEMPTS, Key, commit_decided};
 
 use crate::event::{Entry, FUNCTIONS, Group, Kind, MAX_MESSAGE_BYTES, Stream, check_stream};
 use crate::logs::{Found, Logs, changed};
-use crate::stored::{self, Chunk, Kept, SPAN};
+use crate::stored::{self, Chunk, FUNCTIONS_SPAN, Kept, SPAN};
 use crate::{Error, logs};
 
 /// A chunk ends when its events have so many bytes. With one more event, which may have 256 KiB and a record, it is well below the store's
@@ -68,7 +68,7 @@ impl Logs {
             message,
             record: None,
         });
-        let chunks = cut(entries.collect(), self.0.clock.now());
+        let chunks = cut(entries.collect(), SPAN, self.0.clock.now());
         let plan = Plan(vec![(
             group,
             chunks.into_iter().map(|(_, chunk)| chunk).collect(),
@@ -79,7 +79,7 @@ impl Logs {
 
     /// The commits that keep what the platform has heard.
     pub(crate) fn plan(&self, entries: Vec<Entry>) -> Vec<Plan> {
-        plans(cut(entries, self.0.clock.now()))
+        plans(cut(entries, FUNCTIONS_SPAN, self.0.clock.now()))
     }
 
     /// Keeps what the platform has heard; groups and streams that are not there are made.
@@ -117,6 +117,7 @@ impl Logs {
                     };
                     found.group.next += 1;
                     found.group.bytes += chunk.bytes();
+                    found.group.reach = found.group.reach.max(chunk.last() - chunk.first());
                     let key = stored::chunk_key(id, chunk.first(), chunk.number)?;
                     batch = batch.put(key, stored::write_chunk(&chunk));
                     for (invocation, first, last) in chunk.invocations() {
@@ -213,8 +214,8 @@ fn extend(stream: &mut Stream, chunk: &Chunk) {
     stream.ingested = Some(chunk.ingested);
 }
 
-/// Cuts entries into chunks, each with its group. What a stream is given at one time keeps its order.
-fn cut(entries: Vec<Entry>, now: Timestamp) -> Vec<(Arc<str>, Chunk)> {
+/// Cuts entries into chunks of at most `span`, each with its group. What a stream is given at one time keeps its order.
+fn cut(entries: Vec<Entry>, span: u64, now: Timestamp) -> Vec<(Arc<str>, Chunk)> {
     let mut lines: Vec<(Place, Vec<Kept>)> = Vec::new();
     let mut places: HashMap<Place, usize> = HashMap::new();
     for mut entry in entries {
@@ -246,7 +247,7 @@ fn cut(entries: Vec<Entry>, now: Timestamp) -> Vec<(Arc<str>, Chunk)> {
                 || chunk
                     .events
                     .first()
-                    .is_some_and(|first| event.at - first.at > SPAN)
+                    .is_some_and(|first| event.at - first.at > span)
                 || (is_new && invocations.len() >= CHUNK_INVOCATIONS);
             if is_full {
                 let full = std::mem::replace(&mut chunk, empty(&stream, now));

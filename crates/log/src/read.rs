@@ -1,6 +1,6 @@
 //! Reading a group in the order of time, forward and backward, page by page.
 //!
-//! Chunks lie in the order of their first events and overlap by at most a span, so a page is found by going through them and keeping the
+//! Chunks lie in the order of their first events and overlap by at most the group's reach, so a page is found by going through them and keeping the
 //! first events that are wanted: one is certain when no later chunk can begin before it. What a page holds and how much is looked
 //! through for it are bounded; a page may be empty and not the last.
 
@@ -14,7 +14,7 @@ use aloft_store::layout::Namespace;
 use crate::Error;
 use crate::event::{Event, Position, words};
 use crate::logs::{self, Found, Logs};
-use crate::stored::{self, SPAN};
+use crate::stored;
 
 /// Chunks that are taken at once; they are 4 MiB at most.
 const CHUNKS: usize = 64;
@@ -121,8 +121,13 @@ impl Logs {
         let Some(window) = self.window(&*snapshot, &found, query).await? else {
             return Ok(nothing);
         };
-        let mut page = Gathering::new(query, &window);
-        let begin = window.lower.at.saturating_sub(SPAN);
+        // Of the same moment as the chunks, or one with a longer reach might be passed over.
+        let group = match snapshot.get(&stored::group_key(id)?).await? {
+            Some(row) => stored::read_group(&query.group, &row.value)?,
+            None => return Err(Error::NoGroup(query.group.clone())),
+        };
+        let mut page = Gathering::new(query, &window, group.reach);
+        let begin = window.lower.at.saturating_sub(group.reach);
         let mut range = stored::chunks(id);
         if begin > 0 {
             range = range.after(&stored::chunk_key(id, begin - 1, u64::MAX)?);
@@ -141,7 +146,8 @@ impl Logs {
                     return Ok(page.cut(first));
                 }
                 looked += row.value.len();
-                let chunk = stored::read_chunk(first, number, &row.value)?;
+                let chunk = stored::read_chunk_from(first, number, &row.value, window.lower.at)?;
+                let Some(chunk) = chunk else { continue };
                 if !query.streams.take(&chunk.stream) {
                     continue;
                 }
@@ -227,6 +233,8 @@ impl Streams {
 /// A page while it is gathered: the first events, in the order of its direction, of all that were seen.
 struct Gathering<'a> {
     query: &'a Query,
+    /// How far the group's chunks reach beyond their begin, at most.
+    reach: u64,
     lower: Position,
     upper: Position,
     events: BTreeMap<Position, Event>,
@@ -236,9 +244,10 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(query: &'a Query, window: &Window) -> Self {
+    fn new(query: &'a Query, window: &Window, reach: u64) -> Self {
         Self {
             query,
+            reach,
             lower: window.lower,
             upper: window.upper,
             events: BTreeMap::new(),
@@ -276,7 +285,7 @@ impl<'a> Gathering<'a> {
         };
         match self.query.direction {
             Direction::Forward => first > farthest.at,
-            Direction::Backward => first.saturating_add(SPAN) < farthest.at,
+            Direction::Backward => first.saturating_add(self.reach) < farthest.at,
         }
     }
 
@@ -284,7 +293,7 @@ impl<'a> Gathering<'a> {
     fn moves_on(&self, first: u64) -> bool {
         match self.query.direction {
             Direction::Forward => first > self.lower.at,
-            Direction::Backward => first.saturating_add(SPAN + 1) < self.upper.at,
+            Direction::Backward => first.saturating_add(self.reach + 1) < self.upper.at,
         }
     }
 
@@ -305,7 +314,7 @@ impl<'a> Gathering<'a> {
         }
         let end = match self.query.direction {
             Direction::Forward => Position::at(first),
-            Direction::Backward => Position::at(first.saturating_add(SPAN + 1)),
+            Direction::Backward => Position::at(first.saturating_add(self.reach + 1)),
         };
         match self.query.direction {
             Direction::Forward => drop(self.events.split_off(&end)),

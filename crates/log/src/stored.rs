@@ -30,6 +30,8 @@ const INVOCATION: u8 = 4;
 /// The most that the first and the last event of a chunk lie apart, in milliseconds. Shorter would make a chunk of almost each event
 /// that is put with times far apart, longer would make reading from a time on begin far before it.
 pub(crate) const SPAN: u64 = 10_000;
+/// The same of what functions say: it is kept as it is said, and only the start of a long call that printed nothing lies far behind.
+pub(crate) const FUNCTIONS_SPAN: u64 = 1_000;
 
 /// Events of one stream that lie together.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,12 +183,14 @@ pub(crate) fn write_group(group: &Group) -> Bytes {
         bytes,
         tags,
         next,
+        reach,
         unknown,
     } = group;
     let mut writer = Writer::new(FORMAT)
         .u64(1, created.as_millis())
         .u64(2, *bytes)
-        .u64(3, *next);
+        .u64(3, *next)
+        .u64(6, *reach);
     if let Some(days) = retention_days {
         writer = writer.u64(4, (*days).into());
     }
@@ -210,6 +214,7 @@ pub(crate) fn read_group(name: &str, value: &Bytes) -> Result<Group, aloft_store
                 3 => group.next = field.u64()?,
                 4 => group.retention_days = Some(field.u32()?),
                 5 => group.tags.extend([field.pair()?]),
+                6 => group.reach = field.u64()?,
                 _ => group.unknown.keep(&field),
             }
         }
@@ -276,7 +281,8 @@ pub(crate) fn write_chunk(chunk: &Chunk) -> Bytes {
     let mut writer = Writer::new(FORMAT)
         .text(1, &chunk.stream)
         .u64(2, chunk.stream_id)
-        .u64(3, chunk.ingested.as_millis());
+        .u64(3, chunk.ingested.as_millis())
+        .u64(5, chunk.last() - chunk.first());
     let first = chunk.first();
     for event in &chunk.events {
         writer = writer.nested(4, |event_writer| {
@@ -298,6 +304,17 @@ pub(crate) fn write_chunk(chunk: &Chunk) -> Bytes {
 
 /// A chunk is never written again, so what a newer release added is passed over here and stays where it is.
 pub(crate) fn read_chunk(first: u64, number: u64, value: &Bytes) -> Result<Chunk, aloft_store::Error> {
+    let chunk = read_chunk_from(first, number, value, 0)?;
+    chunk.ok_or_else(|| aloft_store::Error::corrupt("a chunk of a log".to_owned(), "it has no end"))
+}
+
+/// The chunk, unless all of it lies before a time: then its events are not even read.
+pub(crate) fn read_chunk_from(
+    first: u64,
+    number: u64,
+    value: &Bytes,
+    from: u64,
+) -> Result<Option<Chunk>, aloft_store::Error> {
     let read = || {
         let mut chunk = Chunk {
             number,
@@ -312,11 +329,13 @@ pub(crate) fn read_chunk(first: u64, number: u64, value: &Bytes) -> Result<Chunk
                 1 => chunk.stream = field.text()?.into(),
                 2 => chunk.stream_id = field.u64()?,
                 3 => chunk.ingested = Timestamp::from_millis(field.u64()?),
+                // It stands before the events.
+                5 if first.saturating_add(field.u64()?) < from => return Ok(None),
                 4 => chunk.events.push(read_event(first, field.nested()?)?),
                 _ => {}
             }
         }
-        Ok(chunk)
+        Ok(Some(chunk))
     };
     read().map_err(|error| corrupt("a chunk of a log", error))
 }
