@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::error::{Error, json_response};
 use crate::guard::Guard;
 use crate::ready::Readiness;
-use crate::{deliveries, instances, invoke, logs, rules};
+use crate::{deliveries, instances, invocations, invoke, logs, rules};
 
 /// What the API asks and shows.
 pub struct Parts {
@@ -86,6 +86,7 @@ impl Api {
             }
             (&Method::POST, ["functions", name, "invoke"]) => invoke::invoke(parts, name, request).await,
             (&Method::GET, ["logs"]) => logs::logs(parts, request.uri().query().unwrap_or_default()).await,
+            (&Method::GET, ["invocations", id]) => invocations::show(parts, id).await,
             (&Method::GET, ["instances"]) => Ok(json_response(
                 StatusCode::OK,
                 &instances::instances(&parts.controller),

@@ -23,6 +23,8 @@ const GROUPS: usize = 10_000;
 pub(crate) struct Wanted {
     pub(crate) function: Option<FunctionName>,
     pub(crate) invocation: Option<InvocationId>,
+    /// With it the records of all calls that it led to.
+    pub(crate) is_chain: bool,
     pub(crate) since: Option<Timestamp>,
     pub(crate) pattern: Option<Pattern>,
 }
@@ -62,6 +64,7 @@ impl History {
         let sources = groups.iter().map(|group| Source {
             query: Query {
                 invocation: wanted.invocation,
+                is_chain: wanted.is_chain,
                 since: wanted.since.map_or(0, Timestamp::as_millis),
                 limit: (PAGES / groups.len()).max(PAGE),
                 bytes: (PAGES_BYTES / groups.len()).max(PAGE_BYTES),

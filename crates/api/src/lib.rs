@@ -24,6 +24,7 @@ mod guard;
 mod handler;
 mod history;
 mod instances;
+mod invocations;
 mod invoke;
 mod logs;
 mod ready;

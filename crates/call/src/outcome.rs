@@ -258,6 +258,8 @@ impl Usage {
 /// What a cold start took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ColdStart {
-    /// From the process's start until the code was loaded.
+    /// From the beginning until the code was loaded.
     pub init: Duration,
+    /// The part of it until its process was started, behind its walls.
+    pub sandbox: Duration,
 }

@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Invoke(Invoke),
     /// Print what functions wrote and what became of their calls
     Logs(Logs),
+    /// Show what became of one call: why it was cold, what it waited for, where its time went
+    Explain(Explain),
     /// List the instances that are loaded, and how rules are doing
     Ps(Ps),
     /// List, retry or drop events that could not be delivered
@@ -146,8 +148,22 @@ pub(crate) struct Logs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  aloft ps")]
+#[command(
+    after_help = "A call's id stands in the lines of `aloft logs` and `aloft dev`, in context.aws_request_id, and in the header x-amzn-RequestId of\nInvoke's answers and those of function URLs.\n\nExample:\n  aloft explain 5c0f6e1e-4c2f-4f0a-9f5e-0f5f3f6c7d8e"
+)]
+pub(crate) struct Explain {
+    /// The call
+    pub(crate) invocation: InvocationId,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  aloft ps\n  aloft ps --watch")]
 pub(crate) struct Ps {
+    /// Show it anew each second, until the node is gone
+    #[arg(short, long)]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) target: Target,
 }

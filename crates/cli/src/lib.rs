@@ -14,6 +14,7 @@ mod descriptors;
 mod dev;
 mod doctor;
 mod exit;
+mod explain;
 mod invoke;
 mod logs;
 mod outlet;
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Invoke(invoke) => invoke::run(&invoke),
         Command::Logs(logs) => logs::run(&logs),
+        Command::Explain(explain) => explain::run(&explain),
         Command::Ps(ps) => ps::run(&ps),
         Command::Deliveries(deliveries) => deliveries::run(&deliveries),
         Command::Doctor(doctor) => doctor::run(&doctor),

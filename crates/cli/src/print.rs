@@ -56,14 +56,7 @@ pub(crate) fn human(notice: &Notice) -> String {
                 Stream::Stderr => '!',
                 Stream::Platform => '*',
             };
-            // Functions may print what would move a terminal's cursor or change its colours.
-            let text: String = entry
-                .text
-                .replace('\r', "\n")
-                .chars()
-                .filter(|c| *c == '\t' || *c == '\n' || !c.is_control())
-                .collect();
-            let text = text.replace('\n', &format!("\n             {mark} "));
+            let text = plain(&entry.text).replace('\n', &format!("\n             {mark} "));
             format!("{} {} {mark} {text}", clock(entry.at), entry.function)
         }
         Notice::Reload(reload) => {
@@ -79,8 +72,16 @@ pub(crate) fn human(notice: &Notice) -> String {
     }
 }
 
+/// A text of a function without what would move a terminal's cursor or change its colours.
+pub(crate) fn plain(text: &str) -> String {
+    text.replace('\r', "\n")
+        .chars()
+        .filter(|c| *c == '\t' || *c == '\n' || !c.is_control())
+        .collect()
+}
+
 /// The time of day in UTC, as it stands in the records.
-fn clock(at: Timestamp) -> String {
+pub(crate) fn clock(at: Timestamp) -> String {
     let (_, _, _, hour, minute, second, milli) = at.civil();
     format!("{hour:02}:{minute:02}:{second:02}.{milli:03}")
 }

@@ -1,5 +1,8 @@
 //! `aloft ps`: instances, and how rules are doing.
 
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
 use http::Method;
 use serde_json::Value;
 
@@ -8,23 +11,42 @@ use crate::connect::{Node, block_on};
 use crate::exit::ExitCode;
 use crate::print::say;
 
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The cursor to the first place, and everything after it gone (ECMA-48, CUP and ED).
+const CLEAR: &str = "\x1b[H\x1b[J";
+
 pub(crate) fn run(ps: &Ps) -> anyhow::Result<ExitCode> {
-    let (mut answer, mut rules) = block_on(async {
+    let is_screen = ps.watch && !ps.target.json && std::io::stdout().is_terminal();
+    block_on(async {
         let node = Node::find(&ps.target)?;
-        let instances = node.ask(Method::GET, "instances", Vec::new()).await?;
-        Ok((instances, node.ask(Method::GET, "rules", Vec::new()).await?))
-    })?;
+        loop {
+            let instances = node.ask(Method::GET, "instances", Vec::new()).await?;
+            let rules = node.ask(Method::GET, "rules", Vec::new()).await?;
+            if is_screen {
+                write!(std::io::stdout(), "{CLEAR}")?;
+            }
+            show(ps, instances, rules);
+            // Whoever reads may have heard enough, as `head` does.
+            if !ps.watch || std::io::stdout().flush().is_err() {
+                return Ok(ExitCode::Done);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+}
+
+fn show(ps: &Ps, mut instances: Value, mut rules: Value) {
     let rules = rules.get_mut("items").map(Value::take).unwrap_or_default();
     if ps.target.json {
-        if let Some(fields) = answer.as_object_mut() {
+        if let Some(fields) = instances.as_object_mut() {
             fields.insert("rules".to_owned(), rules);
         }
-        say!("{answer}");
-        return Ok(ExitCode::Done);
+        say!("{instances}");
+        return;
     }
-    show_instances(&answer);
+    show_instances(&instances);
     show_rules(&rules);
-    Ok(ExitCode::Done)
 }
 
 fn text(value: &Value, name: &str) -> String {

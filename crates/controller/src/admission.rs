@@ -11,6 +11,7 @@ use crate::controller::Inner;
 use crate::core::{Core, Decision, Effects, Rearm};
 use crate::gate::{Claim, Gate, Permit};
 use crate::pool::{Command, Refusal, Ticket};
+use crate::record::Origin;
 use crate::run::{Pool, busy_by};
 
 /// A pool's place in the line for permits.
@@ -52,21 +53,23 @@ impl Claim for Place {
 }
 
 impl Pool {
-    /// Lets the pool decide about a new call: at once, or later through the receiver.
+    /// Lets the pool decide about a new call: at once, or later through the receiver. Says in its origin what it has found.
     pub(crate) fn call(
         self: &Arc<Self>,
         inner: &Arc<Inner>,
-        depth: u8,
+        origin: &mut Origin,
     ) -> (Ticket, Result<Decision, oneshot::Receiver<Decision>>) {
         let gate = inner.slots.of(&self.version.function);
         if gate.limit() == 0 {
+            origin.found.is_full = true;
             return (Ticket(0), Ok(Decision::Refuse(Refusal::NotAdmitted)));
         }
         let now = inner.clock.instant();
         let mut core = self.lock();
         core.tickets += 1;
         let ticket = Ticket(core.tickets);
-        let actions = core.state.decide(Command::Call(ticket, depth), now);
+        origin.found = core.found();
+        let actions = core.state.decide(Command::Call(ticket, origin.depth), now);
         let mut effects = Effects::default();
         core.perform(actions, Some(ticket), None, &mut effects);
         let lines_up = self.admit(&mut core, &gate, (Some(ticket), now), &mut effects);
@@ -76,6 +79,7 @@ impl Pool {
             self.carry_out(inner, effects, Rearm::No);
             return (ticket, Ok(decision));
         }
+        origin.found.is_full = lines_up;
         let (sender, receiver) = oneshot::channel();
         core.waiters.insert(ticket, sender);
         let must_rearm = core.must_rearm();

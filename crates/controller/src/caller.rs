@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aloft_base::{Policy, Tasks};
 use aloft_call::Outcome;
@@ -24,7 +24,6 @@ pub(crate) struct Waiting<'a> {
     ticket: Ticket,
     receiver: oneshot::Receiver<Decision>,
     origin: &'a Origin,
-    arrived: Instant,
     is_decided: bool,
 }
 
@@ -35,7 +34,6 @@ impl<'a> Waiting<'a> {
         ticket: Ticket,
         receiver: oneshot::Receiver<Decision>,
         origin: &'a Origin,
-        arrived: Instant,
     ) -> Self {
         Self {
             pool,
@@ -43,7 +41,6 @@ impl<'a> Waiting<'a> {
             ticket,
             receiver,
             origin,
-            arrived,
             is_decided: false,
         }
     }
@@ -84,7 +81,7 @@ impl Drop for Waiting<'_> {
             return;
         }
         self.leave();
-        let queued = self.inner.clock.instant().duration_since(self.arrived);
+        let queued = self.inner.clock.instant().duration_since(self.origin.ready);
         self.pool.abandon(self.inner, self.origin, queued);
     }
 }

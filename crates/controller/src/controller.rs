@@ -291,7 +291,7 @@ impl Controller {
 impl Invoke for Controller {
     async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
         let inner = &self.0;
-        let origin = Origin::of(&call);
+        let origin = Origin::of(&call, inner.clock.instant());
         let fault = if inner.is_draining.load(Ordering::Relaxed) {
             Fault::Draining
         } else {
@@ -344,7 +344,13 @@ impl Inner {
         usage: &Usage,
         failure: Option<(&str, String)>,
     ) {
-        self.feed
-            .publish(record(function, origin, usage, failure, self.clock.now()));
+        let total = self.clock.instant().duration_since(origin.arrived);
+        self.feed.publish(record(
+            function,
+            origin,
+            (usage, total),
+            failure,
+            self.clock.now(),
+        ));
     }
 }

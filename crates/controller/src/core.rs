@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aloft_call::{ColdStart, Fault};
 use aloft_instance::Instance;
+use aloft_observe::Found;
 use tokio::sync::oneshot;
 
 use crate::gate::Permit;
@@ -33,7 +34,7 @@ pub(crate) struct Slot {
     pub(crate) instance: Arc<dyn Instance>,
     pub(crate) born: Instant,
     /// How long it loaded, until it is first decided about: the call that gets it then has waited for that, a later one not.
-    pub(crate) init: Option<Duration>,
+    pub(crate) init: Option<ColdStart>,
     pub(crate) calls: u64,
     /// How many run on it.
     pub(crate) running: usize,
@@ -136,9 +137,22 @@ impl Core {
         }
     }
 
+    /// What a call that comes now finds.
+    pub(crate) fn found(&self) -> Found {
+        let (_, busy, starting, waiting) = self.state.counts();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Found {
+            loaded: count(self.instances.len()),
+            busy: count(busy),
+            starting: count(starting),
+            waiting: count(waiting),
+            is_full: false,
+        }
+    }
+
     fn run(&mut self, id: InstanceId) -> Option<Decision> {
         let slot = self.instances.get_mut(&id)?;
-        let cold = slot.init.take().map(|init| ColdStart { init });
+        let cold = slot.init.take();
         slot.calls += 1;
         slot.running += 1;
         Some(Decision::Run {

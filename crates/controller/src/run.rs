@@ -62,15 +62,19 @@ impl Pool {
     }
 
     /// Runs one call.
-    pub(crate) async fn invoke(self: Arc<Self>, inner: &Arc<Inner>, call: Call, origin: Origin) -> Outcome {
-        let arrived = inner.clock.instant();
+    pub(crate) async fn invoke(
+        self: Arc<Self>,
+        inner: &Arc<Inner>,
+        call: Call,
+        mut origin: Origin,
+    ) -> Outcome {
+        let ready = inner.clock.instant();
+        origin.ready = ready;
         let patience = call
             .deadline
-            .map(|deadline| deadline.saturating_duration_since(arrived));
-        let decision = self
-            .decision(inner, patience, call.lineage.depth, (&origin, arrived))
-            .await;
-        let queued = inner.clock.instant().duration_since(arrived);
+            .map(|deadline| deadline.saturating_duration_since(ready));
+        let decision = self.decision(inner, patience, &mut origin).await;
+        let queued = inner.clock.instant().duration_since(ready);
         let (id, instance, cold) = match decision {
             Decision::Run { id, instance, cold } => (id, instance, cold),
             Decision::Refuse(refusal) => return self.refuse(inner, &origin, refusal, queued),
@@ -83,7 +87,10 @@ impl Pool {
             Decision::Fail { fault, init } => {
                 let usage = Usage {
                     // One for which there was no memory did not begin.
-                    cold: (!init.is_zero()).then_some(ColdStart { init }),
+                    cold: (!init.is_zero()).then_some(ColdStart {
+                        init,
+                        ..ColdStart::default()
+                    }),
                     queued,
                     ..self.usage()
                 };
@@ -126,14 +133,13 @@ impl Pool {
         self: &Arc<Self>,
         inner: &Arc<Inner>,
         patience: Option<Duration>,
-        depth: u8,
-        (origin, arrived): (&Origin, Instant),
+        origin: &mut Origin,
     ) -> Decision {
-        let (ticket, decision) = self.call(inner, depth);
+        let (ticket, decision) = self.call(inner, origin);
         let decision = match decision {
             Ok(decision) => decision,
             Err(receiver) => {
-                Waiting::new(self, inner, ticket, receiver, origin, arrived)
+                Waiting::new(self, inner, ticket, receiver, origin)
                     .decision(patience)
                     .await
             }
@@ -141,7 +147,7 @@ impl Pool {
         match (decision, patience) {
             // It would be ended as soon as it began, and its instance with it.
             (Decision::Run { id, .. }, Some(patience))
-                if patience <= inner.clock.instant().duration_since(arrived) =>
+                if patience <= inner.clock.instant().duration_since(origin.ready) =>
             {
                 self.step(inner, Command::Finished(id, true), None);
                 Decision::Late { patience }
@@ -334,7 +340,11 @@ impl Pool {
             ))
         };
         match started.unwrap_or_else(|_| panicked()) {
-            Ok(Started { instance, init }) => {
+            Ok(Started {
+                instance,
+                init,
+                sandbox,
+            }) => {
                 let id = {
                     let mut core = self.lock();
                     core.numbers += 1;
@@ -342,7 +352,7 @@ impl Pool {
                     let slot = Slot {
                         instance: instance.clone(),
                         born: began,
-                        init: Some(init),
+                        init: Some(ColdStart { init, sandbox }),
                         calls: 0,
                         running: 0,
                         has_ended: false,

@@ -21,6 +21,8 @@ pub struct Started {
     pub instance: Arc<dyn Instance>,
     /// From the beginning until the code was loaded.
     pub init: Duration,
+    /// The part of it until its process was started, behind its walls.
+    pub sandbox: Duration,
 }
 
 /// One loaded, running copy of a version.

@@ -42,6 +42,8 @@ pub struct Query {
     pub streams: Streams,
     /// Of this invocation.
     pub invocation: Option<InvocationId>,
+    /// With it the records of all calls that it led to.
+    pub is_chain: bool,
     /// Not before this millisecond.
     pub since: u64,
     /// Before this millisecond.
@@ -63,6 +65,7 @@ impl Query {
             group: group.to_owned(),
             streams: Streams::All,
             invocation: None,
+            is_chain: false,
             since: 0,
             until: u64::MAX,
             from: Position::START,
@@ -160,7 +163,11 @@ impl Logs {
                     continue;
                 }
                 for event in chunk.into_events() {
-                    let is_asked = query.invocation.is_none() || event.invocation == query.invocation;
+                    let record = event.record.as_deref().filter(|_| query.is_chain);
+                    let root = record.and_then(|record| record.root);
+                    let is_asked = query.invocation.is_none()
+                        || event.invocation == query.invocation
+                        || root == query.invocation;
                     if event.position >= window.lower
                         && event.position < window.upper
                         && is_asked

@@ -5,7 +5,7 @@
 //! | 1 | the group itself; whoever changes anything of it writes this row, and expects it as it was read |
 //! | 2, stream's name | a stream |
 //! | 3, first time, number | a chunk: events of one stream, in the order of time, at most [`SPAN`] apart |
-//! | 4, invocation, first time | that a chunk has events of the invocation: until when |
+//! | 4, invocation, first time | that a chunk has events of the invocation, or records of calls that it led to: until when |
 //!
 //! Events lie in chunks, and not in rows of their own, because an engine pays for each row: a function that prints a hundred lines
 //! costs one. A chunk's span is bounded so that whoever reads from a time on knows how far before it a chunk may begin.
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use aloft_base::{InvocationId, Timestamp};
 use aloft_codec::{Error, KeyReader, KeyWriter, Reader, Writer};
-use aloft_observe::Invocation;
+use aloft_observe::{Found, Invocation};
 use aloft_store::layout::Id;
 use aloft_store::{Entry as Row, Key, KeyRange};
 use bytes::Bytes;
@@ -74,14 +74,16 @@ impl Chunk {
         self.events.iter().map(Kept::bytes).sum()
     }
 
-    /// Each invocation that has events in it, with the times of its first and last.
+    /// Each invocation that has events in it, with the times of its first and last. A call's record is also one of its chain's first.
     pub(crate) fn invocations(&self) -> Vec<(InvocationId, u64, u64)> {
         let mut found: Vec<(InvocationId, u64, u64)> = Vec::new();
         for event in &self.events {
-            let Some(id) = event.invocation else { continue };
-            match found.iter_mut().rev().find(|(known, ..)| *known == id) {
-                Some((_, _, last)) => *last = event.at,
-                None => found.push((id, event.at, event.at)),
+            let root = event.record.as_ref().and_then(|record| record.root);
+            for id in event.invocation.into_iter().chain(root) {
+                match found.iter_mut().rev().find(|(known, ..)| *known == id) {
+                    Some((_, _, last)) => *last = event.at,
+                    None => found.push((id, event.at, event.at)),
+                }
             }
         }
         found
@@ -388,6 +390,23 @@ fn write_record(writer: Writer, record: &Invocation) -> Writer {
     if let Some(root) = record.root {
         writer = writer.u128(15, root.to_u128());
     }
+    let found = record.found;
+    for (number, value) in [
+        (17, record.depth.into()),
+        (18, micros(record.sandbox_ms)),
+        (19, micros(record.total_ms)),
+        (20, found.loaded.into()),
+        (21, found.busy.into()),
+        (22, found.starting.into()),
+        (23, found.waiting.into()),
+        (24, found.is_full.into()),
+        (25, micros(record.code_ms)),
+    ] {
+        // Most of them are.
+        if value > 0 {
+            writer = writer.u64(number, value);
+        }
+    }
     match &record.error {
         Some(error) => writer.text(16, error),
         None => writer,
@@ -415,10 +434,15 @@ fn read_record(
         number: 0,
         kind: "".into(),
         root: None,
+        depth: 0,
         cold: false,
+        found: Found::default(),
+        code_ms: 0.0,
         queued_ms: 0.0,
         init_ms: 0.0,
+        sandbox_ms: 0.0,
         run_ms: 0.0,
+        total_ms: 0.0,
         billed_ms: 0,
         memory_peak_bytes: 0,
         memory_limit_bytes: 0,
@@ -445,6 +469,15 @@ fn read_record(
             14 => record.version = Some(field.text()?.into()),
             15 => record.root = Some(InvocationId::from_u128(field.u128()?)),
             16 => record.error = Some(field.text()?.to_owned()),
+            17 => record.depth = u8::try_from(field.u64()?).unwrap_or(u8::MAX),
+            18 => record.sandbox_ms = millis(field.u64()?),
+            19 => record.total_ms = millis(field.u64()?),
+            20 => record.found.loaded = field.u32()?,
+            21 => record.found.busy = field.u32()?,
+            22 => record.found.starting = field.u32()?,
+            23 => record.found.waiting = field.u32()?,
+            24 => record.found.is_full = field.u64()? != 0,
+            25 => record.code_ms = millis(field.u64()?),
             _ => {}
         }
     }

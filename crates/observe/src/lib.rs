@@ -19,4 +19,4 @@ mod process;
 
 pub use feed::{Feed, Missed, Subscription};
 pub use metrics::{Buckets, Histograms, Metrics};
-pub use notice::{Build, Invocation, Line, Notice, Reload, Stream};
+pub use notice::{Build, Found, Invocation, Line, Notice, Reload, Stream};

@@ -54,14 +54,29 @@ pub struct Invocation {
     /// The first invocation of the chain that led here, if this is not it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<InvocationId>,
+    /// How many events and calls lie between that one and this; 0 at the beginning.
+    #[serde(default)]
+    pub depth: u8,
     /// Whether an instance was started for it.
     pub cold: bool,
+    /// What it found when it came.
+    #[serde(default)]
+    pub found: Found,
+    /// How long it took to find the version and to make its code ready: for the first call of a version it is fetched and unpacked.
+    #[serde(default)]
+    pub code_ms: f64,
     /// How long it waited for an instance.
     pub queued_ms: f64,
     /// How long the instance took to start and load the code, on a cold start.
     pub init_ms: f64,
+    /// The part of it until its process was started, behind its walls.
+    #[serde(default)]
+    pub sandbox_ms: f64,
     /// How long the code ran.
     pub run_ms: f64,
+    /// From when it came until its answer was there; of a streamed answer until its end.
+    #[serde(default)]
+    pub total_ms: f64,
     /// What is billed: run and init, in whole milliseconds, rounded up.
     pub billed_ms: u64,
     /// The instance's peak of memory so far.
@@ -78,6 +93,21 @@ pub struct Invocation {
     /// The fault in words, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// What a call found at its function when it came: why it waited, or was a cold start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Instances that were loaded.
+    pub loaded: u32,
+    /// Those of them that had calls.
+    pub busy: u32,
+    /// Instances that were starting.
+    pub starting: u32,
+    /// Calls that waited.
+    pub waiting: u32,
+    /// Whether as many calls ran as may on the whole node, or of the function, so that there was no turn for it yet.
+    pub is_full: bool,
 }
 
 /// A line that a function wrote.

@@ -15,6 +15,7 @@
 mod commands;
 mod deliveries;
 mod disk;
+mod explain;
 mod faults;
 mod functions;
 mod harness;

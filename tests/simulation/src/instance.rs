@@ -89,7 +89,11 @@ impl Runtime for Stage {
             number: self.shared.number(),
             end: Stop::new(),
         });
-        Ok(Started { instance, init })
+        Ok(Started {
+            instance,
+            init,
+            sandbox: Duration::ZERO,
+        })
     }
 }
 

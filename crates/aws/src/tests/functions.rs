@@ -53,6 +53,7 @@ impl Invoke for Machine {
                 number: 7,
                 cold: Some(ColdStart {
                     init: Duration::from_millis(90),
+                    ..ColdStart::default()
                 }),
                 run: Duration::from_micros(1_500),
                 memory_limit: 128 << 20,

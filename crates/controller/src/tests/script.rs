@@ -91,6 +91,7 @@ impl Start {
         let started = Started {
             instance: instance.clone(),
             init: self.began.elapsed(),
+            sandbox: Duration::ZERO,
         };
         assert!(
             self.loaded.send(Ok(started)).is_ok(),

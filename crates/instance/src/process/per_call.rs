@@ -52,11 +52,11 @@ impl Instance for PerCall {
             .await;
         let instance = match launched {
             // It was stopped meanwhile, and what came late must not run on.
-            Ok(instance) if self.stop.is_asked() => {
+            Ok((instance, _)) if self.stop.is_asked() => {
                 instance.stop();
                 return not_run(Fault::Draining);
             }
-            Ok(instance) => instance,
+            Ok((instance, _)) => instance,
             Err(fault) => return not_run(fault),
         };
         *self.running() = Some(instance.clone());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aloft_base::{Clock, Tasks};
 use aloft_call::Fault;
@@ -62,14 +63,17 @@ impl Runtime for ProcessRuntime {
         let contract = self.contracts.get(contract).ok_or_else(|| Fault::Unrunnable {
             why: format!("nobody here speaks the contract \"{contract}\""),
         })?;
-        let instance: Arc<dyn Instance> = if contract.is_per_call() {
-            Arc::new(PerCall::new(self.host.clone(), contract.clone(), version))
+        let (instance, sandbox): (Arc<dyn Instance>, _) = if contract.is_per_call() {
+            let instance = PerCall::new(self.host.clone(), contract.clone(), version);
+            (Arc::new(instance), Duration::ZERO)
         } else {
-            self.host.launch(&**contract, version, Vec::new()).await?
+            let (instance, sandbox) = self.host.launch(&**contract, version, Vec::new()).await?;
+            (instance, sandbox)
         };
         Ok(Started {
             instance,
             init: self.host.clock().instant().duration_since(began),
+            sandbox,
         })
     }
 }

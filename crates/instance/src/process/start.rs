@@ -309,13 +309,15 @@ impl Host {
         })
     }
 
-    /// Starts a program and waits until its code is loaded. The variables are added to those of its environment.
+    /// Starts a program and waits until its code is loaded. The variables are added to those of its environment. Returns also how long it
+    /// took until its process was started.
     pub(super) async fn launch(
         &self,
         contract: &dyn Contract,
         version: Arc<Version>,
         variables: Vec<(OsString, OsString)>,
-    ) -> Result<Arc<ProcessInstance>, Fault> {
+    ) -> Result<(Arc<ProcessInstance>, Duration), Fault> {
+        let began = self.clock.instant();
         let caller = Caller {
             tenant: self.config.tenant.clone(),
             region: self.config.region.clone(),
@@ -336,6 +338,7 @@ impl Host {
             .spawn(&spec)
             .await
             .map_err(|error| platform(&error.to_string()))?;
+        let sandbox = self.clock.instant().duration_since(began);
         let instance = Arc::new(self.attend(contract, needs, (version, caller), started)?);
         let loaded = async {
             tokio::select! {
@@ -357,7 +360,7 @@ impl Host {
             crate::Instance::stop(&*instance);
             return Err(fault);
         }
-        Ok(instance)
+        Ok((instance, sandbox))
     }
 }
 

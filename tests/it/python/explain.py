@@ -1,0 +1,53 @@
+"""Calls that there is something to explain of; prints their ids as JSON.
+
+    explain.py        the platform runs with --retry-base 100ms
+"""
+
+import json
+
+import boto3
+from sdk import client, make, result, wait
+
+OUTER = """
+import boto3, json
+
+def handler(event, context):
+    answer = boto3.client("lambda").invoke(FunctionName="inner", Payload=json.dumps("hello"))
+    return {"outer": context.aws_request_id, "inner": json.loads(answer["Payload"].read())}
+"""
+INNER = """
+def handler(event, context):
+    print("inner says", event)
+    return context.aws_request_id
+"""
+# A failure, then success: each attempt is another call of the same id.
+FLAKY = """
+tried = set()
+
+def handler(event, context):
+    if context.aws_request_id not in tried:
+        tried.add(context.aws_request_id)
+        raise ValueError("not yet")
+    print("at last")
+"""
+
+
+def main():
+    make("outer", OUTER, MemorySize=256, Timeout=60)
+    make("inner", INNER)
+    make("flaky", FLAKY)
+    first = result("outer")
+    second = result("outer")
+    answer = client.invoke(FunctionName="flaky", InvocationType="Event", Payload="{}")
+    flaky = answer["ResponseMetadata"]["RequestId"]
+    logs = boto3.client("logs")
+
+    def is_done():
+        groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/flaky")["logGroups"]
+        return groups and logs.filter_log_events(logGroupName="/aws/lambda/flaky", filterPattern='"at last"')["events"]
+
+    wait("the second attempt", is_done)
+    print(json.dumps({"first": first, "second": second, "flaky": flaky}))
+
+
+main()
