@@ -175,6 +175,35 @@ impl Trace {
         )
     }
 
+    /// Reads X-Ray's header, which the SDKs of AWS send from within a function: `Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1`
+    /// (<https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>). `None` without a valid root and
+    /// parent. Other fields are passed over.
+    pub fn parse_xray(header: &str) -> Option<Self> {
+        let (mut trace, mut span, mut sampled) = (None, None, false);
+        for field in header.split(';') {
+            match field.trim().split_once('=')? {
+                ("Root", root) => {
+                    let (epoch, unique) = root.strip_prefix("1-")?.split_once('-')?;
+                    let hex = [epoch, unique].concat();
+                    let is_hex =
+                        epoch.len() == 8 && unique.len() == 24 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+                    trace = Some(hex).filter(|_| is_hex);
+                }
+                ("Parent", parent) => {
+                    let is_hex = parent.len() == 16 && parent.bytes().all(|b| b.is_ascii_hexdigit());
+                    span = Some(parent).filter(|_| is_hex);
+                }
+                ("Sampled", value) => sampled = value == "1",
+                _ => {}
+            }
+        }
+        Some(Self {
+            trace: u128::from_str_radix(&trace?, 16).ok().filter(|id| *id != 0)?,
+            span: u64::from_str_radix(span?, 16).ok().filter(|id| *id != 0)?,
+            sampled,
+        })
+    }
+
     /// As X-Ray's header, which Lambda runtimes expect.
     pub fn xray(self) -> String {
         let (epoch, unique) = (self.trace >> 96, self.trace & ((1 << 96) - 1));
@@ -215,6 +244,20 @@ mod tests {
             trace.xray(),
             "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
         );
+        assert_eq!(Trace::parse_xray(&trace.xray()), Some(trace));
+        let with_more = format!("Self=1-0-0; Lineage=25:b6a1:0;{}", trace.xray());
+        assert_eq!(Trace::parse_xray(&with_more), Some(trace));
+        for bad in [
+            "",
+            "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736",
+            "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=0000000000000000",
+            "Root=1-00000000-000000000000000000000000;Parent=00f067aa0ba902b7",
+            "Root=1-+bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7",
+            "Root=2-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7",
+            "Root;Parent",
+        ] {
+            assert_eq!(Trace::parse_xray(bad), None, "{bad}");
+        }
         for bad in [
             "",
             "00-0-0-0",

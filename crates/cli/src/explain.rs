@@ -136,12 +136,13 @@ fn last_attempt(record: &Invocation, lines: &mut Vec<String>) {
     }
     lines.push(format!("  {:8} {:>10.1} ms", "total", record.total_ms));
     lines.push(format!(
-        "  billed {} ms, used {} of {} MB, took {} bytes and gave {}",
+        "  billed {} ms, used {} of {} MB, took {} bytes and gave {}; trace {:032x}",
         record.billed_ms,
         record.memory_peak_bytes >> 20,
         record.memory_limit_bytes >> 20,
         record.in_bytes,
-        record.out_bytes
+        record.out_bytes,
+        record.trace
     ));
 }
 

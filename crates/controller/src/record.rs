@@ -20,6 +20,7 @@ pub(crate) struct Origin {
     pub(crate) depth: u8,
     kind: &'static str,
     root: Option<InvocationId>,
+    trace: u128,
 }
 
 impl Origin {
@@ -37,6 +38,7 @@ impl Origin {
             depth: call.lineage.depth,
             kind,
             root: call.lineage.root,
+            trace: call.trace.trace,
         }
     }
 }
@@ -62,6 +64,7 @@ pub(crate) fn record(
         kind: Arc::from(origin.kind),
         root: origin.root,
         depth: origin.depth,
+        trace: origin.trace,
         cold: usage.cold.is_some(),
         found: origin.found,
         code_ms: millis(origin.ready.duration_since(origin.arrived)),

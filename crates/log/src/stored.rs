@@ -407,6 +407,9 @@ fn write_record(writer: Writer, record: &Invocation) -> Writer {
             writer = writer.u64(number, value);
         }
     }
+    if record.trace != 0 {
+        writer = writer.u128(26, record.trace);
+    }
     match &record.error {
         Some(error) => writer.text(16, error),
         None => writer,
@@ -435,6 +438,7 @@ fn read_record(
         kind: "".into(),
         root: None,
         depth: 0,
+        trace: 0,
         cold: false,
         found: Found::default(),
         code_ms: 0.0,
@@ -477,6 +481,7 @@ fn read_record(
             22 => record.found.starting = field.u32()?,
             23 => record.found.waiting = field.u32()?,
             24 => record.found.is_full = field.u64()? != 0,
+            26 => record.trace = field.u128()?,
             25 => record.code_ms = millis(field.u64()?),
             _ => {}
         }

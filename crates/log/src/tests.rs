@@ -521,6 +521,7 @@ fn record(id: u128, at: u64, error: Option<&str>) -> Notice {
         kind: "direct".into(),
         root: Some(InvocationId::from_u128(9)),
         depth: 2,
+        trace: u128::MAX / 3,
         cold: false,
         found: aloft_observe::Found {
             loaded: 3,

@@ -57,6 +57,9 @@ pub struct Invocation {
     /// How many events and calls lie between that one and this; 0 at the beginning.
     #[serde(default)]
     pub depth: u8,
+    /// The W3C trace that it belongs to; 0 if that is not known. In JSON 32 hexadecimal digits, as in a `traceparent`.
+    #[serde(default, with = "hexadecimal", skip_serializing_if = "is_zero")]
+    pub trace: u128,
     /// Whether an instance was started for it.
     pub cold: bool,
     /// What it found when it came.
@@ -93,6 +96,24 @@ pub struct Invocation {
     /// The fault in words, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+fn is_zero(number: &u128) -> bool {
+    *number == 0
+}
+
+/// The form of trace ids.
+mod hexadecimal {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(number: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{number:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(de::Error::custom)
+    }
 }
 
 /// What a call found at its function when it came: why it waited, or was a cold start.

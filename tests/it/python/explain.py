@@ -9,14 +9,18 @@ import boto3
 from sdk import client, make, result, wait
 
 OUTER = """
-import boto3, json
+import boto3, json, os
 
 def handler(event, context):
+    print("traced", os.environ["_X_AMZN_TRACE_ID"])
     answer = boto3.client("lambda").invoke(FunctionName="inner", Payload=json.dumps("hello"))
     return {"outer": context.aws_request_id, "inner": json.loads(answer["Payload"].read())}
 """
 INNER = """
+import os
+
 def handler(event, context):
+    print("traced", os.environ["_X_AMZN_TRACE_ID"])
     print("inner says", event)
     return context.aws_request_id
 """

@@ -47,6 +47,15 @@ fn calls_are_explained_with_their_attempts_and_their_chain_also_after_a_kill() {
             "{inner}"
         );
         assert!(inner.contains("| inner says hello"), "{inner}");
+        // What a function asks belongs to the trace of its call.
+        let trace = |shown: &str| {
+            let of_record = shown.split_once("; trace ").expect("a trace").1[..32].to_owned();
+            let root = format!("Root=1-{}-{}", &of_record[..8], &of_record[8..]);
+            assert!(shown.contains(&root), "{shown}");
+            of_record
+        };
+        assert_eq!(trace(&first), trace(&inner));
+        assert_ne!(trace(&first), trace(&second));
 
         let retried = explain(&project, platform, flaky);
         assert!(

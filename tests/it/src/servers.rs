@@ -82,6 +82,14 @@ fn a_command_is_bounded_and_leaves_nothing_behind() {
     let platform = project.start();
     let run = |line: &str| call("POST", &platform.url("/sh"), &[], line.as_bytes());
     assert_eq!(run("echo $Http_Method").is(200).text(), "POST\n");
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let traced = call(
+        "POST",
+        &platform.url("/sh"),
+        &[("traceparent", trace)],
+        b"echo $TRACEPARENT",
+    );
+    assert_eq!(traced.text().trim_end(), trace);
     assert_eq!(run("sleep 60 & echo first").is(200).text(), "first\n");
     run("sleep 60").is(504);
     assert!(run("kill -9 $$").is(502).text().contains("signal 9"));

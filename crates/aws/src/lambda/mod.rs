@@ -474,13 +474,12 @@ fn nothing(status: StatusCode) -> Response {
     response
 }
 
-/// The trace that a request belongs to.
+/// The trace that a request belongs to: the one that it names, as W3C or as X-Ray does, or that of the call from within which it comes.
 pub(crate) fn trace(head: &Head, chance: &dyn Chance) -> Trace {
-    let given = head
-        .headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok());
-    given
+    let header = |name: &str| head.headers.get(name)?.to_str().ok();
+    header("traceparent")
         .and_then(Trace::parse)
+        .or_else(|| header("x-amzn-trace-id").and_then(Trace::parse_xray))
+        .or_else(|| Some(head.extensions.get::<Trace>()?.child(chance)))
         .unwrap_or_else(|| Trace::begin(chance))
 }

@@ -1,31 +1,33 @@
 //! On whose behalf an instance asks the services: the invocation that it works at. Its requests carry that invocation's
-//! lineage, so that what they cause is known to belong to its chain, and loops are recognised.
+//! lineage, so that what they cause is known to belong to its chain, and loops are recognised; and its trace, for requests
+//! that bring none of their own.
 //!
 //! An instance works at one call at a time, so the invocation need not be told by the function, which could lie or forget.
 //! What a thread of it asks between two calls belongs to the last one; what is asked while the code is loaded, to none.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aloft_call::{Call, Lineage};
+use aloft_call::{Call, Lineage, Trace};
 use aloft_http::{Handler, Refusal, Request, Response};
 use async_trait::async_trait;
 
-/// The lineage of what an instance causes now. Clones are the same one.
+/// The lineage and trace of what an instance causes now. Clones are the same one.
 #[derive(Clone, Default)]
-pub(super) struct Causes(Arc<Mutex<Option<Lineage>>>);
+pub(super) struct Causes(Arc<Mutex<Option<(Lineage, Trace)>>>);
 
 impl Causes {
     /// A call begins.
     pub(super) fn begin(&self, call: &Call) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.lineage.caused_by(call.id));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((call.lineage.caused_by(call.id), call.trace));
     }
 
-    fn now(&self) -> Option<Lineage> {
+    fn now(&self) -> Option<(Lineage, Trace)> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The services as an instance meets them: its requests carry its lineage among their extensions.
+/// The services as an instance meets them: its requests carry its lineage and trace among their extensions.
 pub(super) struct Stamped {
     pub(super) services: Arc<dyn Handler>,
     pub(super) causes: Causes,
@@ -34,8 +36,9 @@ pub(super) struct Stamped {
 #[async_trait]
 impl Handler for Stamped {
     async fn handle(&self, mut request: Request) -> Response {
-        if let Some(lineage) = self.causes.now() {
+        if let Some((lineage, trace)) = self.causes.now() {
             request.extensions_mut().insert(lineage);
+            request.extensions_mut().insert(trace);
         }
         self.services.handle(request).await
     }

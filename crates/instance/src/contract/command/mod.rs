@@ -3,6 +3,8 @@
 //!
 //! - A request's body is the input; its method, path, query and headers are variables: `Http_Method`, `Http_Path`, `Http_Query`, and
 //!   `Http_X_Mine` for `X-Mine`. (Not `Proxy`, which programs would take for their own setting: <https://httpoxy.org/>.)
+//! - The trace stands in `TRACEPARENT`, as OpenTelemetry has it
+//!   (<https://opentelemetry.io/docs/specs/otel/context/env-carriers/>).
 //! - An event is a CloudEvent in JSON, a direct call its payload.
 //! - The command's end is the answer's: with status 0 it is good, with any other the call has failed. Standard error is the log.
 //! - The answer to a request is a 200 of the request's `Content-Type`; without one, text if it is, or bytes. More than 64 KiB go out while
@@ -58,10 +60,12 @@ impl Contract for PerCallCommand {
     }
 
     fn of_call(&self, call: &Call) -> Vec<(OsString, OsString)> {
-        match &call.payload {
+        let mut all = match &call.payload {
             Payload::Http(http) => variables(http),
             Payload::Event(_) | Payload::Direct(_) => Vec::new(),
-        }
+        };
+        all.push(("TRACEPARENT".into(), call.trace.traceparent().into()));
+        all
     }
 }
 
