@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aloft_base::{ErrorKind, InvocationId, Timestamp, parse_duration};
 use aloft_http::{Body, BodyError, Response};
-use aloft_log::{Entry, Event, FUNCTIONS, Kind, Narrator, Pattern};
+use aloft_log::{Entry, Event, FUNCTIONS, Kind, Narrator, PLATFORM, Pattern};
 use aloft_observe::{Line, Notice, Stream, Subscription};
 use aloft_store::layout::Namespace;
 use bytes::Bytes;
@@ -254,7 +254,10 @@ impl Lines {
             .strip_prefix(FUNCTIONS)
             .and_then(|name| name.parse().ok());
         let Some(function) = function else {
-            self.say(&json!({ "event": "missed", "at": entry.at, "message": entry.message }));
+            // A function may put events into groups of other names, and must not speak for the platform.
+            if *entry.group == *PLATFORM && entry.kind == Kind::Platform {
+                self.say(&json!({ "event": "missed", "at": entry.at, "message": entry.message }));
+            }
             return;
         };
         let stream = match entry.kind {

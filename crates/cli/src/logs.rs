@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::args::Logs;
 use crate::connect::{Node, block_on};
 use crate::exit::ExitCode;
-use crate::print::human;
+use crate::print::{human, plain};
 
 pub(crate) fn run(logs: &Logs) -> anyhow::Result<ExitCode> {
     let mut path = format!("logs?follow={}", logs.follow);
@@ -55,7 +55,7 @@ fn show(line: &[u8], is_json: bool) -> std::io::Result<()> {
         // END, REPORT and what failed say the same, in lines of their own.
         Ok(Notice::Invocation(_)) if !is_json => Ok(()),
         Ok(notice) if !is_json => writeln!(out, "{}", human(&notice)),
-        Err(_) if !is_json => writeln!(out, "* {}", gap(line)),
+        Err(_) if !is_json => writeln!(out, "* {}", plain(&gap(line))),
         _ => out.write_all(line),
     }
 }

@@ -12,6 +12,8 @@ use crate::logs::{Found, Logs, changed};
 use crate::stored::{self, Chunk, FUNCTIONS_SPAN, Kept, SPAN};
 use crate::{Error, logs};
 
+/// The steps that one who keeps events takes to make room: others wait meanwhile.
+const SHRINK_STEPS: usize = 64;
 /// A chunk ends when its events have so many bytes. With one more event, which may have 256 KiB and a record, it is well below the store's
 /// bound of a value.
 const CHUNK_BYTES: u64 = 384 << 10;
@@ -144,13 +146,28 @@ impl Logs {
             if commit_decided(&*self.0.store, batch, attempt, &*self.0.chance).await? {
                 // Upkeep comes every few minutes, and a function that prints without end fills a disk before.
                 for name in large {
-                    while self.trim(namespace, &name).await? {}
+                    self.shrink(namespace, &name).await;
                 }
                 return Ok(());
             }
         }
         let name = plan.0.first().map_or("", |(name, _)| name);
         Err(Error::Contended(name.to_owned()))
+    }
+
+    /// Removes the oldest of a group that is over its bound. What was to be kept is kept already, so nobody is told of a failure who would
+    /// put it once more: upkeep tries again.
+    async fn shrink(&self, namespace: &Namespace, name: &str) {
+        for _ in 0..SHRINK_STEPS {
+            match self.trim(namespace, name).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, group = name, "the oldest events of a log group are not removed yet");
+                    return;
+                }
+            }
+        }
     }
 
     /// The group, which is made if nobody has and the platform wants it.

@@ -3,7 +3,7 @@
 //! Pure, so that whoever follows the feed and whoever keeps it say the same. `START` comes with an invocation's first line, or with its
 //! end if it has printed nothing; `END` and `REPORT` come with the metering record. A call that no version ran is told by one line.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ const ERROR_BYTES: usize = 32 << 10;
 /// Tells what happens as the log has it.
 #[derive(Debug, Default)]
 pub struct Narrator {
-    started: HashSet<InvocationId>,
+    /// Whether the last attempt has ended, too: a call may be made again under the same id.
+    started: HashMap<InvocationId, bool>,
     /// In the order of their starts.
     order: VecDeque<InvocationId>,
     places: HashMap<Version, (u64, Place)>,
@@ -83,7 +84,7 @@ impl Narrator {
     fn line(&mut self, line: &Line) -> Vec<Entry> {
         let place = self.place(&line.function, line.version.as_ref(), line.number, line.at);
         let mut entries = Vec::with_capacity(2);
-        if let Some(id) = line.invocation {
+        if let Some(id) = line.invocation.filter(|id| !self.started.contains_key(id)) {
             entries.extend(self.start(&place, id, line.number, line.at));
         }
         entries.push(Entry {
@@ -114,7 +115,13 @@ impl Narrator {
             }];
         }
         let began = at - Duration::from_micros((record.run_ms * 1e3) as u64);
+        if self.started.get(&id) == Some(&true) {
+            // Lines that come after an end may be late ones of that attempt, so the next one's start is told with its end.
+            self.started.remove(&id);
+            self.order.retain(|started| *started != id);
+        }
         let mut entries: Vec<Entry> = self.start(&place, id, record.number, began).into_iter().collect();
+        self.started.insert(id, true);
         if let Some(error) = error.filter(|_| *record.outcome != *RAISED) {
             entries.push(said(format!("RequestId: {id} Error: {error}")));
         }
@@ -141,7 +148,7 @@ impl Narrator {
 
     /// The line before those of an invocation, if it was not told yet.
     fn start(&mut self, place: &Place, id: InvocationId, number: u64, at: Timestamp) -> Option<Entry> {
-        if !self.started.insert(id) {
+        if self.started.insert(id, false).is_some() {
             return None;
         }
         self.order.push_back(id);

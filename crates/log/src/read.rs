@@ -246,8 +246,8 @@ struct Gathering<'a> {
     upper: Position,
     events: BTreeMap<Position, Event>,
     bytes: usize,
-    /// Whether events were seen that found no room.
-    is_over: bool,
+    /// The nearest of the events that found no room; from there on none has.
+    edge: Option<Position>,
 }
 
 impl<'a> Gathering<'a> {
@@ -259,11 +259,19 @@ impl<'a> Gathering<'a> {
             upper: window.upper,
             events: BTreeMap::new(),
             bytes: 0,
-            is_over: false,
+            edge: None,
         }
     }
 
     fn add(&mut self, event: Event) {
+        // A small one must not take the room of a larger one before it, which the next page would not show then.
+        let is_beyond = |edge| match self.query.direction {
+            Direction::Forward => event.position >= edge,
+            Direction::Backward => event.position <= edge,
+        };
+        if self.edge.is_some_and(is_beyond) {
+            return;
+        }
         self.bytes += weight(&event);
         self.events.insert(event.position, event);
         while self.events.len() > 1
@@ -273,16 +281,15 @@ impl<'a> Gathering<'a> {
                 Direction::Forward => self.events.pop_last(),
                 Direction::Backward => self.events.pop_first(),
             };
-            self.bytes = self
-                .bytes
-                .saturating_sub(gone.map_or(0, |(_, event)| weight(&event)));
-            self.is_over = true;
+            let Some((position, gone)) = gone else { break };
+            self.bytes = self.bytes.saturating_sub(weight(&gone));
+            self.edge = Some(position);
         }
     }
 
     /// Whether the page is full and no chunk from the one that begins at `first` on can change it.
     fn is_certain(&self, first: u64) -> bool {
-        let is_full = self.is_over || self.events.len() >= self.query.limit;
+        let is_full = self.edge.is_some() || self.events.len() >= self.query.limit;
         let farthest = match self.query.direction {
             Direction::Forward => self.events.last_key_value(),
             Direction::Backward => self.events.first_key_value(),
@@ -313,12 +320,9 @@ impl<'a> Gathering<'a> {
         self.page(next, false)
     }
 
-    /// The page up to the chunk that begins at `first`, which is not looked at any more.
+    /// The page up to the chunk that begins at `first`, which is not looked at any more. The page is not certain, so what found no room
+    /// lies beyond that, too.
     fn cut(mut self, first: u64) -> Page {
-        if self.is_over {
-            // What found no room may lie before the chunk.
-            return self.full();
-        }
         let end = match self.query.direction {
             Direction::Forward => Position::at(first),
             Direction::Backward => Position::at(first.saturating_add(self.reach + 1)),
@@ -331,7 +335,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn end(self) -> Page {
-        if self.is_over {
+        if self.edge.is_some() {
             return self.full();
         }
         Page {

@@ -50,6 +50,10 @@ impl Retention {
                 Ok(true) => return Ok(true),
                 // Deleted since then.
                 Ok(false) | Err(Error::NoGroup(_)) => {}
+                // One group that cannot be read must not keep the others from losing what is too old.
+                Err(error) if !error.kind().is_transient() => {
+                    tracing::error!(%error, group = group.name, "the oldest events of a log group cannot be removed");
+                }
                 Err(error) => return Err(error),
             }
             self.after = Some(group.name);

@@ -591,6 +591,13 @@ fn calls_are_told_as_lambda_tells_them() {
         [Kind::Start, Kind::End, Kind::Report]
     );
     assert_eq!(silent[0].at.as_millis(), NOW + 30);
+    // A call that is made again under its id begins again, and a late line of the first attempt is not that.
+    assert_eq!(narrator.tell(&line(2, NOW + 60, "late or new")).len(), 1);
+    let again = narrator.tell(&record(2, NOW + 100, None));
+    assert_eq!(
+        again.iter().map(|entry| entry.kind).collect::<Vec<_>>(),
+        [Kind::Start, Kind::End, Kind::Report]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -669,6 +676,7 @@ proptest! {
         since in 0u64..60_000,
         long in 0u64..60_000,
         limit in 1usize..12,
+        bytes in 1usize..1_000,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -682,7 +690,8 @@ proptest! {
             for (turn, batch) in batches.into_iter().enumerate() {
                 let mut entries = Vec::new();
                 for (at, stream) in batch {
-                    let message = format!("{number}");
+                    // Of all lengths, so that small ones come after large ones.
+                    let message = format!("{number}{}", "x".repeat((number * 37) % 200));
                     number += 1;
                     naive.push((NOW + at, message.clone()));
                     entries.push(entry("g", ["a", "b", "c"][stream], NOW + at, &message));
@@ -702,7 +711,7 @@ proptest! {
             naive.retain(|(at, _)| (since..until).contains(at));
             naive.sort();
             for backward in [false, true] {
-                let query = Query { since, until, limit, ..if backward { Query::newest("g") } else { Query::all("g") } };
+                let query = Query { since, until, limit, bytes, ..if backward { Query::newest("g") } else { Query::all("g") } };
                 let (mut found, _) = ground.all(&query, &|_| true).await;
                 if backward {
                     found.reverse();
