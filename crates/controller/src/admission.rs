@@ -104,7 +104,7 @@ impl Pool {
                 self.tell(core);
                 return true;
             };
-            core.permits.push(permit);
+            core.permits.push_back(permit);
             let actions = core.state.decide(Command::Admit, now);
             core.perform(actions, mine, None, effects);
         }
@@ -119,7 +119,7 @@ impl Pool {
             self.tell(&core);
             return Some(permit);
         }
-        core.permits.push(permit);
+        core.permits.push_back(permit);
         let actions = core.state.decide(Command::Admit, inner.clock.instant());
         let mut effects = Effects::default();
         core.perform(actions, None, None, &mut effects);

@@ -214,12 +214,7 @@ impl Controller {
     pub async fn drain(&self, bound: Duration) -> bool {
         let inner = &self.0;
         self.refuse_new();
-        let pools: Vec<Arc<Pool>> = {
-            let retired = inner.retired();
-            let current = inner.pools.load();
-            let retired = retired.iter().filter_map(Weak::upgrade);
-            current.values().cloned().chain(retired).collect()
-        };
+        let pools = inner.all_pools();
         for pool in &pools {
             pool.drain(inner);
         }
@@ -323,6 +318,14 @@ impl Inner {
     /// The pools of versions that are current.
     pub(crate) fn pools(&self) -> Arc<BTreeMap<Key, Arc<Pool>>> {
         self.pools.load_full()
+    }
+
+    /// Those of current versions, and those of replaced ones that still have calls.
+    pub(crate) fn all_pools(&self) -> Vec<Arc<Pool>> {
+        let retired = self.retired();
+        let current = self.pools.load();
+        let retired = retired.iter().filter_map(Weak::upgrade);
+        current.values().cloned().chain(retired).collect()
     }
 
     fn retired(&self) -> MutexGuard<'_, Vec<Weak<Pool>>> {

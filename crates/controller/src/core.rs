@@ -1,6 +1,6 @@
 //! What lies behind a pool's lock: the state machine, and the instances, callers and permits that its decisions are about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub(crate) struct Core {
     pub(crate) instances: BTreeMap<InstanceId, Slot>,
     pub(crate) waiters: BTreeMap<Ticket, oneshot::Sender<Decision>>,
     /// One for each call that runs or is admitted.
-    pub(crate) permits: Vec<Permit>,
+    pub(crate) permits: VecDeque<Permit>,
     pub(crate) tickets: u64,
     pub(crate) numbers: u64,
     /// For when the timer is set; it never needs to be set later than this.
@@ -83,7 +83,7 @@ impl Core {
             state: State::new(limits),
             instances: BTreeMap::new(),
             waiters: BTreeMap::new(),
-            permits: Vec::new(),
+            permits: VecDeque::new(),
             tickets: 0,
             numbers: 0,
             armed: None,
@@ -113,7 +113,8 @@ impl Core {
                     continue;
                 }
                 Action::Release => {
-                    effects.released.extend(self.permits.pop());
+                    // The oldest first: those of a gate that the function has left come back soon.
+                    effects.released.extend(self.permits.pop_front());
                     continue;
                 }
                 Action::Run(ticket, id) => (ticket, self.run(id)),

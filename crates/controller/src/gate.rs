@@ -128,9 +128,12 @@ impl Gate {
 }
 
 impl Permit {
-    /// Whether another call that lies so deep may have it, without a way over the gate: nobody lines up, and the bound is kept.
-    pub(crate) fn can_pass_to(&self, depth: u8) -> bool {
-        let Some(gate) = &self.0 else { return false };
+    /// Whether another call that lies so deep may have it, without a way over this gate: it is one of its own, nobody lines up, and the
+    /// bound is kept.
+    pub(crate) fn can_pass_to(&self, wanted: &Arc<Gate>, depth: u8) -> bool {
+        let Some(gate) = self.0.as_ref().filter(|gate| Arc::ptr_eq(gate, wanted)) else {
+            return false;
+        };
         let limit = gate.limit().saturating_add(usize::from(depth) * Gate::EXTRA);
         gate.lined_up.load(SeqCst) == 0 && gate.used() <= limit && gate.limit() > 0
     }

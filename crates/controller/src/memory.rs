@@ -106,7 +106,8 @@ impl Memory {
 
     fn take(&self, inner: &Arc<Inner>, pool: &Pool) -> Option<Room<'_>> {
         let starting = self.starting.load(SeqCst);
-        let loaded: u64 = inner.pools().values().map(|pool| pool.memory(self)).sum();
+        // What runs in a version that was replaced has its memory, too.
+        let loaded: u64 = inner.all_pools().iter().map(|pool| pool.memory(self)).sum();
         let used = loaded.saturating_add(starting);
         let wanted = pool.expected(self);
         if used > 0 && used.saturating_add(wanted) > self.budget {

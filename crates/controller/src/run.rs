@@ -277,10 +277,12 @@ impl Pool {
         let mut effects = Effects::default();
         core.perform(actions, None, failed, &mut effects);
         // What is given back goes to the next call here, unless others line up for it.
+        let gate = (!effects.released.is_empty()).then(|| inner.slots.of(&self.version.function));
         while let Some(depth) = core.state.wanted()
-            && let Some(permit) = effects.released.pop_if(|permit| permit.can_pass_to(depth))
+            && let Some(gate) = &gate
+            && let Some(permit) = effects.released.pop_if(|permit| permit.can_pass_to(gate, depth))
         {
-            core.permits.push(permit);
+            core.permits.push_back(permit);
             let actions = core.state.decide(Command::Admit, now);
             core.perform(actions, None, None, &mut effects);
         }

@@ -90,14 +90,19 @@ fn nobody_passes_the_line_but_a_call_from_within_a_call() {
     let inner: Vec<Permit> = (0..Gate::EXTRA).map(|_| gate.take(1).unwrap()).collect();
     assert!(gate.take(1).is_none());
     assert!(gate.take(2).is_some());
-    assert!(!first.can_pass_to(0), "others line up");
+    assert!(!first.can_pass_to(&gate, 0), "others line up");
     drop(first);
     assert_eq!(waits.has(), 0, "the deeper ones still hold more than the bound");
     drop(inner);
     assert_eq!((waits.has(), other.has()), (1, 0));
     waits.end();
     assert_eq!(other.has(), 1);
-    assert!(other.has.lock().unwrap()[0].can_pass_to(0));
+    let held = other.has.lock().unwrap();
+    assert!(held[0].can_pass_to(&gate, 0));
+    assert!(
+        !held[0].can_pass_to(&Gate::new(1), 0),
+        "it belongs to another gate"
+    );
 }
 
 #[test]
