@@ -64,10 +64,20 @@ pub(crate) fn mark(cors: &Cors, request: &HeaderMap, answer: &mut HeaderMap) {
 }
 
 /// Whether a page may call at all.
-pub(crate) fn is_allowed(cors: &Cors, request: &HeaderMap) -> bool {
+fn is_allowed(cors: &Cors, request: &HeaderMap) -> bool {
     request
         .get(ORIGIN)
         .is_some_and(|origin| has(&cors.origins, origin))
+}
+
+/// Whether the page that asks is named itself, and not only among all.
+pub(crate) fn is_named(cors: &Cors, request: &HeaderMap) -> bool {
+    let is_it = |origin: &HeaderValue| {
+        cors.origins
+            .iter()
+            .any(|named| named.as_bytes() == origin.as_bytes())
+    };
+    request.get(ORIGIN).is_some_and(is_it)
 }
 
 fn allow(cors: &Cors, request: &HeaderMap, answer: &mut HeaderMap) -> bool {

@@ -115,7 +115,7 @@ impl FunctionUrls {
             UrlAuth::None => Some(Principal::Anonymous),
             UrlAuth::Iam => {
                 let is_page = head.headers.contains_key(ORIGIN);
-                let is_named = |cors| cors::is_allowed(cors, &head.headers);
+                let is_named = |cors| cors::is_named(cors, &head.headers);
                 let is_invited = !is_page || url.cors.as_ref().is_some_and(is_named);
                 self.verify.signer(head, body, is_invited)
             }

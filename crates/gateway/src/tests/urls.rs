@@ -124,6 +124,8 @@ async fn only_who_has_signed_calls_what_wants_that() {
             Some("https://b.example"),
             403,
         ),
+        // That all may is not that this one may.
+        ("please", "text", Some("https://a.example"), Some("*"), 403),
     ] {
         let (urls, toy) = address(House::new(Config::dev()), UrlAuth::Iam, named.map(cors));
         let mut request = Request::post(&target).header("authorization", key);
