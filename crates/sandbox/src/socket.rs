@@ -31,23 +31,26 @@ impl Socket {
         Self(fd)
     }
 
-    /// Connects to this port of the sandbox's 127.0.0.1.
+    /// Begins to connect to this port of the sandbox's 127.0.0.1; [`connected`](Self::connected) tells when it has come to that.
     ///
     /// # Errors
-    /// Why not, and the socket unless it is lost. When this is cancelled the socket is lost.
-    pub async fn connect(self, port: u16) -> Result<TcpStream, (io::Error, Option<Self>)> {
+    /// Why not, and the socket unless it is lost.
+    pub fn connect(self, port: u16) -> Result<TcpStream, (io::Error, Option<Self>)> {
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         match rustix::net::connect(&self.0, &address) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
             Err(error) => return Err((error.into(), self.reset().ok())),
         }
-        let lost = |error| (error, None);
-        let stream = TcpStream::from_std(self.0.into()).map_err(lost)?;
-        stream.writable().await.map_err(lost)?;
-        match stream.take_error() {
-            Ok(None) => Ok(stream),
-            Ok(Some(error)) | Err(error) => Err((error, Self::back(stream).ok())),
-        }
+        TcpStream::from_std(self.0.into()).map_err(|error| (error, None))
+    }
+
+    /// Waits until the connection is there. Safe to cancel.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn connected(stream: &TcpStream) -> io::Result<()> {
+        stream.writable().await?;
+        stream.take_error()?.map_or(Ok(()), Err)
     }
 
     /// The socket of a connection that is not needed any more.

@@ -82,6 +82,14 @@ fn a_command_is_bounded_and_leaves_nothing_behind() {
     let platform = project.start();
     let run = |line: &str| call("POST", &platform.url("/sh"), &[], line.as_bytes());
     assert_eq!(run("echo $Http_Method").is(200).text(), "POST\n");
+    let forged = [("path", "/admin"), ("method", "DELETE"), ("query", "x=1")];
+    let seen = call(
+        "POST",
+        &platform.url("/sh"),
+        &forged,
+        b"echo $Http_Method $Http_Path $Http_Query",
+    );
+    assert_eq!(seen.text(), "POST /sh\n", "no header stands for these");
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let traced = call(
         "POST",

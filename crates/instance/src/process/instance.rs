@@ -126,7 +126,7 @@ impl ProcessInstance {
             let left = deadline.saturating_duration_since(clock.instant());
             version.timeout.min(left)
         });
-        self.causes.begin(&call);
+        let _begun = self.causes.begin(&call);
         // Of several calls at once nobody can say which one printed a line.
         let is_alone = version.calls == 1;
         if is_alone {

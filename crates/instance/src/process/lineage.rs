@@ -2,10 +2,11 @@
 //! lineage, so that what they cause is known to belong to its chain, and loops are recognised; and its trace, for requests
 //! that bring none of their own.
 //!
-//! An instance works at one call at a time, so the invocation need not be told by the function, which could lie or forget.
-//! What a thread of it asks between two calls belongs to the last one; what is asked while the code is loaded, to none.
+//! The invocation need not be told by the function, which could lie or forget: mostly an instance works at one call at a time. Of
+//! several it is the deepest that counts, so that a loop comes to its end whatever runs beside it. What a thread of it asks between two
+//! calls belongs to the last one; what is asked while the code is loaded, to none.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_call::{Call, Lineage, Trace};
 use aloft_http::{Handler, Refusal, Request, Response};
@@ -13,17 +14,57 @@ use async_trait::async_trait;
 
 /// The lineage and trace of what an instance causes now. Clones are the same one.
 #[derive(Clone, Default)]
-pub(super) struct Causes(Arc<Mutex<Option<(Lineage, Trace)>>>);
+pub(super) struct Causes(Arc<Mutex<Calls>>);
+
+#[derive(Default)]
+struct Calls {
+    /// In the order in which they began, each with its number.
+    running: Vec<(u64, Cause)>,
+    last: Option<Cause>,
+    numbers: u64,
+}
+
+type Cause = (Lineage, Trace);
+
+/// A call that runs, until it is dropped.
+pub(super) struct Begun {
+    causes: Causes,
+    number: u64,
+}
 
 impl Causes {
     /// A call begins.
-    pub(super) fn begin(&self, call: &Call) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((call.lineage.caused_by(call.id), call.trace));
+    pub(super) fn begin(&self, call: &Call) -> Begun {
+        let cause = (call.lineage.caused_by(call.id), call.trace);
+        let mut calls = self.lock();
+        calls.numbers += 1;
+        let number = calls.numbers;
+        calls.running.push((number, cause));
+        calls.last = Some(cause);
+        drop(calls);
+        Begun {
+            causes: self.clone(),
+            number,
+        }
     }
 
-    fn now(&self) -> Option<(Lineage, Trace)> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> Option<Cause> {
+        let calls = self.lock();
+        let deepest = calls.running.iter().max_by_key(|(_, (lineage, _))| lineage.depth);
+        deepest.map(|(_, cause)| *cause).or(calls.last)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.causes
+            .lock()
+            .running
+            .retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -96,18 +137,24 @@ mod tests {
         };
         let request = || Request::new(full(""));
         stamped.handle(request()).await;
-        causes.begin(&call(1, Lineage::default()));
+        drop(causes.begin(&call(1, Lineage::default())));
         stamped.handle(request()).await;
-        causes.begin(&call(2, lineage(7, 3)));
+        let deep = causes.begin(&call(2, lineage(7, 3)));
         stamped.handle(request()).await;
+        // One that begins beside it hides nothing.
+        let other = causes.begin(&call(3, Lineage::default()));
         stamped.handle(request()).await;
+        drop(deep);
+        stamped.handle(request()).await;
+        drop(other);
         assert_eq!(
             *seen.0.lock().unwrap(),
             [
                 None,
                 Some(lineage(1, 0)),
                 Some(lineage(7, 3)),
-                Some(lineage(7, 3))
+                Some(lineage(7, 3)),
+                Some(lineage(3, 0))
             ]
         );
     }

@@ -79,6 +79,7 @@ impl Logs {
         version: Arc<Version>,
         stdout: Option<pipe::Receiver>,
         stderr: pipe::Receiver,
+        invocation: Option<InvocationId>,
     ) -> Self {
         let stdout = stdout.map(|stdout| (Stream::Stdout, stdout));
         let streams = stdout.into_iter().chain([(Stream::Stderr, stderr)]).collect();
@@ -87,7 +88,10 @@ impl Logs {
             feed,
             version,
             streams,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                invocation,
+                ..State::default()
+            }),
         }
     }
 

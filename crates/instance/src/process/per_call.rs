@@ -45,10 +45,10 @@ impl PerCall {
 #[async_trait]
 impl Instance for PerCall {
     async fn call(&self, call: Call) -> Called {
-        let variables = self.contract.of_call(&call);
+        let one = (call.id, self.contract.of_call(&call));
         let launched = self
             .host
-            .launch(&*self.contract, self.version.clone(), variables)
+            .launch(&*self.contract, self.version.clone(), Some(one))
             .await;
         let instance = match launched {
             // It was stopped meanwhile, and what came late must not run on.

@@ -67,7 +67,7 @@ impl Runtime for ProcessRuntime {
             let instance = PerCall::new(self.host.clone(), contract.clone(), version);
             (Arc::new(instance), Duration::ZERO)
         } else {
-            let (instance, sandbox) = self.host.launch(&**contract, version, Vec::new()).await?;
+            let (instance, sandbox) = self.host.launch(&**contract, version, None).await?;
             (instance, sandbox)
         };
         Ok(Started {

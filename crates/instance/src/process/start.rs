@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Clock, Policy, Region, Tasks, Tenant};
+use aloft_base::{Clock, InvocationId, Policy, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_function::{Code, Command, Program, Version};
 use aloft_http::{Limits, Room};
@@ -242,7 +242,7 @@ impl Host {
         contract: &dyn Contract,
         needs: Needs,
         (version, caller): (Arc<Version>, Caller),
-        mut started: aloft_sandbox::Started,
+        (mut started, one): (aloft_sandbox::Started, Option<InvocationId>),
     ) -> Result<ProcessInstance, Fault> {
         let tasks = OwnTasks(Tasks::new(self.tasks.stop().child()));
         let services = started.listeners.pop().ok_or_else(|| {
@@ -286,6 +286,8 @@ impl Host {
             version.clone(),
             printed,
             started.stderr,
+            // What a program for one call prints may be there before the call is said to begin.
+            one,
         ));
         let (reader, stop) = (logs.clone(), tasks.0.stop().clone());
         // In the runtime's set, which is drained when the platform ends: an instance's last words are not lost then.
@@ -309,13 +311,13 @@ impl Host {
         })
     }
 
-    /// Starts a program and waits until its code is loaded. The variables are added to those of its environment. Returns also how long it
-    /// took until its process was started.
+    /// Starts a program, for those calls that come or for `one` with its variables, and waits until its code is loaded. Returns also how
+    /// long it took until its process was started.
     pub(super) async fn launch(
         &self,
         contract: &dyn Contract,
         version: Arc<Version>,
-        variables: Vec<(OsString, OsString)>,
+        one: Option<(InvocationId, Vec<(OsString, OsString)>)>,
     ) -> Result<(Arc<ProcessInstance>, Duration), Fault> {
         let began = self.clock.instant();
         let caller = Caller {
@@ -330,7 +332,8 @@ impl Host {
             check_own(&version.code)?;
         }
         let mut needs = contract.needs(&version, self.config.isolation)?;
-        needs.variables.extend(variables);
+        let (one, variables) = one.unzip();
+        needs.variables.extend(variables.into_iter().flatten());
         let patience = needs.patience;
         let spec = self.spec(&version, &caller, &needs)?;
         let started = self
@@ -339,7 +342,7 @@ impl Host {
             .await
             .map_err(|error| platform(&error.to_string()))?;
         let sandbox = self.clock.instant().duration_since(began);
-        let instance = Arc::new(self.attend(contract, needs, (version, caller), started)?);
+        let instance = Arc::new(self.attend(contract, needs, (version, caller), (started, one))?);
         let loaded = async {
             tokio::select! {
                 // The runtime tells why it cannot load the code and then ends: what it told counts.

@@ -49,13 +49,11 @@ struct Talk(Mutex<Option<Socket>>);
 impl Talk {
     async fn ask(&self, line: &str) -> io::Result<String> {
         let socket = self.0.lock().unwrap().take().unwrap();
-        let mut stream = match socket.connect(PORT).await {
-            Ok(stream) => stream,
-            Err((error, socket)) => {
-                *self.0.lock().unwrap() = socket;
-                return Err(error);
-            }
-        };
+        let mut stream = socket.connect(PORT).map_err(|(error, _)| error)?;
+        if let Err(error) = Socket::connected(&stream).await {
+            *self.0.lock().unwrap() = Some(Socket::back(stream)?);
+            return Err(error);
+        }
         stream.write_all(line.as_bytes()).await?;
         let mut answer = String::new();
         BufReader::new(&mut stream).read_line(&mut answer).await?;

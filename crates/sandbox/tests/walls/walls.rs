@@ -299,12 +299,13 @@ for number in range(3):
         assert!(started.sockets.is_empty());
         for number in 0..3 {
             let mut stream = loop {
-                // It does not listen yet; the same socket tries again.
-                match socket.connect(8080).await {
-                    Ok(stream) => break stream,
-                    Err((error, back)) => {
+                let stream = socket.connect(8080).unwrap();
+                match aloft_sandbox::Socket::connected(&stream).await {
+                    Ok(()) => break stream,
+                    // It does not listen yet; the same socket tries again.
+                    Err(error) => {
                         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{error}");
-                        socket = back.unwrap();
+                        socket = aloft_sandbox::Socket::back(stream).unwrap();
                         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                     }
                 }

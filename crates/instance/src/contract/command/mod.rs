@@ -71,15 +71,7 @@ impl Contract for PerCallCommand {
 
 fn variables(http: &HttpCall) -> Vec<(OsString, OsString)> {
     let head = &http.head;
-    let mut all = vec![
-        ("Http_Method".to_owned(), head.method.to_string()),
-        ("Http_Path".to_owned(), head.uri.path().to_owned()),
-        (
-            "Http_Query".to_owned(),
-            head.uri.query().unwrap_or_default().to_owned(),
-        ),
-    ];
-    let mut left = VARIABLES;
+    let (mut all, mut left) = (Vec::new(), VARIABLES);
     for (name, value) in &head.headers {
         let Ok(value) = value.to_str() else { continue };
         let size = name.as_str().len() + value.len();
@@ -89,6 +81,15 @@ fn variables(http: &HttpCall) -> Vec<(OsString, OsString)> {
         left -= size;
         all.push((variable(name.as_str()), value.to_owned()));
     }
+    // The last one counts: a header `Path` must not say where a request went.
+    all.extend([
+        ("Http_Method".to_owned(), head.method.to_string()),
+        ("Http_Path".to_owned(), head.uri.path().to_owned()),
+        (
+            "Http_Query".to_owned(),
+            head.uri.query().unwrap_or_default().to_owned(),
+        ),
+    ]);
     all.into_iter()
         .map(|(name, value)| (name.into(), value.into()))
         .collect()

@@ -36,6 +36,17 @@ impl Inside {
     }
 }
 
+/// A connection that is not there yet, and whose socket is given back unless it comes.
+struct Connecting<'a>(&'a Inside, Option<TcpStream>);
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        if let Some(stream) = self.1.take() {
+            self.0.ended(stream);
+        }
+    }
+}
+
 #[async_trait]
 impl Connect for Inside {
     async fn connect(&self) -> io::Result<TcpStream> {
@@ -43,15 +54,19 @@ impl Connect for Inside {
         let socket = self.free().pop();
         let socket = socket.ok_or_else(|| io::Error::other("no socket is left"))?;
         place.forget();
-        match socket.connect(self.port).await {
-            Ok(stream) => Ok(stream),
-            Err((error, socket)) => {
-                if let Some(socket) = socket {
-                    self.give_back(socket);
-                }
-                Err(error)
-            }
+        let stream = socket.connect(self.port).map_err(|(error, socket)| {
+            socket.into_iter().for_each(|socket| self.give_back(socket));
+            error
+        })?;
+        // Whoever waits for it may have no patience: a server that takes no connections would cost all sockets then.
+        let mut connecting = Connecting(self, Some(stream));
+        if let Some(stream) = &connecting.1 {
+            Socket::connected(stream).await?;
         }
+        connecting
+            .1
+            .take()
+            .ok_or_else(|| io::Error::other("no connection"))
     }
 
     fn ended(&self, stream: TcpStream) {
