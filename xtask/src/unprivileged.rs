@@ -35,6 +35,8 @@ pub(crate) fn run() -> Result<()> {
         == 0;
     let counts = if root {
         let place = Place::new(free_uid()?)?;
+        // It is looked for beside the platform's binary.
+        place.program(&built.binary("lambda-guest")?)?;
         place.run(&tools, &suite, &aloft)?
     } else {
         let kit = tools.kit(&tools::kit_folder())?;
