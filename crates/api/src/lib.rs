@@ -8,6 +8,7 @@
 //! | `GET metrics` | Prometheus' text format |
 //! | `POST functions/{name}/invoke` | runs a function with the body as its payload |
 //! | `GET logs?function=&invocation=&since=&filter=&follow=true` | what functions said, from the log and the feed, one JSON object a line |
+//! | `GET invocations/{id}` | what became of a call: its attempts, its chain, its last lines |
 //! | `GET instances` | what runs now |
 //! | `GET rules` | how each rule is doing, and whether its events wait for its function |
 //! | `GET deliveries?before=`, `POST deliveries/{id}/retry`, `DELETE deliveries/{id}` | dead letters |
