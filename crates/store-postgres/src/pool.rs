@@ -3,7 +3,7 @@
 //!
 //! A place is filled when it is first needed, the least loaded first, and filled again after its connection broke.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,9 +33,15 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Place {
     connection: Mutex<Option<Arc<Connection>>>,
-    connecting: tokio::sync::Mutex<()>,
+    connecting: tokio::sync::Mutex<Trouble>,
     load: Arc<AtomicUsize>,
-    failed: AtomicU32,
+}
+
+/// How often in a row a place could not be filled, and when it may be tried again.
+#[derive(Default)]
+struct Trouble {
+    failed: u32,
+    next: Option<Instant>,
 }
 
 /// A connection while it is being used by one of many.
@@ -86,10 +92,10 @@ impl Pool {
         let connection = match place.open() {
             Some(connection) => connection,
             None => {
-                let _one = place.connecting.lock().await;
+                let mut trouble = place.connecting.lock().await;
                 match place.open() {
                     Some(connection) => connection,
-                    None => self.fill(place).await?,
+                    None => self.fill(place, &mut trouble).await?,
                 }
             }
         };
@@ -99,21 +105,22 @@ impl Pool {
         })
     }
 
-    async fn fill(&self, place: &Place) -> Result<Arc<Connection>, Fault> {
-        // Those who wait for this place wait for this delay too: a crowd must not storm a server that is coming up.
-        let failed = place.failed.load(Ordering::Relaxed);
-        if failed > 0 {
-            tokio::time::sleep(BACKOFF.delay(failed, &*self.chance)).await;
+    async fn fill(&self, place: &Place, trouble: &mut Trouble) -> Result<Arc<Connection>, Fault> {
+        // Those who wait for this place wait for this delay too: a crowd must not storm a server that is coming up. It is a
+        // time and not a duration, so that it passes even when each caller's patience is shorter.
+        if let Some(next) = trouble.next {
+            tokio::time::sleep_until(next).await;
         }
         match self.dial.connect(self.statements).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
-                place.failed.store(0, Ordering::Relaxed);
+                *trouble = Trouble::default();
                 *place.slot() = Some(connection.clone());
                 Ok(connection)
             }
             Err(fault) => {
-                place.failed.store(failed.saturating_add(1), Ordering::Relaxed);
+                trouble.failed = trouble.failed.saturating_add(1);
+                trouble.next = Some(Instant::now() + BACKOFF.delay(trouble.failed, &*self.chance));
                 Err(fault)
             }
         }

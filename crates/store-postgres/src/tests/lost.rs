@@ -22,10 +22,12 @@ async fn happened(store: &Postgres, id: u128) -> usize {
     store.catch_up().await;
     let (mut count, mut after) = (0, Position::START);
     loop {
-        let records = store
-            .read_log(LOG, Shard(0), after, 1_000, 1 << 20)
-            .await
-            .unwrap();
+        let records = match store.read_log(LOG, Shard(0), after, 1_000, 1 << 20).await {
+            Ok(records) => records,
+            // A server that has just come back may be tried again later than this store's patience lasts.
+            Err(error) if error.kind() == aloft_base::ErrorKind::Unavailable => continue,
+            Err(error) => panic!("{error}"),
+        };
         let Some(last) = records.last() else {
             return count;
         };
