@@ -315,11 +315,6 @@ impl Warm for Controller {
 }
 
 impl Inner {
-    /// The pools of versions that are current.
-    pub(crate) fn pools(&self) -> Arc<BTreeMap<Key, Arc<Pool>>> {
-        self.pools.load_full()
-    }
-
     /// Those of current versions, and those of replaced ones that still have calls.
     pub(crate) fn all_pools(&self) -> Vec<Arc<Pool>> {
         let retired = self.retired();

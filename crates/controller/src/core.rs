@@ -10,6 +10,7 @@ use aloft_observe::Found;
 use tokio::sync::oneshot;
 
 use crate::gate::Permit;
+use crate::memory::{Held, Memory};
 use crate::pool::{Action, InstanceId, Limits, Refusal, State, Ticket};
 use crate::run::platform;
 
@@ -17,6 +18,8 @@ use crate::run::platform;
 pub(crate) struct Core {
     pub(crate) state: State,
     pub(crate) instances: BTreeMap<InstanceId, Slot>,
+    /// Those that were stopped and are not gone yet, which have their memory still.
+    pub(crate) stopped: BTreeMap<InstanceId, Arc<dyn Instance>>,
     pub(crate) waiters: BTreeMap<Ticket, oneshot::Sender<Decision>>,
     /// One for each call that runs or is admitted.
     pub(crate) permits: VecDeque<Permit>,
@@ -82,6 +85,7 @@ impl Core {
         Self {
             state: State::new(limits),
             instances: BTreeMap::new(),
+            stopped: BTreeMap::new(),
             waiters: BTreeMap::new(),
             permits: VecDeque::new(),
             tickets: 0,
@@ -107,9 +111,15 @@ impl Core {
                     continue;
                 }
                 Action::Stop(id) => {
-                    effects
-                        .stops
-                        .extend(self.instances.remove(&id).map(|slot| slot.instance));
+                    if let Some(Slot {
+                        instance, has_ended, ..
+                    }) = self.instances.remove(&id)
+                    {
+                        if !has_ended {
+                            self.stopped.insert(id, instance.clone());
+                        }
+                        effects.stops.push(instance);
+                    }
                     continue;
                 }
                 Action::Release => {
@@ -136,6 +146,33 @@ impl Core {
                 let _ = waiter.send(decision);
             }
         }
+    }
+
+    /// What its instances hold of the node's memory, when each that runs is expected to use so much.
+    pub(crate) fn held(&self, expected: u64) -> Held {
+        let idle_of = |instance: &Arc<dyn Instance>| Memory::idle(instance.memory_peak());
+        let mut held = Held {
+            stopped: self.stopped.values().map(idle_of).sum(),
+            ..Held::default()
+        };
+        let can_go = self.state.unloadable();
+        let can_go: BTreeMap<_, _> = can_go.iter().copied().collect();
+        let (mut counts, mut kept) = (Vec::new(), self.state.kept());
+        for (id, slot) in &self.instances {
+            let idle = idle_of(&slot.instance);
+            match can_go.get(id) {
+                Some(since) => held.idle.push((*since, idle)),
+                None if slot.running == 0 => counts.push(idle),
+                None if slot.has_ended || self.state.is_leaving(*id) => held.leaving += expected,
+                None => counts.push(expected),
+            }
+        }
+        held.fixed = counts.iter().sum();
+        // The least of them: which ones will be kept is not known.
+        counts.sort_unstable();
+        kept = kept.min(counts.len());
+        held.kept = counts.iter().take(kept).sum();
+        held
     }
 
     /// What a call that comes now finds.

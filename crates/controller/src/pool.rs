@@ -241,8 +241,18 @@ impl State {
 
     /// Since when the instance has been idle that was used longest ago; nothing when all are to be kept.
     pub fn idle_since(&self) -> Option<Instant> {
-        let can_go = self.loaded() > self.kept;
-        self.idle.first().filter(|_| can_go).map(|(_, since)| *since)
+        self.unloadable().first().map(|(_, since)| *since)
+    }
+
+    /// The idle instances that need not be kept, and since when they are idle, the longest first.
+    pub fn unloadable(&self) -> &[(InstanceId, Instant)] {
+        let more = (self.staying() + self.starting).saturating_sub(self.kept);
+        self.idle.get(..more.min(self.idle.len())).unwrap_or_default()
+    }
+
+    /// How many are to be kept loaded.
+    pub fn kept(&self) -> usize {
+        self.kept
     }
 
     /// Instances that are loaded or start.
@@ -250,9 +260,19 @@ impl State {
         self.idle.len() + self.serving.instances() + self.starting
     }
 
+    /// Instances that are loaded and get calls.
+    pub fn staying(&self) -> usize {
+        self.idle.len() + self.serving.instances() - self.serving.leaving()
+    }
+
+    /// Whether an instance has calls and gets no more.
+    pub fn is_leaving(&self, instance: InstanceId) -> bool {
+        self.serving.is_leaving(instance)
+    }
+
     /// Instances that are to be loaded without a call.
     fn missing(&self) -> usize {
-        self.kept.saturating_sub(self.loaded())
+        self.kept.saturating_sub(self.staying() + self.starting)
     }
 
     /// How deep the next call lies that wants to be admitted, if one does: as many calls are as the instances can take that there can be.
@@ -350,7 +370,7 @@ impl State {
         let kept_from = self
             .idle
             .partition_point(|(_, since)| *since + self.limits.idle <= now)
-            .min(self.loaded().saturating_sub(self.kept));
+            .min(self.unloadable().len());
         actions.extend(
             self.idle
                 .drain(..kept_from)

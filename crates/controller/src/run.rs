@@ -19,7 +19,7 @@ use crate::admission::Place;
 use crate::caller::{Running, Waiting};
 use crate::controller::{Inner, InstanceStatus, PoolStatus};
 use crate::core::{Core, Decision, Effects, Rearm, Slot};
-use crate::memory::Memory;
+use crate::memory::{Held, Memory};
 use crate::metrics::FunctionMetrics;
 use crate::pool::{Command, InstanceId, Limits, Refusal};
 use crate::record::{ABANDONED, Origin};
@@ -118,7 +118,7 @@ impl Pool {
                 ..pool.usage()
             };
             pool.peak.fetch_max(usage.memory_peak, Ordering::Relaxed);
-            let is_reusable = called.is_reusable && !owner.memory.is_wanted_of(&pool);
+            let is_reusable = called.is_reusable && !owner.memory.is_wanted_of(&owner, &pool);
             pool.step(&owner, Command::Finished(id, is_reusable), None);
             Outcome {
                 tail: called.tail,
@@ -176,15 +176,22 @@ impl Pool {
         memory.expected(limit, self.peak.load(Ordering::Relaxed))
     }
 
-    /// What its loaded instances count.
-    pub(crate) fn memory(&self, memory: &Memory) -> u64 {
+    /// What its instances hold.
+    pub(crate) fn held(&self, memory: &Memory) -> Held {
         let expected = self.expected(memory);
+        self.lock().held(expected)
+    }
+
+    /// Whether a call waits for an instance.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let (_, _, _, waiting) = self.lock().state.counts();
+        waiting > 0
+    }
+
+    /// How many instances are loaded and get calls, and how many are to be kept.
+    pub(crate) fn staying(&self) -> (usize, usize) {
         let core = self.lock();
-        let counted = core.instances.values().map(|slot| match slot.running {
-            0 => Memory::idle(slot.instance.memory_peak()),
-            _ => expected,
-        });
-        counted.sum()
+        (core.state.staying(), core.state.kept())
     }
 
     /// Keeps so many instances loaded, whether calls come or not.
@@ -198,11 +205,6 @@ impl Pool {
             loaded: core.instances.len(),
             fault: core.fault.clone(),
         }
-    }
-
-    /// How many instances are loaded.
-    pub(crate) fn loaded(&self) -> usize {
-        self.lock().instances.len()
     }
 
     /// Since when the instance has been idle that was used longest ago.
@@ -255,6 +257,7 @@ impl Pool {
                     *is_reusable &= !slot.has_ended;
                 }
             }
+            Command::Ended(id) if core.stopped.remove(id).is_some() => {}
             Command::Ended(id) => match core.instances.get_mut(id) {
                 // It is taken out when its call has ended, too.
                 Some(slot) if slot.running > 0 => slot.has_ended = true,

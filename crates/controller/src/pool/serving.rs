@@ -11,6 +11,8 @@ pub(super) struct Serving {
     capacity: usize,
     calls: usize,
     instances: usize,
+    /// Of both, those of instances that get no more calls.
+    leaving: (usize, usize),
     /// By instance, how many calls it has and whether it gets no more. Only where one takes several: what takes one at a time need not be
     /// looked up.
     shared: BTreeMap<InstanceId, (usize, bool)>,
@@ -33,6 +35,7 @@ impl Serving {
             capacity: capacity.max(1),
             calls: 0,
             instances: 0,
+            leaving: (0, 0),
             shared: BTreeMap::new(),
         }
     }
@@ -47,6 +50,17 @@ impl Serving {
 
     pub(super) fn instances(&self) -> usize {
         self.instances
+    }
+
+    /// Instances that get no more calls.
+    pub(super) fn leaving(&self) -> usize {
+        self.leaving.1
+    }
+
+    pub(super) fn is_leaving(&self, instance: InstanceId) -> bool {
+        self.shared
+            .get(&instance)
+            .is_some_and(|(_, is_leaving)| *is_leaving)
     }
 
     /// The instance that can take one more call and has the fewest.
@@ -74,24 +88,35 @@ impl Serving {
             self.instances = self.instances.saturating_sub(1);
             return if is_reusable { Left::Idle } else { Left::Spent };
         }
+        if !is_reusable {
+            self.leave(instance);
+        }
         let Some((calls, is_leaving)) = self.shared.get_mut(&instance) else {
             return Left::Spent;
         };
         *calls = calls.saturating_sub(1);
-        *is_leaving |= !is_reusable;
-        if *calls > 0 {
+        let (is_last, is_leaving) = (*calls == 0, *is_leaving);
+        if is_leaving {
+            self.leaving.0 = self.leaving.0.saturating_sub(1);
+        }
+        if !is_last {
             return Left::Serves;
         }
-        let is_leaving = *is_leaving;
         self.shared.remove(&instance);
         self.instances = self.shared.len();
-        if is_leaving { Left::Spent } else { Left::Idle }
+        if is_leaving {
+            self.leaving.1 = self.leaving.1.saturating_sub(1);
+            return Left::Spent;
+        }
+        Left::Idle
     }
 
-    /// An instance has ended: it gets no more calls, and those that it has will end.
+    /// An instance has ended, or is to: it gets no more calls, and those that it has will end.
     pub(super) fn leave(&mut self, instance: InstanceId) {
-        if let Some((_, is_leaving)) = self.shared.get_mut(&instance) {
-            *is_leaving = true;
+        if let Some((calls, is_leaving)) = self.shared.get_mut(&instance)
+            && !std::mem::replace(is_leaving, true)
+        {
+            self.leaving = (self.leaving.0 + *calls, self.leaving.1 + 1);
         }
     }
 }

@@ -334,6 +334,33 @@ fn what_is_kept_is_loaded_without_a_call_and_not_unloaded() {
 }
 
 #[test]
+fn one_that_leaves_is_none_of_those_that_are_kept() {
+    let mut pool = Open::new(Limits {
+        concurrency: 3,
+        calls: 2,
+        ..LIMITS
+    });
+    pool.decide(Command::Keep(1), at(0));
+    pool.decide(Command::Started(InstanceId(1)), at(0));
+    for n in 1..=2 {
+        pool.decide(Command::Call(Ticket(n), 0), at(0));
+    }
+    assert_eq!(
+        pool.decide(Command::Finished(InstanceId(1), false), at(1)),
+        [Action::Start]
+    );
+    pool.decide(Command::Started(InstanceId(2)), at(2));
+    assert_eq!(pool.0.staying(), 1);
+    assert!(pool.0.is_leaving(InstanceId(1)) && !pool.0.is_leaving(InstanceId(2)));
+    assert_eq!(pool.0.unloadable(), []);
+    assert_eq!(
+        pool.decide(Command::Finished(InstanceId(1), true), at(3)),
+        [Action::Stop(InstanceId(1))]
+    );
+    assert_eq!(pool.0.staying(), 1);
+}
+
+#[test]
 fn what_cannot_be_kept_loaded_is_tried_again_after_growing_pauses() {
     let mut pool = State::new(LIMITS);
     assert_eq!(pool.decide(Command::Keep(1), at(0)), [Action::Start]);

@@ -2,6 +2,7 @@
 //! metering record that each call leaves.
 
 mod ends;
+mod memory;
 mod queue;
 mod reload;
 mod script;

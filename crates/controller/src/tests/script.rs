@@ -3,6 +3,7 @@
 //! Time is tokio's, paused: it moves only when everything else waits, so that `settled` is a fact and not a guess.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use aloft_base::{InvocationId, Stop};
@@ -60,6 +61,9 @@ struct ScriptedInstance {
     calls: mpsc::Sender<Given>,
     end: Stop,
     stopped: Stop,
+    /// Whether its end after a stop is the test's to tell.
+    lingers: AtomicBool,
+    peak: AtomicU64,
 }
 
 pub(super) fn script() -> (Arc<Scripted>, Script) {
@@ -87,6 +91,8 @@ impl Start {
             calls: sender,
             end: Stop::new(),
             stopped: Stop::new(),
+            lingers: AtomicBool::new(false),
+            peak: AtomicU64::new(1 << 20),
         });
         let started = Started {
             instance: instance.clone(),
@@ -124,6 +130,16 @@ impl Loaded {
     /// The process ends by itself.
     pub(super) fn crash(&self) {
         self.instance.end.ask();
+    }
+
+    /// It takes its time when it is stopped: its end is told by a crash.
+    pub(super) fn linger(&self) {
+        self.instance.lingers.store(true, SeqCst);
+    }
+
+    /// It has used so much memory.
+    pub(super) fn uses(&self, mib: u64) {
+        self.instance.peak.store(mib << 20, SeqCst);
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -207,10 +223,12 @@ impl Instance for ScriptedInstance {
 
     fn stop(&self) {
         self.stopped.ask();
-        self.end.ask();
+        if !self.lingers.load(SeqCst) {
+            self.end.ask();
+        }
     }
 
     fn memory_peak(&self) -> u64 {
-        1 << 20
+        self.peak.load(SeqCst)
     }
 }
