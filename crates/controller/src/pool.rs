@@ -282,8 +282,9 @@ impl State {
     }
 
     fn has_place(&self) -> bool {
-        let places = self.limits.concurrency.saturating_mul(self.serving.capacity());
-        self.serving.calls() + self.admitted < places
+        let staying = self.limits.concurrency.saturating_sub(self.serving.leaving());
+        let places = staying.saturating_mul(self.serving.capacity());
+        self.serving.calls_that_stay() + self.admitted < places
     }
 
     /// Calls that the instances will take that start.

@@ -52,6 +52,11 @@ impl Serving {
         self.instances
     }
 
+    /// Calls on instances that get more.
+    pub(super) fn calls_that_stay(&self) -> usize {
+        self.calls.saturating_sub(self.leaving.0)
+    }
+
     /// Instances that get no more calls.
     pub(super) fn leaving(&self) -> usize {
         self.leaving.1

@@ -334,6 +334,29 @@ fn what_is_kept_is_loaded_without_a_call_and_not_unloaded() {
 }
 
 #[test]
+fn the_places_of_an_instance_that_leaves_are_none() {
+    let mut pool = State::new(Limits { calls: 4, ..LIMITS });
+    let call = |pool: &mut State, n| {
+        pool.decide(Command::Call(Ticket(n), 0), at(0));
+        let is_wanted = pool.wanted().is_some();
+        if is_wanted {
+            pool.decide(Command::Admit, at(0));
+        }
+        is_wanted
+    };
+    assert!((1..=4).all(|n| call(&mut pool, n)));
+    pool.decide(Command::Started(InstanceId(1)), at(0));
+    assert!((5..=8).all(|n| call(&mut pool, n)));
+    pool.decide(Command::Started(InstanceId(2)), at(0));
+    // Three of its calls run on, and no new one gets its places.
+    pool.decide(Command::Finished(InstanceId(1), false), at(1));
+    assert!(!call(&mut pool, 9));
+    // The other's place is one.
+    pool.decide(Command::Finished(InstanceId(2), true), at(1));
+    assert_eq!(pool.wanted(), Some(0));
+}
+
+#[test]
 fn one_that_leaves_is_none_of_those_that_are_kept() {
     let mut pool = Open::new(Limits {
         concurrency: 3,
