@@ -86,6 +86,16 @@ enum State {
 struct Waiting {
     reply: oneshot::Sender<Reply>,
     stream: Option<To>,
+    /// Whether the answer is on its way to the caller: only who hands it on can end it.
+    is_streaming: bool,
+}
+
+/// The right to end an invocation whose answer is handed on while it is made. It is given back when this is dropped before the end: the
+/// connection broke, and the runtime may report an error on another.
+#[derive(Debug)]
+pub(crate) struct Relay<'a> {
+    exchange: &'a Exchange,
+    id: InvocationId,
 }
 
 /// The meeting point of one instance's calls and its Runtime API.
@@ -112,7 +122,11 @@ impl Exchange {
     /// instance does. The answer may be streamed to where `stream` says.
     pub(crate) fn give(&self, job: Job, stream: Option<To>) -> Option<oneshot::Receiver<Reply>> {
         let (reply, replied) = oneshot::channel();
-        let waiting = Waiting { reply, stream };
+        let waiting = Waiting {
+            reply,
+            stream,
+            is_streaming: false,
+        };
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Answered(None)) {
             State::Waiting(runtime) => {
@@ -181,32 +195,44 @@ impl Exchange {
         Ok(receiver)
     }
 
-    /// The runtime's side: where the answer of this invocation may be streamed to, which is said once.
-    pub(crate) fn stream(&self, id: &str) -> Option<To> {
+    /// The runtime's side: where the answer of this invocation may be streamed to, which is said once. From here on nothing else ends it.
+    pub(crate) fn stream(&self, id: &str) -> Option<(To, Relay<'_>)> {
         match &mut *self.lock() {
-            State::Working { id: current, waiting } if current.to_string() == id => waiting.stream.take(),
+            State::Working { id: current, waiting } if current.to_string() == id => {
+                let to = waiting.stream.take()?;
+                waiting.is_streaming = true;
+                let relay = Relay {
+                    exchange: self,
+                    id: *current,
+                };
+                Some((to, relay))
+            }
             _ => None,
         }
     }
 
     /// The runtime's side: an answer or an error for an invocation.
     pub(crate) fn answer(&self, id: &str, reply: Reply) -> Result<(), Refused> {
+        self.finish(id, reply, false)
+    }
+
+    fn finish(&self, id: &str, reply: Reply, is_relay: bool) -> Result<(), Refused> {
         let mut state = self.lock();
-        match &mut *state {
-            State::Working { id: current, .. } if current.to_string() == id => {}
+        let refused = |state| {
+            Err(Refused::OutOfOrder {
+                state,
+                wanted: "InvocationResponse",
+            })
+        };
+        match &*state {
+            State::Working { id: current, waiting } if current.to_string() == id => {
+                if waiting.is_streaming && !is_relay {
+                    return refused("InvocationResponse");
+                }
+            }
             State::Working { .. } | State::Waiting(_) | State::Answered(_) => return Err(Refused::WrongId),
-            State::Loading => {
-                return Err(Refused::OutOfOrder {
-                    state: "Initializing",
-                    wanted: "InvocationResponse",
-                });
-            }
-            State::Failed => {
-                return Err(Refused::OutOfOrder {
-                    state: "InitError",
-                    wanted: "InvocationResponse",
-                });
-            }
+            State::Loading => return refused("Initializing"),
+            State::Failed => return refused("InitError"),
         }
         if let State::Working { waiting, .. } = std::mem::replace(&mut *state, State::Answered(None)) {
             // Nobody waits any more when the call timed out; the runtime need not know.
@@ -231,6 +257,23 @@ impl Exchange {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Relay<'_> {
+    /// The answer has been handed on, or has broken off.
+    pub(crate) fn end(self, reply: Reply) -> Result<(), Refused> {
+        self.exchange.finish(&self.id.to_string(), reply, true)
+    }
+}
+
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        if let State::Working { id, waiting } = &mut *self.exchange.lock()
+            && *id == self.id
+        {
+            waiting.is_streaming = false;
+        }
     }
 }
 
@@ -304,6 +347,59 @@ mod tests {
             exchange.fail_init(FunctionError::default()).is_err(),
             "loading is over"
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_on_its_way_is_ended_by_who_hands_it_on() {
+        let exchange = Exchange::new();
+        let _next = exchange.next().unwrap();
+        let (sink, _beginning) = oneshot::channel();
+        let to = To {
+            sink,
+            version: 1,
+            is_http: false,
+        };
+        let mut reply = exchange.give(job(1), Some(to)).unwrap();
+        let (_, relay) = exchange.stream(&id(1)).unwrap();
+        assert!(exchange.stream(&id(1)).is_none());
+        for other in [
+            Reply::Answer(Bytes::new()),
+            Reply::Error(FunctionError::default()),
+        ] {
+            let refused = exchange.answer(&id(1), other).unwrap_err();
+            assert!(matches!(
+                refused,
+                Refused::OutOfOrder {
+                    state: "InvocationResponse",
+                    ..
+                }
+            ));
+        }
+        assert_eq!(
+            exchange.answer(&id(2), Reply::Answer(Bytes::new())),
+            Err(Refused::WrongId)
+        );
+        assert!(reply.try_recv().is_err());
+        relay.end(Reply::Streamed(3)).unwrap();
+        assert!(matches!(reply.await, Ok(Reply::Streamed(3))));
+    }
+
+    #[tokio::test]
+    async fn when_its_connection_broke_an_error_ends_it() {
+        let exchange = Exchange::new();
+        let _next = exchange.next().unwrap();
+        let (sink, _beginning) = oneshot::channel();
+        let to = To {
+            sink,
+            version: 1,
+            is_http: false,
+        };
+        let reply = exchange.give(job(1), Some(to)).unwrap();
+        drop(exchange.stream(&id(1)).unwrap());
+        exchange
+            .answer(&id(1), Reply::Error(FunctionError::default()))
+            .unwrap();
+        assert!(matches!(reply.await, Ok(Reply::Error(_))));
     }
 
     #[tokio::test]

@@ -130,9 +130,9 @@ impl RuntimeApi {
     async fn response(&self, id: &str, head: &Parts, body: Body) -> Option<Response> {
         let mode = head.headers.get(RESPONSE_MODE);
         let is_streamed = mode.is_some_and(|mode| mode.as_bytes() == b"streaming");
-        if is_streamed && let Some(to) = self.exchange.stream(id) {
+        if is_streamed && let Some((to, relay)) = self.exchange.stream(id) {
             let (reply, broken) = stream::relay(to, head, body).await;
-            let accepted = accepted(self.exchange.answer(id, reply));
+            let accepted = accepted(relay.end(reply));
             return accepted.or_else(|| broken.map(|broken| unread(&broken)));
         }
         let answer = answer::read(body, ANSWER_LIMIT).await;
