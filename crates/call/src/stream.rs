@@ -5,24 +5,29 @@
 //! in the [`Outcome`] as ever. The outcome comes at the call's end either way, since only then it is known what became of it.
 //!
 //! From the head on the call runs in a task of its own: a client that reads slowly holds up the pieces, but not the clock by which the
-//! function is ended.
+//! function is ended. One that reads more slowly than the server lets a client bring a request, or that would use up the function's time
+//! by it, counts as gone: the function is heard out without it, and what it got breaks off.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use aloft_base::{FunctionName, Policy, Tasks};
-use aloft_http::{Body, BodyError};
+use aloft_http::{Body, BodyError, WRITE_STALL, slowest};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
 use futures_util::stream::Stream;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use crate::{Answer, Call, Invoke, Outcome};
+use crate::{Answer, Call, Fault, Invoke, Outcome};
 
 /// Pieces that lie between the function and its caller at most. A full channel holds up the function.
 const PIECES: usize = 4;
@@ -37,24 +42,103 @@ pub struct Beginning {
     pub head: http::Response<()>,
     /// The number of the version that answers; 0 for `$LATEST`.
     pub version: u64,
+    pieces: Taken,
+}
+
+/// The pieces as they come.
+#[derive(Debug)]
+struct Taken {
     pieces: mpsc::Receiver<Bytes>,
+    /// Whether its caller took them too slowly, so that some are missing at the end.
+    is_cut: Arc<AtomicBool>,
+}
+
+/// Where the pieces of a streamed answer are sent to.
+#[derive(Debug)]
+pub struct Pieces {
+    /// Nothing once the caller has gone.
+    caller: Option<mpsc::Sender<Bytes>>,
+    is_cut: Arc<AtomicBool>,
+    /// When the call is ended.
+    until: Instant,
+    /// How long the caller was waited for, and for how many bytes.
+    waited: Duration,
+    sent: u64,
+    largest: u64,
 }
 
 impl Beginning {
-    /// A beginning with this head by this version, and where the pieces are sent to. A send fails when the caller has gone.
-    pub fn new(head: http::Response<()>, version: u64) -> (Self, mpsc::Sender<Bytes>) {
+    /// A beginning with this head by this version, and where the pieces of a call are sent to that is ended at this time.
+    pub fn new(head: http::Response<()>, version: u64, until: Instant) -> (Self, Pieces) {
         let (sender, pieces) = mpsc::channel(PIECES);
+        let is_cut = Arc::new(AtomicBool::new(false));
         let beginning = Self {
             head,
             version,
-            pieces,
+            pieces: Taken {
+                pieces,
+                is_cut: is_cut.clone(),
+            },
         };
-        (beginning, sender)
+        let pieces = Pieces {
+            caller: Some(sender),
+            is_cut,
+            until,
+            waited: Duration::ZERO,
+            sent: 0,
+            largest: 0,
+        };
+        (beginning, pieces)
     }
 
     /// Head and pieces.
     pub fn into_parts(self) -> (http::Response<()>, mpsc::Receiver<Bytes>) {
-        (self.head, self.pieces)
+        (self.head, self.pieces.pieces)
+    }
+}
+
+impl Pieces {
+    /// Sends a piece on and waits until there is room for it, within the bounds of a client that reads. A caller that has gone, or that
+    /// takes longer, gets nothing more, and whatever is sent then is dropped.
+    pub async fn send(&mut self, piece: Bytes) {
+        let Some(caller) = &self.caller else { return };
+        if piece.is_empty() {
+            return;
+        }
+        let bytes = piece.len() as u64;
+        let piece = match caller.try_send(piece) {
+            Ok(()) => {
+                self.count(bytes);
+                return;
+            }
+            Err(TrySendError::Full(piece)) => piece,
+            Err(TrySendError::Closed(_)) => {
+                self.caller = None;
+                return;
+            }
+        };
+        let began = Instant::now();
+        // A place becomes free when the caller has taken one of the former pieces; and all of them, in the time that all may take.
+        let one = WRITE_STALL + slowest(self.largest);
+        let all = (WRITE_STALL + slowest(self.sent)).saturating_sub(self.waited);
+        // The function needs the rest of its time to say what nobody hears.
+        let of_call = self.until.saturating_duration_since(began) / 2;
+        match tokio::time::timeout(one.min(all).min(of_call), caller.send(piece)).await {
+            Ok(Ok(())) => {
+                self.waited += began.elapsed();
+                self.count(bytes);
+            }
+            Ok(Err(_)) => self.caller = None,
+            Err(_) => {
+                self.is_cut.store(true, Ordering::SeqCst);
+                self.caller = None;
+            }
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.sent = self.sent.saturating_add(bytes);
+        self.largest = self.largest.max(bytes);
     }
 }
 
@@ -135,7 +219,7 @@ pub struct Streaming {
 /// The pieces of a streamed answer, and behind the last one what became of the call.
 #[derive(Debug)]
 pub struct Rest {
-    pieces: mpsc::Receiver<Bytes>,
+    pieces: Taken,
     outcome: oneshot::Receiver<Outcome>,
     is_ended: bool,
 }
@@ -157,10 +241,19 @@ impl Stream for Rest {
         if this.is_ended {
             return Poll::Ready(None);
         }
-        if let Some(piece) = ready!(this.pieces.poll_recv(cx)) {
+        if let Some(piece) = ready!(this.pieces.pieces.poll_recv(cx)) {
             return Poll::Ready(Some(Next::Piece(piece)));
         }
-        let outcome = ready!(Pin::new(&mut this.outcome).poll(cx)).ok().map(Box::new);
+        let mut outcome = ready!(Pin::new(&mut this.outcome).poll(cx)).ok().map(Box::new);
+        if let Some(outcome) = &mut outcome
+            && outcome.result.is_ok()
+            && this.pieces.is_cut.load(Ordering::SeqCst)
+        {
+            // The part must not be taken for the whole.
+            outcome.result = Err(Fault::Platform {
+                why: "its caller took the answer too slowly, and the rest of it was dropped".to_owned(),
+            });
+        }
         this.is_ended = true;
         Poll::Ready(Some(Next::End(outcome)))
     }
@@ -191,7 +284,7 @@ impl Begun {
     ///
     /// # Errors
     /// The fault of a call that ended before there was any answer.
-    pub fn answer(self) -> Result<Answer, crate::Fault> {
+    pub fn answer(self) -> Result<Answer, Fault> {
         match self {
             Self::Whole(outcome) => outcome.result,
             Self::Stream(streaming) => Ok(Answer::Http(streaming.into_response())),

@@ -36,7 +36,7 @@ pub use body::{Body, BodyError, collect, empty, full};
 pub use client::{Client, ClientError, Connect, Patience};
 pub use drive::{Drive, Driving};
 pub use handler::{Handler, Peer, Request, Response};
-pub use limits::Limits;
+pub use limits::{Limits, WRITE_STALL, slowest};
 pub use refusal::Refusal;
 pub use room::Room;
 pub use serve::{serve, serve_driven};

@@ -3,6 +3,18 @@
 
 use std::time::Duration;
 
+/// How long a client may take no byte of an answer, by default.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// The bytes a second that a body must bring once it has had the time of one stall: Apache's default (mod_reqtimeout,
+/// MinRate), below any line over which somebody works.
+const LEAST_RATE: u64 = 500;
+
+/// How long so many bytes may take, beyond the time of one stall.
+pub fn slowest(bytes: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1_000) / LEAST_RATE)
+}
+
 /// What a server lets a client do. The defaults are those of the application's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -42,7 +54,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(75),
             body_stall: Duration::from_secs(30),
-            write_stall: Duration::from_secs(30),
+            write_stall: WRITE_STALL,
             drain: Duration::from_secs(30),
         }
     }

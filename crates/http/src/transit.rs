@@ -13,12 +13,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::guard::Link;
+use crate::limits::slowest;
 use crate::{Body, BodyError, Room, empty};
 use aloft_base::Stall;
-
-/// The bytes a second that a body must bring once it has had the time of one stall: Apache's default (mod_reqtimeout,
-/// MinRate), below any line over which somebody works.
-const LEAST_RATE: u64 = 500;
 
 /// What a body may be.
 pub(crate) struct Bounds {
@@ -70,8 +67,7 @@ impl Arriving {
             return true;
         }
         let received = (self.limit - self.left) as u64;
-        let earned = Duration::from_millis(received.saturating_mul(1_000) / LEAST_RATE);
-        let all = self.longest_stall.saturating_add(earned);
+        let all = self.longest_stall.saturating_add(slowest(received));
         self.link.is_some() && self.trickle.poll(cx, all).is_ready()
     }
 

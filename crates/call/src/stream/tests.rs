@@ -16,6 +16,8 @@ struct Toy {
     pieces: Vec<Bytes>,
     result: Mutex<Option<Result<Answer, Fault>>>,
     has_ended: AtomicBool,
+    /// Of its call's time.
+    left: Duration,
 }
 
 fn toy(pieces: &[&'static str], result: Result<Answer, Fault>) -> Arc<Toy> {
@@ -26,6 +28,7 @@ fn toy(pieces: &[&'static str], result: Result<Answer, Fault>) -> Arc<Toy> {
             .collect(),
         result: Mutex::new(Some(result)),
         has_ended: AtomicBool::new(false),
+        left: Duration::from_secs(900),
     })
 }
 
@@ -33,11 +36,12 @@ fn toy(pieces: &[&'static str], result: Result<Answer, Fault>) -> Arc<Toy> {
 impl Invoke for Toy {
     async fn invoke(&self, _: &FunctionName, call: Call) -> Outcome {
         if !self.pieces.is_empty() {
-            let (beginning, pieces) = Beginning::new(http::Response::new(()), 3);
+            let (beginning, mut pieces) =
+                Beginning::new(http::Response::new(()), 3, Instant::now() + self.left);
             let _ = call.stream.unwrap().send(beginning);
             for piece in &self.pieces {
                 tokio::task::yield_now().await;
-                let _ = pieces.send(piece.clone()).await;
+                pieces.send(piece.clone()).await;
             }
         }
         self.has_ended.store(true, Ordering::SeqCst);
@@ -121,6 +125,47 @@ async fn a_body_is_whole_only_if_the_call_ended_well() {
     let error = collect(bad.into_response().into_body(), 9).await.unwrap_err();
     assert!(matches!(error, BodyError::Broken(_)), "{error}");
     assert!(error.to_string().contains("shutting down"), "{error}");
+}
+
+/// One that takes too little for too long is given up, and is told so; the function is heard out.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_takes_too_little_is_given_up() {
+    const HELD: usize = PIECES + 2;
+    // What has 900 s waits as a server does for a client; what has ten leaves the function half of them.
+    for (left, holds) in [(900, 30), (10, 5)] {
+        let left = Duration::from_secs(left);
+        let tasks = Tasks::new(Stop::new());
+        let mut toy = toy(&["x"; HELD], Ok(Answer::Streamed));
+        Arc::get_mut(&mut toy).unwrap().left = left;
+        let began = Instant::now();
+        let streaming = streaming(begin(&toy, &tasks).await);
+        while tasks.running() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(toy.has_ended.load(Ordering::SeqCst));
+        let held = began.elapsed().as_secs_f64();
+        assert!((held - f64::from(holds)).abs() < 1.0, "{held}");
+        let error = collect(streaming.into_response().into_body(), 9)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("too slowly"), "{error}");
+    }
+    // One that takes a byte now and then is given up by what it has taken in all, as a request is that brings so little.
+    let tasks = Tasks::new(Stop::new());
+    let toy = toy(&["x"; 100], Ok(Answer::Streamed));
+    let began = Instant::now();
+    let mut streaming = streaming(begin(&toy, &tasks).await);
+    let mut taken = 0;
+    let outcome = loop {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        match streaming.rest.next().await.unwrap() {
+            Next::Piece(_) => taken += 1,
+            Next::End(outcome) => break outcome.unwrap(),
+        }
+    };
+    assert!(outcome.result.is_err());
+    assert!(taken < 10, "{taken}");
+    assert!(began.elapsed() < Duration::from_secs(120));
 }
 
 /// A client that does not read holds up the function, and one that goes away does not: a call that runs is carried to its end.

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aloft_call::{Answer, Beginning, Call, Fault, HttpCall, Payload, Sink};
+use aloft_call::{Answer, Beginning, Call, Fault, HttpCall, Payload, Pieces, Sink};
 use aloft_function::Version;
 use aloft_http::{collect, full};
 use aloft_sandbox::Isolation;
@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{Begun, Contract, Needs, Session, Spoken};
 use crate::process::{PAYLOAD_LIMIT, Process, unread};
@@ -131,7 +131,7 @@ impl Session for Run {
         let head = kind.clone().filter(|_| sink.is_some());
         let stream = head
             .zip(sink)
-            .map(|(kind, sink)| (kind, sink, process.version().number));
+            .map(|(kind, sink)| (kind, sink, process.version().number, Instant::now() + timeout));
         let run = async {
             let (said, ()) = tokio::join!(read(output, stream, &mut out_bytes), write(input, body));
             // Its end, and not that of its output, tells whether it went well.
@@ -185,12 +185,11 @@ async fn write(mut input: pipe::Sender, body: Bytes) {
 /// Reads the output to its end: what it is, or nothing when it went to the caller.
 async fn read(
     mut output: pipe::Receiver,
-    stream: Option<(Option<HeaderValue>, Sink, u64)>,
+    stream: Option<(Option<HeaderValue>, Sink, u64, Instant)>,
     bytes: &mut u64,
 ) -> Result<Option<Bytes>, Fault> {
     let (mut whole, mut stream) = (BytesMut::new(), stream);
-    let mut caller = None::<mpsc::Sender<Bytes>>;
-    let mut is_streamed = false;
+    let mut caller = None::<Pieces>;
     loop {
         whole.reserve(PIECE);
         let read = output.read_buf(&mut whole).await;
@@ -198,14 +197,15 @@ async fn read(
             why: format!("the command's output cannot be read: {error}"),
         })?;
         *bytes += read as u64;
-        if let Some((kind, sink, version)) = stream.take_if(|_| whole.len() > SHORT) {
+        if let Some((kind, sink, version, until)) = stream.take_if(|_| whole.len() > SHORT) {
             let mut head = http::Response::new(());
             head.headers_mut().insert(CONTENT_TYPE, told(kind, &whole));
-            let (beginning, pieces) = Beginning::new(head, version);
-            caller = sink.send(beginning).is_ok().then_some(pieces);
-            is_streamed = true;
+            let (beginning, pieces) = Beginning::new(head, version, until);
+            // Whoever has gone, or reads too slowly, does not hold up the command: it is heard out.
+            let _ = sink.send(beginning);
+            caller = Some(pieces);
         }
-        if is_streamed {
+        if let Some(caller) = &mut caller {
             let piece = whole.split().freeze();
             let limit = usize::try_from(*bytes).unwrap_or(usize::MAX);
             if limit > STREAMED {
@@ -214,13 +214,7 @@ async fn read(
                     limit: STREAMED,
                 });
             }
-            if let Some(pieces) = &caller
-                && !piece.is_empty()
-                && pieces.send(piece).await.is_err()
-            {
-                // Whoever has gone does not hold up the command: it is heard out.
-                caller = None;
-            }
+            caller.send(piece).await;
         } else if whole.len() > WHOLE {
             return Err(Fault::AnswerTooLarge {
                 size: whole.len(),
@@ -228,7 +222,7 @@ async fn read(
             });
         }
         if read == 0 {
-            return Ok((!is_streamed).then(|| whole.freeze()));
+            return Ok(caller.is_none().then(|| whole.freeze()));
         }
     }
 }

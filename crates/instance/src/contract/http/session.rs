@@ -11,6 +11,7 @@ use aloft_sandbox::Isolation;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 
 use super::ask;
 use super::inside::Inside;
@@ -115,6 +116,7 @@ impl Session for Server {
         };
         let began = process.clock().instant();
         let mut out_bytes = 0;
+        let until = Instant::now() + timeout;
         let answered = async {
             let response = self
                 .client
@@ -124,7 +126,7 @@ impl Session for Server {
             answer(
                 response,
                 is_http,
-                sink.map(|sink| (sink, version)),
+                sink.map(|sink| (sink, version, until)),
                 &mut out_bytes,
             )
             .await
@@ -163,27 +165,22 @@ struct Broken(String);
 async fn answer(
     response: Response,
     is_http: bool,
-    sink: Option<(Sink, u64)>,
+    sink: Option<(Sink, u64, Instant)>,
     bytes: &mut u64,
 ) -> Result<Result<Answer, Fault>, Broken> {
     let size = http_body::Body::size_hint(response.body()).exact();
     let (head, body) = response.into_parts();
-    if let Some((sink, version)) = sink.filter(|_| is_http && size.is_none_or(|size| size > SHORT)) {
-        let (beginning, pieces) = Beginning::new(http::Response::from_parts(head, ()), version);
-        let mut pieces = sink.send(beginning).is_ok().then_some(pieces);
+    if let Some((sink, version, until)) = sink.filter(|_| is_http && size.is_none_or(|size| size > SHORT)) {
+        let (beginning, mut pieces) = Beginning::new(http::Response::from_parts(head, ()), version, until);
+        // Whoever has gone, or reads too slowly, does not hold up the server: it is heard out.
+        let _ = sink.send(beginning);
         let mut body = body;
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|error| Broken(error.to_string()))?.into_data() else {
                 continue;
             };
             *bytes += data.len() as u64;
-            // Whoever has gone does not hold up the server: it is heard out.
-            if let Some(caller) = &pieces
-                && !data.is_empty()
-                && caller.send(data).await.is_err()
-            {
-                pieces = None;
-            }
+            pieces.send(data).await;
         }
         return Ok(Ok(Answer::Streamed));
     }

@@ -358,6 +358,7 @@ mod tests {
             sink,
             version: 1,
             is_http: false,
+            until: tokio::time::Instant::now() + std::time::Duration::from_secs(900),
         };
         let mut reply = exchange.give(job(1), Some(to)).unwrap();
         let (_, relay) = exchange.stream(&id(1)).unwrap();
@@ -393,6 +394,7 @@ mod tests {
             sink,
             version: 1,
             is_http: false,
+            until: tokio::time::Instant::now() + std::time::Duration::from_secs(900),
         };
         let reply = exchange.give(job(1), Some(to)).unwrap();
         drop(exchange.stream(&id(1)).unwrap());

@@ -14,6 +14,7 @@ use aloft_sandbox::{Isolation, Listen};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::exchange::{Exchange, Init, Job, Reply};
 use super::http_event::{decode as decode_http, decode_headed, encode as encode_http};
@@ -186,6 +187,7 @@ impl Session for Talk {
             sink,
             version: process.version().number,
             is_http,
+            until: Instant::now() + timeout,
         });
         let result = match self.exchange.give(job, stream) {
             Some(replied) => self.reply(process, replied, timeout).await,

@@ -4,13 +4,13 @@
 //! (`application/vnd.awslambda.http-integration-response`) and the call is an HTTP call, when that has come as a whole. What cannot be
 //! handed on any more, because the caller has gone or the answer is too large, is heard out as any answer is.
 
-use aloft_call::{Beginning, Fault, Sink};
+use aloft_call::{Beginning, Fault, Pieces, Sink};
 use aloft_http::{Body, BodyError};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, Response, header};
 use http_body_util::BodyExt as _;
-use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::exchange::Reply;
 use super::http_event::{HEAD_END, OCTETS, decode_head};
@@ -30,6 +30,8 @@ pub(crate) struct To {
     pub(crate) version: u64,
     /// Whether status and headers are wanted.
     pub(crate) is_http: bool,
+    /// When the call is ended.
+    pub(crate) until: Instant,
 }
 
 /// Whether an answer's head stands before its body.
@@ -96,13 +98,13 @@ pub(super) async fn relay(to: To, head: &Parts, mut body: Body) -> (Reply, Optio
 enum Way {
     /// To the head, which is not whole yet.
     Head(To, BytesMut),
-    Caller(mpsc::Sender<Bytes>),
+    Caller(Pieces),
     Nowhere,
 }
 
 impl Way {
     fn open(to: To, head: Response<()>) -> Self {
-        let (beginning, pieces) = Beginning::new(head, to.version);
+        let (beginning, pieces) = Beginning::new(head, to.version, to.until);
         match to.sink.send(beginning) {
             Ok(()) => Self::Caller(pieces),
             // The caller has gone.
@@ -112,7 +114,7 @@ impl Way {
 
     /// Takes the next bytes, or tells what is wrong with the head that they end.
     async fn take(self, data: Bytes) -> Result<Self, String> {
-        let (caller, piece) = match self {
+        let (mut caller, piece) = match self {
             Self::Nowhere => return Ok(Self::Nowhere),
             Self::Caller(caller) => (caller, data),
             Self::Head(to, mut head) => {
@@ -141,13 +143,8 @@ impl Way {
                 }
             }
         };
-        if piece.is_empty() {
-            return Ok(Self::Caller(caller));
-        }
-        match caller.send(piece).await {
-            Ok(()) => Ok(Self::Caller(caller)),
-            Err(_) => Ok(Self::Nowhere),
-        }
+        caller.send(piece).await;
+        Ok(Self::Caller(caller))
     }
 }
 

@@ -49,6 +49,7 @@ async fn relayed(
         sink,
         version: 7,
         is_http,
+        until: tokio::time::Instant::now() + std::time::Duration::from_secs(900),
     };
     let head = head(kind);
     let sending = relay(to, &head, body.boxed_unsync());
@@ -70,7 +71,10 @@ async fn relayed(
 const HEAD: &str = "application/vnd.awslambda.http-integration-response";
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(work)
 }
 
@@ -156,6 +160,7 @@ async fn what_nobody_takes_is_heard_out() {
         sink,
         version: 0,
         is_http: true,
+        until: tokio::time::Instant::now() + std::time::Duration::from_secs(900),
     };
     let (reply, broken) = relay(to, &head(None), body(&[1; 100], 7).boxed_unsync()).await;
     assert!(
