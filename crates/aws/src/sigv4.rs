@@ -15,3 +15,4 @@ mod verify;
 
 pub(crate) use claim::Claim;
 pub use verify::Keys;
+pub(crate) use verify::Pending;

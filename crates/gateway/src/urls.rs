@@ -7,7 +7,6 @@ use aloft_call::{Fault, Principal};
 use aloft_function::{Catalogue, FunctionUrl, Load, UrlAuth, UrlMode};
 use aloft_http::{Body, Handler, Refusal, Request, Response, full};
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -24,6 +23,9 @@ const ROUTE: &str = "$default";
 
 /// Tells who has signed a request.
 pub trait Verify: Send + Sync + 'static {
+    /// Whether a request with this head can be signed by anybody, so that a stranger's body is never taken in.
+    fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool;
+
     /// Whoever has signed it, for an address that wants that. The head is as it came; `is_invited` when it comes from no web page, or from
     /// one that the address names.
     fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<Principal>;
@@ -81,12 +83,22 @@ impl FunctionUrls {
         {
             return answer;
         }
+        let wants = Wants::of(&url, &head);
+        if let Wants::Signature { is_invited } = wants
+            && !self.verify.can_be_signed(&head, is_invited)
+        {
+            return forbidden();
+        }
         let body = match self.gateway.body(body, id).await {
             Ok(body) => body,
             Err(refused) => return refused,
         };
-        let Some(principal) = self.principal(&url, &head, &body) else {
-            return forbidden();
+        let principal = match wants {
+            Wants::Nothing => Principal::Anonymous,
+            Wants::Signature { is_invited } => match self.verify.signer(&head, &body, is_invited) {
+                Some(signer) => signer,
+                None => return forbidden(),
+            },
         };
         head.uri = below(&rest, head.uri.query());
         let asking = url.cors.as_ref().map(|_| head.headers.clone());
@@ -108,16 +120,25 @@ impl FunctionUrls {
         }
         response
     }
+}
 
-    /// Who calls; nothing if they may not.
-    fn principal(&self, url: &FunctionUrl, head: &Parts, body: &Bytes) -> Option<Principal> {
+/// What an address wants of who calls.
+#[derive(Clone, Copy)]
+enum Wants {
+    Nothing,
+    Signature { is_invited: bool },
+}
+
+impl Wants {
+    fn of(url: &FunctionUrl, head: &Parts) -> Self {
         match url.auth {
-            UrlAuth::None => Some(Principal::Anonymous),
+            UrlAuth::None => Self::Nothing,
             UrlAuth::Iam => {
                 let is_page = head.headers.contains_key(ORIGIN);
                 let is_named = |cors| cors::is_named(cors, &head.headers);
-                let is_invited = !is_page || url.cors.as_ref().is_some_and(is_named);
-                self.verify.signer(head, body, is_invited)
+                Self::Signature {
+                    is_invited: !is_page || url.cors.as_ref().is_some_and(is_named),
+                }
             }
         }
     }

@@ -52,6 +52,10 @@ impl Warm for Calls {
 pub(crate) struct Signed(pub(crate) Signatures);
 
 impl Verify for Signed {
+    fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool {
+        self.0.can_be_signed(head, is_invited)
+    }
+
     fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<Principal> {
         self.0.signer(head, body, is_invited)
     }

@@ -3,6 +3,14 @@
 use aloft_call::{Principal, Qualifier};
 use aloft_function::{Catalogue, Cors, FunctionUrl, NoOthers, UrlAuth, UrlMode};
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use aloft_http::BodyError;
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+
 use super::*;
 use crate::{FunctionUrls, Verify};
 
@@ -12,6 +20,11 @@ const ID: &str = "0123456789abcdef0123456789abcdef";
 struct Word;
 
 impl Verify for Word {
+    fn can_be_signed(&self, head: &http::request::Parts, is_invited: bool) -> bool {
+        let said = head.headers.get("authorization");
+        said.is_some_and(|said| said.as_bytes() == b"please") && is_invited
+    }
+
     fn signer(&self, head: &http::request::Parts, body: &[u8], is_invited: bool) -> Option<Principal> {
         let is_right = head.headers.get("authorization")?.as_bytes() == b"please" && body == b"text";
         let is_whole = head.uri.path().starts_with("/_url/");
@@ -138,6 +151,34 @@ async fn only_who_has_signed_calls_what_wants_that() {
         if status == 403 {
             assert_eq!(answer.body, r#"{"Message":"Forbidden"}"#);
         }
+    }
+}
+
+/// A body that must not be asked for.
+struct Untouched;
+
+impl http_body::Body for Untouched {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        panic!("a stranger's body is read");
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_body_is_not_read() {
+    let (urls, _) = address(House::new(Config::dev()), UrlAuth::Iam, None);
+    for key in [None, Some("now")] {
+        let mut request = Request::post(format!("/_url/{ID}/a"));
+        if let Some(key) = key {
+            request = request.header("authorization", key);
+        }
+        let response = urls.handle(request.body(Untouched.boxed_unsync()).unwrap()).await;
+        assert_eq!(response.status().as_u16(), 403);
     }
 }
 
