@@ -74,6 +74,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether nothing listens there.
+    pub fn is_refused(&self) -> bool {
+        let refused = std::io::ErrorKind::ConnectionRefused;
+        matches!(self, Self::Connect { source, .. } if source.kind() == refused)
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -130,6 +136,14 @@ impl Client {
             tasks: tasks.clone(),
             idle: Arc::default(),
         }
+    }
+
+    /// Opens a connection for the next request, so that a server which accepts it is not left with one that says nothing and breaks off.
+    pub async fn open(&self) -> Result<(), ClientError> {
+        let mut sender = self.connect().await?;
+        sender.ready().await.map_err(|error| self.broken(error))?;
+        self.keep(sender);
+        Ok(())
     }
 
     /// Sends a request, of which only path and query of the URI count. The `Host` field is added unless it is there. A kept
@@ -211,13 +225,17 @@ impl Client {
         sender: SendRequest<Body>,
         response: http::Response<hyper::body::Incoming>,
     ) -> Response {
+        self.keep(sender);
+        response.map(|body| incoming(body, self.bounds(), None))
+    }
+
+    /// Keeps a connection. It counts as ready once the body of an answer that is under way is read.
+    fn keep(&self, sender: SendRequest<Body>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|kept| !kept.is_closed());
         if idle.len() < MOST_IDLE {
-            // It counts as ready once the answer's body is read.
             idle.push(sender);
         }
-        response.map(|body| incoming(body, self.bounds(), None))
     }
 
     fn bounds(&self) -> Bounds {

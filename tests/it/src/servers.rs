@@ -133,3 +133,57 @@ fn a_server_that_does_not_come_up_is_told_as_what_it_is() {
     let answer = get(&platform.url("/ends.py")).is(200).text();
     assert_eq!(answer, "raise SystemExit(3)\n");
 }
+
+/// A server of Python's that answers one connection after the other and tells of each that breaks off.
+const PLAIN: &str = r#"
+import http.server, os, sys, threading
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = str(os.getpid()).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        if self.path == "/plain/close":
+            # The program lives on, and nothing listens any more.
+            self.wfile.flush()
+            threading.Thread(target=server.shutdown).start()
+
+server = http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+server.serve_forever()
+server.server_close()
+print("closed", flush=True)
+threading.Event().wait()
+"#;
+
+const PLAIN_TOML: &str = "[project]\nname = \"p\"\n[functions.plain]\nruntime = \"http\"\nsource = \"s\"\ncommand = [\"python3\", \"plain.py\"]\n\
+                          timeout = \"10s\"\n[routes]\n\"GET /plain/{path+}\" = \"plain\"\n";
+
+#[test]
+fn a_look_whether_a_server_listens_is_not_an_error_in_its_log() {
+    let project = Project::new(&[("aloft.toml", PLAIN_TOML), ("s/plain.py", PLAIN)]);
+    let platform = project.start();
+    let first = get(&platform.url("/plain/a")).is(200).text();
+    assert_eq!(get(&platform.url("/plain/b")).is(200).text(), first);
+    platform.event("what the server says of the second", |event| {
+        event["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("GET /plain/b"))
+    });
+    let logs = aloft(&project.folder(), &["logs", "--to", &platform.api, "--json"]);
+    assert!(logs.stdout.contains("GET /plain/b"), "{logs}");
+    assert!(!logs.stdout.contains("Traceback"), "{logs}");
+    assert!(!logs.stdout.contains("Error"), "{logs}");
+}
+
+#[test]
+fn an_instance_whose_server_is_gone_gets_no_further_call() {
+    let project = Project::new(&[("aloft.toml", PLAIN_TOML), ("s/plain.py", PLAIN)]);
+    let platform = project.start();
+    let first = get(&platform.url("/plain/close")).is(200).text();
+    platform.event("the server has closed", |event| event["text"] == "closed");
+    get(&platform.url("/plain/b")).is(502);
+    let second = get(&platform.url("/plain/c")).is(200).text();
+    assert!(!first.is_empty() && !second.is_empty());
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aloft_call::{Answer, Beginning, Call, Fault, FunctionError, Sink};
 use aloft_function::Version;
-use aloft_http::{Client, Connect, Patience, Response, collect, full};
+use aloft_http::{Client, Patience, Response, collect, full};
 use aloft_sandbox::Isolation;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -70,8 +70,8 @@ impl Contract for Http {
             ..Patience::default()
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let client = Client::over(inside.clone(), address, patience, &begun.tasks);
-        Ok(Arc::new(Server { inside, client, port }))
+        let client = Client::over(inside, address, patience, &begun.tasks);
+        Ok(Arc::new(Server { client, port }))
     }
 }
 
@@ -80,7 +80,6 @@ fn free_port() -> std::io::Result<u16> {
 }
 
 struct Server {
-    inside: Arc<Inside>,
     client: Client,
     port: u16,
 }
@@ -90,12 +89,11 @@ impl Session for Server {
     async fn loaded(&self) -> Result<(), Fault> {
         let mut pause = LOOKS.0;
         loop {
-            match self.inside.connect().await {
-                Ok(stream) => {
-                    self.inside.ended(stream);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+            // The connection is the first call's: a server that meets one which breaks off unasked may say so in its log, and one that
+            // serves a connection at a time would wait for what never comes.
+            match self.client.open().await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_refused() => {}
                 Err(error) => {
                     return Err(Fault::Platform {
                         why: format!("port {} inside the sandbox cannot be reached: {error}", self.port),
@@ -118,11 +116,10 @@ impl Session for Server {
         let mut out_bytes = 0;
         let until = Instant::now() + timeout;
         let answered = async {
-            let response = self
-                .client
-                .send(request)
-                .await
-                .map_err(|error| Broken(error.to_string()))?;
+            let response = self.client.send(request).await.map_err(|error| Broken {
+                is_gone: error.is_refused(),
+                why: error.to_string(),
+            })?;
             answer(
                 response,
                 is_http,
@@ -137,9 +134,9 @@ impl Session for Server {
             answered = tokio::time::timeout(timeout, answered) => match answered {
                 Ok(Ok(result)) => Ok((result, true)),
                 // The process's end, if that is why, says more.
-                Ok(Err(Broken(why))) => match tokio::time::timeout(GRACE, process.ended()).await {
+                Ok(Err(Broken { why, is_gone })) => match tokio::time::timeout(GRACE, process.ended()).await {
                     Ok(fault) => Err((fault, false)),
-                    Err(_) => Err((Fault::Garbage { why }, true)),
+                    Err(_) => Err((Fault::Garbage { why }, !is_gone)),
                 },
                 Err(_) => Err((Fault::TimedOut { after: timeout }, false)),
             },
@@ -158,8 +155,21 @@ impl Session for Server {
     }
 }
 
-/// There is no answer, or not the whole of one: why.
-struct Broken(String);
+/// There is no answer, or not the whole of one.
+struct Broken {
+    why: String,
+    /// Nothing listens any more, and nothing will: a program that lives on without its server takes no call again.
+    is_gone: bool,
+}
+
+impl From<aloft_http::BodyError> for Broken {
+    fn from(error: aloft_http::BodyError) -> Self {
+        Self {
+            why: error.to_string(),
+            is_gone: false,
+        }
+    }
+}
 
 /// What the server's answer is to the caller.
 async fn answer(
@@ -176,7 +186,7 @@ async fn answer(
         let _ = sink.send(beginning);
         let mut body = body;
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|error| Broken(error.to_string()))?.into_data() else {
+            let Ok(data) = frame?.into_data() else {
                 continue;
             };
             *bytes += data.len() as u64;
@@ -192,7 +202,7 @@ async fn answer(
                 .unwrap_or(WHOLE + 1);
             return Ok(Err(Fault::AnswerTooLarge { size, limit: WHOLE }));
         }
-        Err(error) => return Err(Broken(error.to_string())),
+        Err(error) => return Err(error.into()),
     };
     *bytes = whole.len() as u64;
     Ok(if is_http {
