@@ -20,6 +20,9 @@ use crate::record::{Origin, record};
 use crate::run::Pool;
 use crate::slots::Slots;
 
+/// How long instances that were stopped may take to be gone when the platform ends: longer than any contract lets them.
+const GONE: Duration = Duration::from_secs(4);
+
 /// What the controller is told.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -210,7 +213,7 @@ impl Controller {
     }
 
     /// Refuses new calls, lets what runs and waits come to its end for at most `bound`, then stops every instance. Returns
-    /// whether all ended in time.
+    /// whether all ended in time. When it returns the instances are gone, or have had the time for it.
     pub async fn drain(&self, bound: Duration) -> bool {
         let inner = &self.0;
         self.refuse_new();
@@ -218,20 +221,14 @@ impl Controller {
         for pool in &pools {
             pool.drain(inner);
         }
-        let all_ended = async {
-            loop {
-                let settled = inner.settled.notified();
-                tokio::pin!(settled);
-                settled.as_mut().enable();
-                if pools.iter().all(|pool| pool.is_empty()) {
-                    return;
-                }
-                settled.await;
-            }
-        };
+        let all_ended = wait_until(inner, || pools.iter().all(|pool| pool.is_empty()));
         let in_time = tokio::time::timeout(bound, all_ended).await.is_ok();
         for pool in &pools {
             pool.stop_all();
+        }
+        let gone = wait_until(inner, || pools.iter().all(|pool| pool.is_gone()));
+        if tokio::time::timeout(GONE, gone).await.is_err() {
+            tracing::warn!("instances are not gone, though they were stopped");
         }
         in_time
     }
@@ -279,6 +276,19 @@ impl Controller {
             inner.retire(&replaced, &mut retired);
         }
         pool
+    }
+}
+
+/// Waits until something is so of what instances and calls can change.
+async fn wait_until(inner: &Inner, is_so: impl Fn() -> bool) {
+    loop {
+        let settled = inner.settled.notified();
+        tokio::pin!(settled);
+        settled.as_mut().enable();
+        if is_so() {
+            return;
+        }
+        settled.await;
     }
 }
 

@@ -170,6 +170,12 @@ impl Pool {
         self.lock().state.is_empty()
     }
 
+    /// Whether none of its instances is left, nor one that was stopped.
+    pub(crate) fn is_gone(&self) -> bool {
+        let core = self.lock();
+        core.instances.is_empty() && core.stopped.is_empty()
+    }
+
     /// What an instance of it counts that runs or starts.
     pub(crate) fn expected(&self, memory: &Memory) -> u64 {
         let limit = self.version.memory.bytes();

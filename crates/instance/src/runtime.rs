@@ -31,10 +31,11 @@ pub trait Instance: Send + Sync + 'static {
     /// Runs one call to its end or to the function's timeout. One at a time.
     async fn call(&self, call: Call) -> Called;
 
-    /// Waits until the instance has ended, by itself or stopped.
+    /// Waits until the instance has ended, by itself or stopped: nothing is left of it then.
     async fn ended(&self);
 
-    /// Ends the instance at once, with everything that it started.
+    /// Ends the instance, with everything that it started: at once, or in the few seconds that its contract gives a program to end by
+    /// itself. It gets no more calls.
     fn stop(&self);
 
     /// The most memory that it has used so far, in bytes.

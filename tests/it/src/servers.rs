@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Project, aloft, call, get, nodejs, run, script, try_call};
+use crate::harness::{Project, aloft, call, get, nodejs, run, script, try_call, wait_for};
 
 /// Packages of npm, in a folder with a package.json.
 fn install(folder: &Path) {
@@ -186,4 +187,93 @@ fn an_instance_whose_server_is_gone_gets_no_further_call() {
     get(&platform.url("/plain/b")).is(502);
     let second = get(&platform.url("/plain/c")).is(200).text();
     assert!(!first.is_empty() && !second.is_empty());
+}
+
+/// A server that says something when it is told to end; with `linger` it does not end then.
+const TOLD: &str = r#"
+import http.server, os, signal, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(204)
+        self.end_headers()
+
+def told(*_):
+    print("writes down what it holds", flush=True)
+    if sys.argv[1:]:
+        time.sleep(60)
+    time.sleep(0.3)
+    print("has written it", flush=True)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, told)
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+
+fn told_toml(idle: &str, mark: &str) -> String {
+    let function = |name: &str, more: &str| {
+        format!(
+            "[functions.{name}]\nruntime = \"http\"\nsource = \"s\"\ncommand = [\"python3\", \"told.py\"{more}]\nidle = \"{idle}\"\n"
+        )
+    };
+    format!(
+        "[project]\nname = \"p\"\n{}{}[routes]\n\"GET /ends\" = \"ends\"\n\"GET /lingers\" = \"lingers\"\n",
+        function("ends", ""),
+        function("lingers", &format!(", \"{mark}\"")),
+    )
+}
+
+/// Whether a program runs on this machine that has this argument.
+fn runs(argument: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.any(|line| {
+        line.split(|byte| *byte == 0)
+            .any(|part| part == argument.as_bytes())
+    })
+}
+
+#[test]
+fn a_server_that_is_unloaded_is_told_before_it_is_killed() {
+    let project = Project::new(&[
+        ("aloft.toml", &told_toml("1s", "lingers-when-idle")),
+        ("s/told.py", TOLD),
+    ]);
+    let platform = project.start();
+    for name in ["ends", "lingers"] {
+        get(&platform.url(&format!("/{name}"))).is(204);
+    }
+    for (name, line) in [
+        ("ends", "has written it"),
+        ("lingers", "writes down what it holds"),
+    ] {
+        platform.event("its last words", |event| {
+            event["function"] == name && event["text"] == line
+        });
+    }
+    wait_for("what does not end is killed", || {
+        (!runs("lingers-when-idle")).then_some(())
+    });
+    get(&platform.url("/lingers")).is(204);
+}
+
+#[test]
+fn a_server_is_told_when_the_platform_ends() {
+    let project = Project::new(&[
+        ("aloft.toml", &told_toml("1h", "lingers-at-the-end")),
+        ("s/told.py", TOLD),
+    ]);
+    let mut platform = project.start();
+    for name in ["ends", "lingers"] {
+        get(&platform.url(&format!("/{name}"))).is(204);
+    }
+    platform.signal(Signal::TERM);
+    assert_eq!(platform.finish().code, Some(0));
+    assert!(!runs("lingers-at-the-end"));
+    let platform = project.start();
+    let logs = aloft(
+        &project.folder(),
+        &["logs", "ends", "--since", "1h", "--to", &platform.api],
+    );
+    assert!(logs.stdout.contains("has written it"), "{logs}");
 }

@@ -62,7 +62,14 @@ pub struct Needs {
     pub variables: Vec<(OsString, OsString)>,
     /// How long the code may take to load.
     pub patience: Duration,
+    /// How long the program has to end by itself when it is stopped: it is told by SIGTERM, and killed afterwards. Without any it is killed
+    /// at once.
+    pub grace: Duration,
 }
+
+/// The grace of programs that expect to be told: servers and commands. Half of what a shutdown has for all of them, and enough to
+/// write down what they hold.
+pub(crate) const TO_END: Duration = Duration::from_secs(2);
 
 /// A program that was started.
 pub struct Begun {

@@ -1,10 +1,11 @@
 //! One process: a call's way into it and out of it, by whatever contract it is talked to.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aloft_base::{Clock, Tasks};
+use aloft_base::{Clock, Policy, Tasks};
 use aloft_call::{Call, Caller, Fault, FunctionError, Payload};
 use aloft_function::Version;
 use aloft_http::BodyError;
@@ -26,7 +27,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 pub struct Process {
     pub(super) version: Arc<Version>,
     pub(super) caller: Caller,
-    pub(super) sandbox: Sandbox,
+    pub(super) sandbox: Arc<Sandbox>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -106,6 +107,9 @@ pub(super) struct ProcessInstance {
     pub(super) tasks: OwnTasks,
     pub(super) logs: Arc<Logs>,
     pub(super) causes: Causes,
+    /// How long its program has to end by itself.
+    pub(super) grace: Duration,
+    pub(super) is_stopped: AtomicBool,
 }
 
 /// An instance's own tasks, which answer on its listeners. They end with it, also with one that is dropped while it starts, by
@@ -119,6 +123,12 @@ impl Drop for OwnTasks {
 }
 
 impl ProcessInstance {
+    /// Ends it at once.
+    pub(super) fn kill(&self) {
+        self.process.sandbox.kill();
+        self.tasks.0.stop().ask();
+    }
+
     async fn run(&self, call: Call) -> Called {
         let Process { version, clock, .. } = &self.process;
         let is_tailed = matches!(&call.payload, Payload::Direct(direct) if direct.is_tailed);
@@ -157,13 +167,36 @@ impl Instance for ProcessInstance {
 
     async fn ended(&self) {
         self.process.sandbox.exited().await;
+        self.logs.take_last_words();
         // Not waited for: until this returns, the controller would still give calls to a process that is gone.
         self.tasks.0.stop().ask();
     }
 
     fn stop(&self) {
-        self.process.sandbox.kill();
-        self.tasks.0.stop().ask();
+        if self.grace.is_zero() {
+            return self.kill();
+        }
+        if self.is_stopped.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.process.sandbox.terminate();
+        // What it asks of the services until then is answered: these tasks end with it.
+        let (sandbox, grace, stop) = (
+            self.process.sandbox.clone(),
+            self.grace,
+            self.tasks.0.stop().clone(),
+        );
+        self.tasks
+            .0
+            .start("end a program that was told to", Policy::Alone, async move {
+                tokio::select! {
+                    _ = sandbox.exited() => {}
+                    () = tokio::time::sleep(grace) => {}
+                    () = stop.asked() => {}
+                }
+                sandbox.kill();
+                Ok::<(), Infallible>(())
+            });
     }
 
     fn memory_peak(&self) -> u64 {

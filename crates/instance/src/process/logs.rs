@@ -114,6 +114,11 @@ impl Logs {
         Some(tail.0.into())
     }
 
+    /// Takes what the process has left that is gone, so that it is told before its end is.
+    pub(crate) fn take_last_words(&self) {
+        self.empty(&mut self.lock());
+    }
+
     /// Reads both streams until they end.
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
         let both = async {

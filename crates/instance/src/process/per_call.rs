@@ -53,7 +53,7 @@ impl Instance for PerCall {
         let instance = match launched {
             // It was stopped meanwhile, and what came late must not run on.
             Ok((instance, _)) if self.stop.is_asked() => {
-                instance.stop();
+                instance.kill();
                 return not_run(Fault::Draining);
             }
             Ok((instance, _)) => instance,
@@ -62,8 +62,8 @@ impl Instance for PerCall {
         *self.running() = Some(instance.clone());
         let called = instance.call(call).await;
         self.peak.fetch_max(instance.memory_peak(), Ordering::Relaxed);
-        // Whatever it has started and left behind ends with it.
-        instance.stop();
+        // Whatever it has started and left behind ends with it, and at once also one that took too long: the place is used again.
+        instance.kill();
         self.running().take();
         Called {
             is_reusable: !self.stop.is_asked(),
@@ -73,11 +73,15 @@ impl Instance for PerCall {
 
     async fn ended(&self) {
         self.stop.asked().await;
+        let running = self.running().clone();
+        if let Some(instance) = running {
+            instance.ended().await;
+        }
     }
 
     fn stop(&self) {
         self.stop.ask();
-        if let Some(instance) = self.running().take() {
+        if let Some(instance) = &*self.running() {
             instance.stop();
         }
     }

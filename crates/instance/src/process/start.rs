@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aloft_base::{Clock, InvocationId, Policy, Region, Tasks, Tenant};
@@ -300,7 +301,7 @@ impl Host {
             process: Process {
                 version,
                 caller,
-                sandbox: started.sandbox,
+                sandbox: Arc::new(started.sandbox),
                 clock: self.clock.clone(),
             },
             session,
@@ -308,6 +309,8 @@ impl Host {
             tasks,
             logs,
             causes,
+            grace: needs.grace,
+            is_stopped: AtomicBool::new(false),
         })
     }
 
@@ -360,7 +363,7 @@ impl Host {
             }))
         });
         if let Err(fault) = loaded {
-            crate::Instance::stop(&*instance);
+            instance.kill();
             return Err(fault);
         }
         Ok((instance, sandbox))

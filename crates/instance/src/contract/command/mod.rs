@@ -25,7 +25,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
-use super::{Begun, Contract, Needs, Session, Spoken};
+use super::{Begun, Contract, Needs, Session, Spoken, TO_END};
 use crate::process::{PAYLOAD_LIMIT, Process, unread};
 
 /// As with Lambda, though nothing is loaded before a call.
@@ -47,6 +47,7 @@ impl Contract for PerCallCommand {
         Ok(Needs {
             is_piped: true,
             patience: PATIENCE,
+            grace: TO_END,
             ..Needs::default()
         })
     }

@@ -6,6 +6,7 @@
 //! - An event is a POST to `/` of a CloudEvent in structured mode, a direct call one of its payload
 //!   (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>). A status of 2xx is success, with
 //!   the body as the answer; any other is the function's error.
+//! - An instance that is not needed any more is told so by SIGTERM, and killed two seconds later.
 //! - An instance takes several calls at once. A call that runs too long is cut, and its instance gets no others: nobody knows whether the
 //!   code still works at it.
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::ask;
 use super::inside::Inside;
-use crate::contract::{Begun, Contract, Needs, Session, Spoken};
+use crate::contract::{Begun, Contract, Needs, Session, Spoken, TO_END};
 use crate::process::{GRACE, Process};
 
 /// Where a server listens inside its sandbox, as on Cloud Run.
@@ -53,6 +53,7 @@ impl Contract for Http {
             sockets: version.calls + SPARE,
             variables: vec![(VARIABLE.into(), port.to_string().into())],
             patience: PATIENCE,
+            grace: TO_END,
             ..Needs::default()
         })
     }
