@@ -36,6 +36,9 @@ pub struct Warmth {
 pub trait Warm: Send + Sync + 'static {
     /// How the version of a function does that has this number.
     fn warmth(&self, function: &FunctionName, number: u64) -> Warmth;
+
+    /// How many instances are kept loaded, of those functions that are meant.
+    fn kept(&self, is_meant: &dyn Fn(&FunctionName) -> bool) -> usize;
 }
 
 impl Alias {
@@ -154,10 +157,18 @@ impl Warm for () {
     fn warmth(&self, _: &FunctionName, _: u64) -> Warmth {
         Warmth::default()
     }
+
+    fn kept(&self, _: &dyn Fn(&FunctionName) -> bool) -> usize {
+        0
+    }
 }
 
 impl<W: Warm> Warm for Arc<W> {
     fn warmth(&self, function: &FunctionName, number: u64) -> Warmth {
         W::warmth(self, function, number)
+    }
+
+    fn kept(&self, is_meant: &dyn Fn(&FunctionName) -> bool) -> usize {
+        W::kept(self, is_meant)
     }
 }

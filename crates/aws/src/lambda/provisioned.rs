@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use aloft_base::FunctionName;
 use aloft_call::Qualifier;
 use aloft_function::{Provisioned, Warmth};
 use aloft_http::Response;
@@ -48,16 +49,28 @@ async fn check(
     let most = reserved
         .get(&named.function)
         .unwrap_or(context.parts.concurrency.saturating_sub(reserved.total()));
-    if instances as usize > most {
-        return Err(Error::Invalid(format!(
-            "Specified ProvisionedConcurrentExecutions {instances} for the function is larger than the calls of it that can run at \
-             once, {most}"
-        ))
-        .into());
-    }
     let mine = parts(context, named, qualifier, instances).await?;
     let all = functions.all_provisioned(namespace, &named.function, None, usize::from(u16::MAX));
     let (all, _) = all.await.map_err(|error| context.failed(named, error))?;
+    let others = all.iter().filter(|(other, _)| other != qualifier);
+    let of_function: usize = others
+        .map(|(_, provisioned)| provisioned.instances as usize)
+        .sum();
+    // Who has calls reserved shares them with nobody.
+    let is_shared = |name: &FunctionName| *name != named.function && reserved.get(name).is_none();
+    let of_others = match reserved.get(&named.function) {
+        Some(_) => 0,
+        None => context.parts.warm.kept(&is_shared),
+    };
+    let left = most.saturating_sub(of_function).saturating_sub(of_others);
+    if instances as usize > left {
+        return Err(Error::Invalid(format!(
+            "Specified ProvisionedConcurrentExecutions {instances} for the function is larger than the calls of it that can run at \
+             once, {most}, without those for which instances are kept loaded already: {of_function} of the function, {of_others} of others \
+             that share them"
+        ))
+        .into());
+    }
     for (other, provisioned) in all.iter().filter(|(other, _)| other != qualifier) {
         let theirs = parts(context, named, other, provisioned.instances).await?;
         if mine.keys().any(|number| theirs.contains_key(number)) {
