@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Project, aloft, call, get, nodejs, run, script, try_call, wait_for};
+use crate::harness::{Project, Raw, aloft, call, get, nodejs, run, script, try_call, wait_for};
 
 /// Packages of npm, in a folder with a package.json.
 fn install(folder: &Path) {
@@ -276,4 +276,45 @@ fn a_server_is_told_when_the_platform_ends() {
         &["logs", "ends", "--since", "1h", "--to", &platform.api],
     );
     assert!(logs.stdout.contains("has written it"), "{logs}");
+}
+
+/// A server that takes several calls at once and answers with more than lies in buffers.
+const LONG: &str = r#"
+import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path == "/pid":
+            self.wfile.write(MARK)
+            return
+        for _ in range(1000):
+            self.wfile.write(b"x" * 65536)
+        print("is heard out", flush=True)
+
+MARK = os.urandom(8).hex().encode()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+
+#[test]
+fn a_caller_that_does_not_read_costs_no_instance() {
+    let project = Project::new(&[
+        (
+            "aloft.toml",
+            "[project]\nname = \"p\"\n[functions.long]\nruntime = \"http\"\nsource = \"s\"\ncommand = [\"python3\", \"long.py\"]\n\
+             timeout = \"4s\"\ncalls = 2\n[routes]\n\"GET /pid\" = \"long\"\n\"GET /long\" = \"long\"\n",
+        ),
+        ("s/long.py", LONG),
+    ]);
+    let platform = project.start();
+    let mark = get(&platform.url("/pid")).is(200).text();
+    let mut raw = Raw::connect(&platform.app);
+    raw.send(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
+    platform.event("the server is heard out", |event| event["text"] == "is heard out");
+    let ended = platform.event("its call ends", |event| {
+        event["event"] == "invocation" && event["out_bytes"].as_u64() > Some(1 << 20)
+    });
+    assert_eq!(ended["outcome"], "ok", "{ended}");
+    assert_eq!(get(&platform.url("/pid")).is(200).text(), mark, "it lives on");
 }
