@@ -484,3 +484,46 @@ async fn what_waits_for_the_next_invocation_holds_no_room() {
     let answer = String::from_utf8_lossy(&answer[..length]);
     assert!(answer.contains("InvalidRequestID"), "{answer}");
 }
+
+/// While one connection hands an answer on, whatever another says of the same invocation is out of order.
+#[tokio::test]
+async fn nothing_ends_an_answer_that_is_on_its_way() {
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    let (exchange, api) = api();
+    let _next = exchange.next().unwrap();
+    let (sink, beginning) = tokio::sync::oneshot::channel();
+    let to = stream::To {
+        sink,
+        version: 1,
+        is_http: false,
+        until: tokio::time::Instant::now() + Duration::from_secs(900),
+    };
+    let mut replied = exchange.give(job(), Some(to)).unwrap();
+    let (pieces, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let frames = futures_util::stream::unfold(receiver, |mut receiver| async {
+        let piece = receiver.recv().await?;
+        Some((Ok::<_, BodyError>(http_body::Frame::data(piece)), receiver))
+    });
+    let path = response_path(id());
+    let mode = ("lambda-runtime-function-response-mode", "streaming");
+    let streamed = ask_with(&api, "POST", &path, mode, StreamBody::new(frames).boxed_unsync());
+    let others = async {
+        let (_, mut taken) = beginning.await.unwrap().into_parts();
+        pieces.send("one".into()).await.unwrap();
+        assert_eq!(taken.recv().await.unwrap(), "one");
+        for (path, header) in [
+            (path.clone(), ("x-nothing", "")),
+            (path.clone(), mode),
+            (path.replace("/response", "/error"), ("x-nothing", "")),
+        ] {
+            let (status, _, body) = ask_with(&api, "POST", &path, header, aloft_http::full("{}")).await;
+            assert_eq!((status, &*kind(&body)), (403, "InvalidStateTransition"), "{path}");
+        }
+        assert!(replied.try_recv().is_err(), "the call goes on");
+        drop(pieces);
+    };
+    let ((status, ..), ()) = tokio::join!(streamed, others);
+    assert_eq!(status, 202);
+    assert!(matches!(replied.await, Ok(Reply::Streamed(3))));
+}
