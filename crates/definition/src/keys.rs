@@ -181,10 +181,10 @@ pub(crate) static FUNCTION: Section = Section {
         Key {
             name: "runtime",
             form: Form::Text(
-                "\"python3\" or \"python3.N\", \"nodejs\" or \"nodejsN.x\", \"provided\", \"provided.al2\" or \"provided.al2023\", \"http\", \"command\"",
+                "\"python3\" or \"python3.N\", \"nodejs\" or \"nodejsN.x\", \"provided\", \"provided.al2\" or \"provided.al2023\", \"http\", \"command\", \"wasm\"",
             ),
             absent: Absent::Refused,
-            what: "What runs the code: the newest Python 3 or Node.js on the host, or exactly the given version; the code's own program, an executable file `bootstrap` that speaks Lambda's Runtime API; a server of its own (`http`); or a program that runs once for each call (`command`).",
+            what: "What runs the code: the newest Python 3 or Node.js on the host, or exactly the given version; the code's own program, an executable file `bootstrap` that speaks Lambda's Runtime API; a server of its own (`http`); a program that runs once for each call (`command`); or a WebAssembly component of the world `wasi:http/proxy` 0.2 (`wasm`).",
             example: "\"python3\"",
         },
         Key {
@@ -196,9 +196,11 @@ pub(crate) static FUNCTION: Section = Section {
         },
         Key {
             name: "handler",
-            form: Form::Text("\"file.function\", at most 128 characters without spaces"),
+            form: Form::Text(
+                "\"file.function\", for `wasm` \"file.wasm\", at most 128 characters without spaces",
+            ),
             absent: Absent::Means("required, but for `http` and `command`, which have none"),
-            what: "What is called: `create.handler` is `handler` in `create.py`, `orders.create.handler` is in `orders/create.py`. In Node.js `src/index.handler` is what `src/index.js` (or `.mjs`, `.cjs`) exports. The file must exist. A program of its own reads it as it likes.",
+            what: "What is called: `create.handler` is `handler` in `create.py`, `orders.create.handler` is in `orders/create.py`. In Node.js `src/index.handler` is what `src/index.js` (or `.mjs`, `.cjs`) exports. The file must exist. A program of its own reads it as it likes. For `wasm` it is the component's file, such as `app.wasm`.",
             example: "\"create.handler\"",
         },
         Key {

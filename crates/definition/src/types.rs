@@ -99,6 +99,8 @@ pub enum Runtime {
     Http,
     /// `command`: a program that runs once for each call.
     Command,
+    /// `wasm`: a WebAssembly component.
+    Wasm,
 }
 
 impl Runtime {
@@ -128,6 +130,7 @@ impl fmt::Display for Runtime {
             Self::Node { major: Some(major) } => write!(f, "nodejs{major}.x"),
             Self::Http => f.write_str("http"),
             Self::Command => f.write_str("command"),
+            Self::Wasm => f.write_str("wasm"),
             Self::Provided(Provided::Plain) => f.write_str("provided"),
             Self::Provided(Provided::Al2) => f.write_str("provided.al2"),
             Self::Provided(Provided::Al2023) => f.write_str("provided.al2023"),

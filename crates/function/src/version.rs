@@ -79,6 +79,8 @@ pub enum Program {
     },
     /// A command that speaks another contract than Lambda's.
     Command(Command),
+    /// A WebAssembly component; the handler names its file in the code's folder.
+    Wasm,
 }
 
 /// A program with arguments, and by which contract it is talked to.
@@ -99,6 +101,7 @@ impl Program {
             Self::Python(interpreter) | Self::Node(interpreter) => &interpreter.runtime,
             Self::Own { runtime } => runtime,
             Self::Command(command) => &command.contract,
+            Self::Wasm => Self::WASM,
         }
     }
 
@@ -107,8 +110,12 @@ impl Program {
         match self {
             Self::Python(_) | Self::Node(_) | Self::Own { .. } => Self::LAMBDA,
             Self::Command(command) => &command.contract,
+            Self::Wasm => "wasi:http/proxy",
         }
     }
+
+    /// The runtime's name of WebAssembly components.
+    pub const WASM: &'static str = "wasm";
 
     /// The name of Lambda's contract.
     pub const LAMBDA: &'static str = "lambda";
@@ -129,7 +136,7 @@ impl Program {
     pub fn interpreter(&self) -> Option<&Interpreter> {
         match self {
             Self::Python(interpreter) | Self::Node(interpreter) => Some(interpreter),
-            Self::Own { .. } => None,
+            Self::Own { .. } | Self::Wasm => None,
             Self::Command(command) => command.interpreter.as_ref(),
         }
     }

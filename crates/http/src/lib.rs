@@ -38,5 +38,5 @@ pub use drive::{Drive, Driving};
 pub use handler::{Handler, Peer, Request, Response};
 pub use limits::{Limits, WRITE_STALL, slowest};
 pub use refusal::Refusal;
-pub use room::Room;
+pub use room::{Held, Room};
 pub use serve::{serve, serve_driven};

@@ -6,7 +6,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{Body, BodyError};
 
 /// The unit in which bytes are counted, so that a semaphore's permits do.
 const UNIT: usize = 1 << 10;
@@ -17,7 +21,7 @@ pub struct Room(Vec<Arc<Semaphore>>);
 
 /// What one request's body takes up; given back when it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Mutex<Vec<OwnedSemaphorePermit>>);
+pub struct Held(Mutex<Vec<OwnedSemaphorePermit>>);
 
 impl Room {
     /// Room for so many bytes, in whole KiB.
@@ -31,6 +35,29 @@ impl Room {
         let Self(mut all) = self.clone();
         all.push(Arc::new(Semaphore::new(bytes / UNIT)));
         Self(all)
+    }
+
+    /// Reads a body to its end, at most `limit` bytes, and takes up room for it as it arrives: for a body that comes by no connection
+    /// of ours, whose server would do that.
+    ///
+    /// # Errors
+    /// [`BodyError::NoRoom`], and those of the body.
+    pub async fn collect(&self, mut body: Body, limit: usize) -> Result<(Bytes, Held), BodyError> {
+        let (mut whole, held) = (BytesMut::new(), Held::default());
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
+            let length = whole.len() + data.len();
+            if length > limit {
+                return Err(BodyError::TooLarge { limit });
+            }
+            if !self.grow(&held, length) {
+                return Err(BodyError::NoRoom);
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok((whole.freeze(), held))
     }
 
     /// Makes sure that `held` has room for so many bytes. When there is none it has what it had.

@@ -1,7 +1,8 @@
 //! Loaded copies of a function: the ways to run code, and the contracts that the code expects.
 //!
 //! The controller sees two traits. A [`Runtime`] starts an [`Instance`] of a version; an instance runs calls, one at a time or as many as
-//! its version says, until it is stopped. [`process::ProcessRuntime`] runs programs in sandboxes and talks to each by a [`Contract`]:
+//! its version says, until it is stopped. `wasm::WasmRuntime` runs WebAssembly components (with the feature `wasm`);
+//! [`process::ProcessRuntime`] runs programs in sandboxes and talks to each by a [`Contract`]:
 //!
 //! - `lambda`: Python, Node.js and the code's own program by the Lambda Runtime API (2018-06-01), so that handlers and bootstraps
 //!   written for AWS Lambda run unmodified. Routes reach them as payload format 2.0, changes of tables as DynamoDB stream records, other
@@ -19,8 +20,12 @@
 //! sandbox; what answers there is handed in as [`process::Services`], so this crate knows no service.
 
 mod contract;
+mod lineage;
+mod lines;
 pub mod process;
 mod runtime;
+#[cfg(feature = "wasm")]
+pub mod wasm;
 
 pub use contract::{Begun, Contract, Needs, Session, Spoken};
 pub use runtime::{Called, Instance, Runtime, Started};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aloft_base::Clock;
 use aloft_call::{Answer, Call, Fault};
 use aloft_function::Version;
 use async_trait::async_trait;
@@ -11,6 +12,15 @@ use bytes::Bytes;
 /// A way to run code.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
+    /// Does ahead what starting an instance of a version would have to wait for, such as compiling.
+    ///
+    /// # Errors
+    /// Why no instance of it can be started.
+    async fn prepare(&self, version: &Arc<Version>) -> Result<(), Fault> {
+        let _ = version;
+        Ok(())
+    }
+
     /// Starts an instance of a version and waits until its code is loaded.
     async fn start(&self, version: Arc<Version>) -> Result<Started, Fault>;
 }
@@ -55,4 +65,12 @@ pub struct Called {
     pub tail: Option<Bytes>,
     /// Whether the instance can take another call.
     pub is_reusable: bool,
+}
+
+/// How long a call may run: as long as the version may, and no longer than its caller waits.
+pub(crate) fn time_of(call: &Call, version: &Version, clock: &dyn Clock) -> Duration {
+    call.deadline.map_or(version.timeout, |deadline| {
+        let left = deadline.saturating_duration_since(clock.instant());
+        version.timeout.min(left)
+    })
 }

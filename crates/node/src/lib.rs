@@ -17,6 +17,7 @@ mod load;
 mod metrics;
 mod node;
 mod project;
+mod run;
 mod runtimes;
 mod services;
 mod upkeep;

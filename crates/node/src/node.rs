@@ -21,6 +21,7 @@ use aloft_function::{Catalogue, Deployed, Functions, Layers};
 use aloft_gateway::{FunctionUrls, Gateway};
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
+use aloft_instance::wasm::WasmRuntime;
 use aloft_log::{Logs, Retention, Writer};
 use aloft_observe::{Feed, Metrics};
 use aloft_role::Roles;
@@ -37,6 +38,7 @@ use crate::engine::Engine;
 use crate::load::Loader;
 use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
+use crate::run::Run;
 use crate::runtimes::Runtimes;
 use crate::services::Inside;
 use crate::upkeep::{self, Reclaimer};
@@ -463,7 +465,7 @@ fn runtime(
     time: &Time,
     tasks: &Tasks,
     feed: &Feed,
-) -> Result<ProcessRuntime, Error> {
+) -> Result<Run, Error> {
     let settings = aloft_instance::process::Config {
         isolation: config.isolation,
         folder: config.data.join("runtime"),
@@ -471,9 +473,28 @@ fn runtime(
         region: Region::local(),
     };
     let inside = Arc::new(Inside::new(aws.clone(), time.clock.clone(), &*time.chance));
-    let clock = time.clock.clone();
-    ProcessRuntime::new(settings, spawner, inside, clock, tasks.clone(), feed.clone())
-        .map_err(Error::io("write the runtime to", &config.data))
+    let (spawner, clock) = (Arc::new(spawner), time.clock.clone());
+    let components = WasmRuntime::new(aloft_instance::wasm::Parts {
+        // Not in the folder of the runtimes, which every sandbox sees.
+        folder: config.data.join("wasm"),
+        program: std::env::current_exe()
+            .map_err(Error::io("find the program in", Path::new("/proc/self")))?,
+        isolation: settings.isolation,
+        spawner: spawner.clone(),
+        tenant: settings.tenant.clone(),
+        region: settings.region.clone(),
+        services: inside.clone(),
+        clock: clock.clone(),
+        chance: time.chance.clone(),
+        tasks: tasks.clone(),
+        feed: feed.clone(),
+    });
+    let processes = ProcessRuntime::new(settings, spawner, inside, clock, tasks.clone(), feed.clone())
+        .map_err(Error::io("write the runtime to", &config.data))?;
+    Ok(Run {
+        processes,
+        components,
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

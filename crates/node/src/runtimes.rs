@@ -24,7 +24,7 @@ pub(crate) enum NoRuntime {
     /// Nobody knows how to run it.
     #[error(
         "the runtime \"{0}\" is not supported yet: python3.x and nodejsNN.x are, as far as this machine has them, and provided, \
-         provided.al2 and provided.al2023"
+         provided.al2, provided.al2023 and wasm"
     )]
     Unknown(String),
 }
@@ -49,6 +49,7 @@ impl Runtimes {
             }),
             Runtime::Python3 { minor } => Program::Python(self.pythons().await.get(minor)?.clone()),
             Runtime::Node { major } => Program::Node(self.nodes().await.get(major)?.clone()),
+            Runtime::Wasm => Program::Wasm,
             Runtime::Provided(_) => Program::Own {
                 runtime: runtime.to_string(),
             },
@@ -85,6 +86,9 @@ impl Runtimes {
             return Ok(Program::Own {
                 runtime: name.to_owned(),
             });
+        }
+        if name == Program::WASM {
+            return Ok(Program::Wasm);
         }
         if let Some(minor) = name
             .strip_prefix("python3.")

@@ -94,6 +94,7 @@ fn read_runtime(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Opti
     let runtime = match (found.text, python, node) {
         ("http", ..) => Some(Runtime::Http),
         ("command", ..) => Some(Runtime::Command),
+        ("wasm", ..) => Some(Runtime::Wasm),
         ("provided", ..) => Some(Runtime::Provided(Provided::Plain)),
         ("provided.al2", ..) => Some(Runtime::Provided(Provided::Al2)),
         ("provided.al2023", ..) => Some(Runtime::Provided(Provided::Al2023)),
@@ -119,6 +120,7 @@ fn read_runtime(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Opti
             "provided.al2023",
             "http",
             "command",
+            "wasm",
         ];
         checker.report_near(&found.at, message, key.expected(), nearest(found.text, known));
     }

@@ -11,6 +11,8 @@ use crate::types::Runtime;
 const LONGEST: usize = 128;
 /// What a file of a handler in Node.js may end with, in the order in which the runtime looks.
 const NODE_ENDS: [&str; 4] = ["", ".js", ".mjs", ".cjs"];
+/// What the file of a WebAssembly component ends with.
+const WASM: &str = ".wasm";
 
 /// Reads the handler, and looks for its file in the source's folder, if there is one.
 pub(super) fn read(
@@ -31,6 +33,7 @@ pub(super) fn read(
     let handler = match runtime? {
         Runtime::Python3 { .. } => parse_python(found.text),
         Runtime::Node { .. } => parse_node(found.text),
+        Runtime::Wasm => parse_wasm(found.text),
         Runtime::Provided { .. } | Runtime::Http | Runtime::Command => parse_own(found.text),
     };
     let Some(handler) = handler else {
@@ -46,6 +49,7 @@ pub(super) fn read(
         let ends: &[&str] = match runtime? {
             Runtime::Python3 { .. } => &[".py", "/__init__.py"],
             Runtime::Node { .. } => &NODE_ENDS,
+            Runtime::Wasm => &[WASM],
             Runtime::Provided { .. } | Runtime::Http | Runtime::Command => &[""],
         };
         if !ends
@@ -55,6 +59,7 @@ pub(super) fn read(
             let usual = match runtime? {
                 Runtime::Python3 { .. } => ".py",
                 Runtime::Node { .. } => ".js",
+                Runtime::Wasm => WASM,
                 Runtime::Provided { .. } | Runtime::Http | Runtime::Command => "",
             };
             let file = PathBuf::from(format!("{}{usual}", handler.file));
@@ -64,6 +69,7 @@ pub(super) fn read(
             let expected = match runtime? {
                 Runtime::Python3 { .. } => "the handler of a Python file in the function's source",
                 Runtime::Node { .. } => "the handler of a JavaScript file in the function's source",
+                Runtime::Wasm => "a WebAssembly component in the function's source",
                 Runtime::Provided { .. } | Runtime::Http | Runtime::Command => {
                     "an executable file of this name in the function's source"
                 }
@@ -122,6 +128,17 @@ fn parse_node(text: &str) -> Option<Handler> {
     })
 }
 
+/// A component's file, with its end.
+fn parse_wasm(text: &str) -> Option<Handler> {
+    let file = text.strip_suffix(WASM)?;
+    let is_name = |part: &str| part.split('.').all(is_word);
+    (text.len() <= LONGEST && file.split('/').all(is_name)).then(|| Handler {
+        text: text.to_owned(),
+        file: file.to_owned(),
+        named: Box::new(|file| format!("{file}{WASM}")),
+    })
+}
+
 /// Free text, which the program may read; the program is always `bootstrap`.
 fn parse_own(text: &str) -> Option<Handler> {
     let is_valid = !text.is_empty() && text.len() <= LONGEST && !text.contains(char::is_whitespace);
@@ -136,6 +153,26 @@ fn parse_own(text: &str) -> Option<Handler> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handler_of_wasm_is_a_component_s_file() {
+        assert_eq!(parse_wasm("app.wasm").unwrap().file, "app");
+        assert_eq!(
+            parse_wasm("build/app.component.wasm").unwrap().file,
+            "build/app.component"
+        );
+        for bad in [
+            "app",
+            ".wasm",
+            "/app.wasm",
+            "../app.wasm",
+            "a//b.wasm",
+            "a..b.wasm",
+            "a b.wasm",
+        ] {
+            assert!(parse_wasm(bad).is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_handler_of_node_is_split_at_the_first_dot_of_its_file() {

@@ -12,10 +12,10 @@ use aloft_http::BodyError;
 use aloft_sandbox::{Exit, Sandbox};
 use async_trait::async_trait;
 
-use super::lineage::Causes;
 use super::logs::Logs;
 use crate::contract::{Session, Spoken};
-use crate::runtime::{Called, Instance};
+use crate::lineage::Causes;
+use crate::runtime::{Called, Instance, time_of};
 
 /// Lambda's bound for a call's payload.
 pub(crate) const PAYLOAD_LIMIT: usize = 6 << 20;
@@ -132,10 +132,7 @@ impl ProcessInstance {
     async fn run(&self, call: Call) -> Called {
         let Process { version, clock, .. } = &self.process;
         let is_tailed = matches!(&call.payload, Payload::Direct(direct) if direct.is_tailed);
-        let timeout = call.deadline.map_or(version.timeout, |deadline| {
-            let left = deadline.saturating_duration_since(clock.instant());
-            version.timeout.min(left)
-        });
+        let timeout = time_of(&call, version, &**clock);
         let _begun = self.causes.begin(&call);
         // Of several calls at once nobody can say which one printed a line.
         let is_alone = version.calls == 1;

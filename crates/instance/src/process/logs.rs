@@ -1,4 +1,4 @@
-//! What a function prints, cut into lines and told to the feed.
+//! What a process prints, read from its pipes and cut into lines.
 //!
 //! Lines carry the invocation during which they were written. A line may still lie in the pipe when the next invocation
 //! begins, so [`Logs::begin`] first takes what is there. Reading never stops, whatever a function prints: a full pipe
@@ -8,16 +8,14 @@
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aloft_base::{Clock, InvocationId, Stop};
-use aloft_call::Outcome;
-use aloft_function::Version;
-use aloft_observe::{Feed, Line, Notice, Stream};
+use aloft_base::{InvocationId, Stop};
+use aloft_observe::Stream;
 use bytes::{BufMut, Bytes};
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
-/// The longest line that is kept whole, Lambda's and CloudWatch's limit.
-const LINE_LIMIT: usize = 256 << 10;
+use crate::lines::{Lines, Teller};
+
 /// How much is read at once.
 const CHUNK: usize = 16 << 10;
 
@@ -34,39 +32,14 @@ enum Taken {
 
 /// The streams of one instance that are its log: both, or errors alone where its output is its answer.
 pub(crate) struct Logs {
-    clock: Arc<dyn Clock>,
-    feed: Feed,
-    version: Arc<Version>,
+    teller: Teller,
     streams: Vec<(Stream, pipe::Receiver)>,
     state: Mutex<State>,
 }
 
-/// The end of a text.
-#[derive(Default)]
-struct Tail(Vec<u8>);
-
-impl Tail {
-    fn push(&mut self, line: &[u8]) {
-        self.0.extend_from_slice(line);
-        self.0.push(b'\n');
-        // Not at each line: moving what stays would cost more than writing it.
-        if self.0.len() > 4 * Outcome::TAIL {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        let beyond = self.0.len().saturating_sub(Outcome::TAIL);
-        self.0.drain(..beyond);
-    }
-}
-
 #[derive(Default)]
 struct State {
-    invocation: Option<InvocationId>,
-    partial: [Vec<u8>; 2],
-    /// The last lines of the invocation, if its caller wants them.
-    tail: Option<Tail>,
+    lines: Lines,
     /// Where chunks are read into. Each call looks into both pipes, mostly for nothing: a buffer of its own would have to be
     /// filled with zeros each time.
     chunk: Vec<u8>,
@@ -74,9 +47,7 @@ struct State {
 
 impl Logs {
     pub(crate) fn new(
-        clock: Arc<dyn Clock>,
-        feed: Feed,
-        version: Arc<Version>,
+        teller: Teller,
         stdout: Option<pipe::Receiver>,
         stderr: pipe::Receiver,
         invocation: Option<InvocationId>,
@@ -84,12 +55,10 @@ impl Logs {
         let stdout = stdout.map(|stdout| (Stream::Stdout, stdout));
         let streams = stdout.into_iter().chain([(Stream::Stderr, stderr)]).collect();
         Self {
-            clock,
-            feed,
-            version,
+            teller,
             streams,
             state: Mutex::new(State {
-                invocation,
+                lines: Lines::of(invocation),
                 ..State::default()
             }),
         }
@@ -100,18 +69,15 @@ impl Logs {
     pub(crate) fn begin(&self, invocation: InvocationId, is_tailed: bool) {
         let mut state = self.lock();
         self.empty(&mut state);
-        state.invocation = Some(invocation);
-        state.tail = is_tailed.then(Tail::default);
+        state.lines.begin(invocation, is_tailed);
     }
 
-    /// Takes what the invocation that has ended has printed, so that it is told before the call's end is. Returns its last lines, at
-    /// most [`Outcome::TAIL`] bytes; none if they were not wanted. A system call only where something lies in a pipe.
+    /// Takes what the invocation that has ended has printed, so that it is told before the call's end is. Returns its last lines. A
+    /// system call only where something lies in a pipe.
     pub(crate) fn end(&self) -> Option<Bytes> {
         let mut state = self.lock();
         self.empty(&mut state);
-        let mut tail = state.tail.take()?;
-        tail.cut();
-        Some(tail.0.into())
+        state.lines.end()
     }
 
     /// Takes what the process has left that is gone, so that it is told before its end is.
@@ -141,18 +107,7 @@ impl Logs {
                     break;
                 }
             }
-            self.tell_partial(state, index, *stream);
-        }
-    }
-
-    fn tell_partial(&self, state: &mut State, index: usize, stream: Stream) {
-        let rest = state
-            .partial
-            .get_mut(index)
-            .map(std::mem::take)
-            .unwrap_or_default();
-        if !rest.is_empty() {
-            self.tell(state.invocation, &mut state.tail, stream, &rest);
+            state.lines.flush(&self.teller, *stream);
         }
     }
 
@@ -184,11 +139,11 @@ impl Logs {
         let read = pipe.try_read_buf(&mut (&mut chunk).limit(CHUNK));
         let taken = match read {
             Ok(0) => {
-                self.tell_partial(state, index, *stream);
+                state.lines.flush(&self.teller, *stream);
                 Taken::End
             }
             Ok(_) => {
-                self.cut(state, index, *stream, &chunk);
+                state.lines.push(&self.teller, *stream, &chunk);
                 Taken::Some
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::Interrupted => {
@@ -198,52 +153,6 @@ impl Logs {
         };
         state.chunk = chunk;
         taken
-    }
-
-    fn cut(&self, state: &mut State, index: usize, stream: Stream, mut bytes: &[u8]) {
-        let State {
-            invocation,
-            partial,
-            tail,
-            ..
-        } = state;
-        let (invocation, Some(partial)) = (*invocation, partial.get_mut(index)) else {
-            return;
-        };
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            let (line, rest) = bytes.split_at(end);
-            bytes = rest.get(1..).unwrap_or_default();
-            if partial.is_empty() {
-                self.tell(invocation, tail, stream, line);
-            } else {
-                partial.extend_from_slice(line);
-                self.tell(invocation, tail, stream, partial);
-                partial.clear();
-            }
-        }
-        partial.extend_from_slice(bytes);
-        if partial.len() >= LINE_LIMIT {
-            self.tell(invocation, tail, stream, partial);
-            partial.clear();
-        }
-    }
-
-    fn tell(&self, invocation: Option<InvocationId>, tail: &mut Option<Tail>, stream: Stream, line: &[u8]) {
-        // One record is one line: Lambda's runtimes separate the lines within it by carriage returns.
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some(tail) = tail {
-            tail.push(line);
-        }
-        let text = String::from_utf8_lossy(line).into_owned();
-        self.feed.publish(Notice::Log(Line {
-            at: self.clock.now(),
-            function: self.version.function.clone(),
-            version: Some(self.version.id.clone()),
-            number: self.version.number,
-            invocation,
-            stream,
-            text,
-        }));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

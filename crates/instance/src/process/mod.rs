@@ -4,7 +4,6 @@ mod ask;
 mod bootstrap;
 mod environment;
 mod instance;
-mod lineage;
 mod logs;
 mod node;
 mod per_call;
@@ -18,6 +17,7 @@ use aloft_call::Caller;
 use aloft_http::Handler;
 
 pub use ask::NoInterpreter;
+pub(crate) use environment::environment;
 pub use instance::Process;
 pub(crate) use instance::{GRACE, PAYLOAD_LIMIT, unread};
 pub use node::Nodes;

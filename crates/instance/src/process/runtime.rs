@@ -30,7 +30,7 @@ impl ProcessRuntime {
     /// A runtime whose sandboxes the spawner makes. Writes the bootstrap into its folder.
     pub fn new(
         config: Config,
-        spawner: Spawner,
+        spawner: Arc<Spawner>,
         services: Arc<dyn Services>,
         clock: Arc<dyn Clock>,
         tasks: Tasks,

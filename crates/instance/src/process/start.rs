@@ -19,9 +19,10 @@ use super::Services;
 use super::bootstrap::{Bootstrap, NODE_SOURCE_NAME};
 use super::environment::environment;
 use super::instance::{OwnTasks, Peak, Process, ProcessInstance};
-use super::lineage::{Causes, Stamped};
 use super::logs::Logs;
 use crate::contract::{Begun, Contract, Needs};
+use crate::lineage::{Causes, Stamped};
+use crate::lines::Teller;
 
 /// Where a function finds its code, the platform's bootstrap, and what it requires.
 pub(super) const TASK: &str = "/var/task";
@@ -59,7 +60,7 @@ pub struct Config {
 pub(super) struct Host {
     config: Config,
     bootstrap: Bootstrap,
-    spawner: Spawner,
+    spawner: Arc<Spawner>,
     services: Arc<dyn Services>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
@@ -78,7 +79,7 @@ impl Host {
     /// Writes the bootstrap into its folder.
     pub(super) fn new(
         config: Config,
-        spawner: Spawner,
+        spawner: Arc<Spawner>,
         services: Arc<dyn Services>,
         clock: Arc<dyn Clock>,
         tasks: Tasks,
@@ -229,6 +230,11 @@ impl Host {
                 format!("--max-old-space-size={}", heap_mb(version.memory.bytes() >> 20)).into(),
                 runtime.join(NODE_SOURCE_NAME).into(),
             ],
+            Program::Wasm => {
+                return Err(Fault::Unrunnable {
+                    why: "a WebAssembly component is no process".to_owned(),
+                });
+            }
             // One of a layer stands in for one that the code does not have.
             Program::Own { .. } => {
                 let folder = layers.filter(|_| !is_program(&version.code.task.join(OWN)));
@@ -281,10 +287,13 @@ impl Host {
             ..Limits::default()
         };
         aloft_http::serve(adopt(services)?, limits, &room, Arc::new(stamped), &tasks.0);
+        let teller = Teller {
+            clock: self.clock.clone(),
+            feed: self.feed.clone(),
+            version: version.clone(),
+        };
         let logs = Arc::new(Logs::new(
-            self.clock.clone(),
-            self.feed.clone(),
-            version.clone(),
+            teller,
             printed,
             started.stderr,
             // What a program for one call prints may be there before the call is said to begin.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aloft_call::{Call, Fault, HttpCall, Payload};
-use aloft_http::{Body, Request, collect, full};
+use aloft_http::{Body, Request, collect, empty, full};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
@@ -19,40 +19,45 @@ const CLOUD_EVENT: HeaderValue = HeaderValue::from_static("application/cloudeven
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The request, how many bytes its body has, and whether the answer is an HTTP answer.
-pub(super) async fn request(call: Call) -> Result<(Request, u64, bool), Fault> {
+pub(super) async fn request(mut call: Call) -> Result<(Request, u64, bool), Fault> {
+    if let Payload::Http(http) = &mut call.payload {
+        // A server of any kind is asked: with a length, which not all can do without.
+        let body = std::mem::replace(&mut http.body, empty());
+        http.body = full(
+            collect(body, PAYLOAD_LIMIT)
+                .await
+                .map_err(|error| unread(&error))?,
+        );
+    }
+    let (request, is_http) = streamed(call)?;
+    let bytes = http_body::Body::size_hint(request.body()).exact();
+    Ok((request, bytes.unwrap_or_default(), is_http))
+}
+
+/// The request with its body as it arrives, and whether the answer is an HTTP answer.
+pub(crate) fn streamed(call: Call) -> Result<(Request, bool), Fault> {
     let (id, trace) = (call.id.to_string(), call.trace.traceparent());
-    let (mut request, bytes, is_http) = match call.payload {
-        Payload::Http(http) => {
-            let (request, bytes) = forwarded(http).await?;
-            (request, bytes, true)
-        }
+    let (mut request, is_http) = match call.payload {
+        Payload::Http(http) => (forwarded(http), true),
         Payload::Event(event) => {
             let body = serde_json::to_vec(&event.event.to_value()).map_err(|error| Fault::Payload {
                 why: error.to_string(),
                 too_large: false,
             })?;
-            (posted(CLOUD_EVENT, body.into()), 0, false)
+            (posted(CLOUD_EVENT, body.into()), false)
         }
-        Payload::Direct(direct) => (posted(JSON, direct.body), 0, false),
-    };
-    let bytes = match http_body::Body::size_hint(request.body()).exact() {
-        Some(exact) => exact,
-        None => bytes,
+        Payload::Direct(direct) => (posted(JSON, direct.body), false),
     };
     for (name, value) in [(REQUEST_ID, id), (TRACEPARENT, trace)] {
         set(request.headers_mut(), name, &value);
     }
-    Ok((request, bytes, is_http))
+    Ok((request, is_http))
 }
 
-async fn forwarded(http: HttpCall) -> Result<(Request, u64), Fault> {
+fn forwarded(http: HttpCall) -> Request {
     let HttpCall {
         mut head, body, peer, ..
     } = http;
-    let body = collect(body, PAYLOAD_LIMIT)
-        .await
-        .map_err(|error| unread(&error))?;
-    let bytes = body.len() as u64;
     let former = head
         .headers
         .get(FORWARDED_FOR)
@@ -66,11 +71,11 @@ async fn forwarded(http: HttpCall) -> Result<(Request, u64), Fault> {
     if let Some(host) = head.headers.get(HOST).cloned() {
         head.headers.entry(FORWARDED_HOST).or_insert(host);
     }
-    let mut request = Request::new(full(body));
+    let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
-    Ok((request, bytes))
+    request
 }
 
 /// The addresses that a request came by: the client's, behind what others said before.

@@ -10,8 +10,8 @@
 //! - An instance takes several calls at once. A call that runs too long is cut, and its instance gets no others: nobody knows whether the
 //!   code still works at it.
 
-mod ask;
+pub(crate) mod ask;
 mod inside;
 mod session;
 
-pub(crate) use session::Http;
+pub(crate) use session::{Broken, Http, answer};

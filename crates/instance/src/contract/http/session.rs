@@ -157,8 +157,8 @@ impl Session for Server {
 }
 
 /// There is no answer, or not the whole of one.
-struct Broken {
-    why: String,
+pub(crate) struct Broken {
+    pub(crate) why: String,
     /// Nothing listens any more, and nothing will: a program that lives on without its server takes no call again.
     is_gone: bool,
 }
@@ -173,7 +173,7 @@ impl From<aloft_http::BodyError> for Broken {
 }
 
 /// What the server's answer is to the caller.
-async fn answer(
+pub(crate) async fn answer(
     response: Response,
     is_http: bool,
     sink: Option<(Sink, u64, Instant)>,

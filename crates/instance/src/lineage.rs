@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 /// The lineage and trace of what an instance causes now. Clones are the same one.
 #[derive(Clone, Default)]
-pub(super) struct Causes(Arc<Mutex<Calls>>);
+pub(crate) struct Causes(Arc<Mutex<Calls>>);
 
 #[derive(Default)]
 struct Calls {
@@ -27,14 +27,14 @@ struct Calls {
 type Cause = (Lineage, Trace);
 
 /// A call that runs, until it is dropped.
-pub(super) struct Begun {
+pub(crate) struct Begun {
     causes: Causes,
     number: u64,
 }
 
 impl Causes {
     /// A call begins.
-    pub(super) fn begin(&self, call: &Call) -> Begun {
+    pub(crate) fn begin(&self, call: &Call) -> Begun {
         let cause = (call.lineage.caused_by(call.id), call.trace);
         let mut calls = self.lock();
         calls.numbers += 1;
@@ -69,9 +69,9 @@ impl Drop for Begun {
 }
 
 /// The services as an instance meets them: its requests carry its lineage and trace among their extensions.
-pub(super) struct Stamped {
-    pub(super) services: Arc<dyn Handler>,
-    pub(super) causes: Causes,
+pub(crate) struct Stamped {
+    pub(crate) services: Arc<dyn Handler>,
+    pub(crate) causes: Causes,
 }
 
 #[async_trait]

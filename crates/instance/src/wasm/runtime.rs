@@ -1,0 +1,362 @@
+//! Loading components and starting instances of them, and the threads that guests run on.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::{Component as Part, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
+use aloft_call::{Caller, Fault, FunctionError, Principal};
+use aloft_function::Version;
+use aloft_http::Room;
+use aloft_observe::{Build, Feed, Notice};
+use aloft_sandbox::{Isolation, Spawner};
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OnceCell, Semaphore};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::cache::Cache;
+use super::compile::{Compiler, LARGEST};
+use super::engine::{self, TICK};
+use super::guest::Loaded;
+use super::instance::WasmInstance;
+use crate::process::Services;
+use crate::runtime::{Runtime, Started};
+
+/// Bytes of requests that all guests together may make the platform hold.
+const ROOM: usize = 256 << 20;
+/// Components that are compiled at once; each takes all processors.
+const COMPILED: usize = 1;
+
+/// What the runtime stands on.
+pub struct Parts {
+    /// A folder of its own, for what is compiled. No sandbox may see it.
+    pub folder: PathBuf,
+    /// This program, which is run again to compile; see [`compiler_if_asked`](super::compiler_if_asked).
+    pub program: PathBuf,
+    /// Behind which walls that happens.
+    pub isolation: Isolation,
+    /// What makes them.
+    pub spawner: Arc<Spawner>,
+    /// The tenant of all functions.
+    pub tenant: Tenant,
+    /// The region that functions see.
+    pub region: Region,
+    /// What functions reach.
+    pub services: Arc<dyn Services>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub chance: Arc<dyn Chance>,
+    /// Who owns the work.
+    pub tasks: Tasks,
+    /// Where lines and progress are told.
+    pub feed: Feed,
+}
+
+/// A component of a version once it is loaded; whoever has an instance of it holds it.
+pub(super) type Slot = Arc<OnceCell<Arc<Loaded>>>;
+
+/// Runs functions as WebAssembly components.
+pub struct WasmRuntime {
+    parts: Parts,
+    room: Room,
+    compiling: Semaphore,
+    /// Made when the first component is loaded: a node without any has no threads and reserves nothing for them.
+    guests: OnceCell<(Arc<Guests>, Arc<Cache>)>,
+    /// By the component's file. Folders of code are never written to again, so the same file is the same component.
+    loaded: Mutex<BTreeMap<PathBuf, Weak<OnceCell<Arc<Loaded>>>>>,
+}
+
+impl WasmRuntime {
+    /// A runtime of these parts. Does nothing yet.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            room: Room::new(ROOM),
+            compiling: Semaphore::new(COMPILED),
+            guests: OnceCell::new(),
+            loaded: Mutex::default(),
+        }
+    }
+
+    async fn guests(&self) -> Result<&(Arc<Guests>, Arc<Cache>), Fault> {
+        let made = || async {
+            let guests = Guests::start(&self.parts.tasks).map_err(|error| Fault::Unrunnable {
+                why: format!("WebAssembly cannot be run here: {error:#}"),
+            })?;
+            let (folder, chance) = (self.parts.folder.clone(), self.parts.chance.clone());
+            let engine = guests.engine.clone();
+            let cache = blocking(move || Cache::open(&folder, &engine, &*chance)).await?;
+            let cache = cache.map_err(|error| {
+                platform(format!(
+                    "the folder {} of compiled components: {error}",
+                    self.parts.folder.display()
+                ))
+            })?;
+            Ok((Arc::new(guests), Arc::new(cache)))
+        };
+        self.guests.get_or_try_init(made).await
+    }
+
+    /// The version's component, loaded once however many want it.
+    async fn load(&self, version: &Version) -> Result<(Slot, Arc<Loaded>), Fault> {
+        let file = file_of(version)?;
+        let slot = {
+            let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            match all.get(&file).and_then(Weak::upgrade) {
+                Some(slot) => slot,
+                None => {
+                    all.retain(|_, slot| slot.strong_count() > 0);
+                    let slot = Slot::default();
+                    all.insert(file.clone(), Arc::downgrade(&slot));
+                    slot
+                }
+            }
+        };
+        let loaded = slot.get_or_try_init(|| self.make(version, file)).await?.clone();
+        Ok((slot, loaded))
+    }
+
+    async fn make(&self, version: &Version, file: PathBuf) -> Result<Arc<Loaded>, Fault> {
+        let (guests, cache) = self.guests().await?;
+        let (known, now) = (cache.clone(), self.parts.clock.now());
+        let read = move || {
+            let size = std::fs::metadata(&file)?.len();
+            if size > LARGEST {
+                return Err(std::io::Error::other(format!(
+                    "it has {size} bytes, more than {} MiB",
+                    LARGEST >> 20
+                )));
+            }
+            let component = std::fs::read(&file)?;
+            let name = known.name(&component);
+            let found = known.find(&name, now);
+            Ok((component, name, found))
+        };
+        let read = blocking(read).await?;
+        let (component, name, found) = read.map_err(|error| Fault::Unrunnable {
+            why: format!("its component \"{}\" cannot be read: {error}", version.handler),
+        })?;
+        let compiled = match found {
+            Some(compiled) => compiled,
+            None => self.compile(version, component, name, cache).await?,
+        };
+        let engine = guests.engine.clone();
+        let linked = blocking(move || {
+            #[allow(
+                unsafe_code,
+                reason = "it is this engine's own code, made by a child of this program and sealed with a key that nobody else has"
+            )]
+            // SAFETY: the file bears this node's seal over all its bytes, and its folder is open to its owner only.
+            let component = unsafe { Component::deserialize_file(&engine, &compiled) }?;
+            Loaded::new(&engine, &component)
+        });
+        let loaded = linked.await?.map_err(|error| {
+            Fault::Init(FunctionError {
+                kind: "Runtime.InvalidComponent".to_owned(),
+                message: format!("{error:#}"),
+                ..FunctionError::default()
+            })
+        })?;
+        Ok(Arc::new(loaded))
+    }
+
+    async fn compile(
+        &self,
+        version: &Version,
+        component: Vec<u8>,
+        name: String,
+        cache: &Arc<Cache>,
+    ) -> Result<PathBuf, Fault> {
+        let Ok(_turn) = self.compiling.acquire().await else {
+            return Err(Fault::Draining);
+        };
+        let compiler = Compiler {
+            spawner: self.parts.spawner.clone(),
+            isolation: self.parts.isolation,
+            program: self.parts.program.clone(),
+        };
+        let (began, kib) = (self.parts.clock.instant(), component.len() >> 10);
+        self.tell(version, format!("compiling {} ({kib} KiB)", version.handler), 0);
+        let code = compiler
+            .compile(version.function.as_str(), component.into())
+            .await?;
+        let took = self.parts.clock.instant().duration_since(began);
+        let cache = cache.clone();
+        let kept = blocking(move || cache.keep(&name, &code)).await?;
+        self.tell(
+            version,
+            format!("{} is compiled for this node", version.handler),
+            u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        );
+        kept.map_err(|error| {
+            platform(format!(
+                "what a component was compiled to cannot be kept: {error}"
+            ))
+        })
+    }
+
+    fn tell(&self, version: &Version, message: String, took_ms: u64) {
+        self.parts.feed.publish(Notice::Build(Build {
+            at: self.parts.clock.now(),
+            subject: version.function.to_string(),
+            ok: true,
+            message,
+            took_ms,
+        }));
+    }
+}
+
+#[async_trait]
+impl Runtime for WasmRuntime {
+    async fn prepare(&self, version: &Arc<Version>) -> Result<(), Fault> {
+        self.load(version).await.map(|_| ())
+    }
+
+    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault> {
+        let began = self.parts.clock.instant();
+        let (slot, _) = self.load(&version).await?;
+        let (guests, _) = self.guests().await?;
+        let caller = Caller {
+            tenant: self.parts.tenant.clone(),
+            region: self.parts.region.clone(),
+            principal: Principal::Function {
+                name: version.function.clone(),
+                grants: version.grants.clone(),
+            },
+        };
+        let instance = WasmInstance::new(
+            (version, slot),
+            (&self.parts, &caller),
+            (guests.clone(), self.room.clone(), Handle::current()),
+        );
+        Ok(Started {
+            instance: Arc::new(instance),
+            init: self.parts.clock.instant().duration_since(began),
+            sandbox: std::time::Duration::ZERO,
+        })
+    }
+}
+
+/// The threads that guests run on, and the clock by which they yield.
+pub(super) struct Guests {
+    engine: Engine,
+    threads: Option<tokio::runtime::Runtime>,
+    count: Arc<Count>,
+}
+
+/// How many guests run.
+#[derive(Default)]
+struct Count {
+    running: AtomicUsize,
+    begun: Notify,
+}
+
+/// One that runs, until it is dropped.
+struct Running(Arc<Count>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Guests {
+    fn start(tasks: &Tasks) -> wasmtime::Result<Self> {
+        let engine = engine::running()?;
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("guest")
+            .enable_time()
+            .build()?;
+        let count = Arc::new(Count::default());
+        let (ticking, counted, stop) = (engine.clone(), count.clone(), tasks.stop().clone());
+        tasks.start("let guests yield", Policy::Vital, async move {
+            loop {
+                tokio::select! {
+                    () = counted.begun.notified() => {}
+                    () = stop.asked() => return Ok::<(), Infallible>(()),
+                }
+                while counted.running.load(Ordering::Relaxed) > 0 {
+                    tokio::time::sleep(TICK).await;
+                    ticking.increment_epoch();
+                }
+            }
+        });
+        Ok(Self {
+            engine,
+            threads: Some(threads),
+            count,
+        })
+    }
+
+    /// Runs a guest on a thread of its own kind. It ends with what is returned.
+    pub(super) fn run(
+        &self,
+        work: impl Future<Output = wasmtime::Result<()>> + Send + 'static,
+    ) -> Option<Guest> {
+        let threads = self.threads.as_ref()?;
+        if self.count.running.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.count.begun.notify_one();
+        }
+        let running = Running(self.count.clone());
+        Some(Guest(threads.spawn(async move {
+            let _running = running;
+            work.await
+        })))
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        // A runtime may not be waited for where others' futures run.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// A guest that runs. Dropped, it is ended where it next yields.
+pub(super) struct Guest(tokio::task::JoinHandle<wasmtime::Result<()>>);
+
+impl Guest {
+    /// Waits for its end.
+    pub(super) async fn ended(&mut self) -> Result<wasmtime::Result<()>, tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Where the version's component lies: the handler names it, inside the code's folder.
+fn file_of(version: &Version) -> Result<PathBuf, Fault> {
+    let name = Path::new(&version.handler);
+    let is_inside = name.components().all(|part| matches!(part, Part::Normal(_)));
+    if !is_inside || version.handler.is_empty() {
+        return Err(Fault::Unrunnable {
+            why: format!(
+                "its handler \"{}\" must name the component's file in its code, such as \"app.wasm\"",
+                version.handler
+            ),
+        });
+    }
+    Ok(version.code.task.join(name))
+}
+
+fn platform(why: String) -> Fault {
+    Fault::Platform { why }
+}
+
+/// Runs what reads files or computes where it may take its time.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+    // It cannot be cancelled; it fails when it panics or the platform goes down.
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| platform(error.to_string()))
+}
