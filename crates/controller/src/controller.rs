@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, FunctionName, Size, Tasks};
+use aloft_base::{Chance, Clock, FunctionName, Policy, Size, Tasks};
 use aloft_call::{Call, Fault, Invoke, Outcome, Qualifier, Usage};
 use aloft_function::{Catalogue, Found, Load, Version, Warm, Warmth};
 use aloft_instance::Runtime;
@@ -179,6 +179,30 @@ impl Controller {
         for pool in replaced.values() {
             inner.retire(pool, &mut retired);
         }
+    }
+
+    /// Does ahead what the first start of an instance of a version would wait for.
+    ///
+    /// # Errors
+    /// Why no instance of it can be started.
+    pub async fn prepare(&self, version: &Arc<Version>) -> Result<(), Fault> {
+        self.0.runtime.prepare(version).await
+    }
+
+    /// As [`prepare`](Self::prepare), while the caller goes on: whoever calls the version meanwhile waits for it.
+    pub fn begin_to_prepare(&self, version: Arc<Version>) {
+        let inner = self.0.clone();
+        self.0
+            .tasks
+            .start("get a version ready", Policy::Alone, async move {
+                tokio::select! {
+                    // Safe to cancel: whoever starts an instance does it then.
+                    prepared = inner.runtime.prepare(&version) => prepared.map_err(|fault| {
+                        format!("{} cannot be made ready: {fault}", version.function)
+                    }),
+                    () = inner.tasks.stop().asked() => Ok(()),
+                }
+            });
     }
 
     /// Keeps instances of a function's versions loaded, so many of each, and of its others none.

@@ -61,6 +61,14 @@ pub enum Error {
         #[source]
         source: aloft_build::Error,
     },
+    /// A function's component cannot be compiled, or does not fit.
+    #[error("function \"{function}\": {fault}")]
+    Prepare {
+        /// The function.
+        function: String,
+        /// Why not.
+        fault: aloft_call::Fault,
+    },
     /// It cannot be written down what runs.
     #[error("what was built cannot be deployed: {0}")]
     Deploy(#[from] aloft_function::DeployError),
@@ -113,6 +121,10 @@ impl Error {
             Self::Delivery(error) => error.kind(),
             Self::Deferred(error) => error.kind(),
             Self::Build { source, .. } => source.kind(),
+            Self::Prepare { fault, .. } => match fault {
+                aloft_call::Fault::Platform { .. } => ErrorKind::Internal,
+                _ => ErrorKind::Invalid,
+            },
             Self::Deploy(error) => error.kind(),
             Self::Catalogue(error) => error.kind(),
             Self::Taken { .. } => ErrorKind::Conflict,
@@ -134,6 +146,7 @@ impl Error {
             | Self::Bind { .. }
             | Self::Io { .. }
             | Self::Build { .. }
+            | Self::Prepare { .. }
             | Self::NoSandbox { .. }
             | Self::Taken { .. }
             | Self::Runtime { .. } => false,

@@ -11,8 +11,8 @@ use aloft_call::{Fault, Grants, Qualifier};
 use aloft_controller::Controller;
 use aloft_definition::{DEFAULT_IDLE, DEFAULT_QUEUE_LENGTH, DEFAULT_QUEUE_WAIT};
 use aloft_function::{
-    Alias, Catalogue, Code, Found, FunctionUrl, Functions, Load, MAX_VERSIONS, Published, Queue, UrlId,
-    Version,
+    Alias, Catalogue, Code, Found, FunctionUrl, Functions, Load, MAX_VERSIONS, Program, Published, Queue,
+    UrlId, Version,
 };
 use aloft_observe::{Build, Feed, Notice};
 use aloft_store::blobs::BlobId;
@@ -55,11 +55,22 @@ impl Loader {
                 }
                 controller.retire_replaced(|name| *name == function);
                 self.keep(controller, &function).await;
+                self.prepare(controller, &function).await;
                 let reserved = self.functions.reload_reserved(&self.namespace, &function);
                 if let Err(error) = reserved.await {
                     tracing::warn!(%function, %error, "what is reserved for a function cannot be read anew");
                 }
             }
+        }
+    }
+
+    /// Begins to compile what a changed function's first call would have to wait for. Nothing but components takes longer than a call
+    /// would wait.
+    async fn prepare(&self, controller: &Controller, function: &FunctionName) {
+        let latest = self.functions.get(&self.namespace, function, 0).await;
+        let is_component = latest.is_ok_and(|latest| latest.configuration.runtime == Program::WASM);
+        if is_component && let Ok(version) = self.load(function, &Qualifier::Latest).await {
+            controller.begin_to_prepare(version);
         }
     }
 

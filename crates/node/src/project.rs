@@ -312,7 +312,7 @@ impl Project {
             match self.version(name, function).await {
                 Ok((version, artifact)) => {
                     built.artifacts.insert(name.clone(), artifact);
-                    built.versions.push(Arc::new(version));
+                    built.versions.push(version);
                 }
                 Err(error) => built.failed = built.failed.or(Some(error)),
             }
@@ -366,7 +366,11 @@ impl Project {
         Ok(rules)
     }
 
-    async fn version(&self, name: &FunctionName, function: &Function) -> Result<(Version, BlobId), Error> {
+    async fn version(
+        &self,
+        name: &FunctionName,
+        function: &Function,
+    ) -> Result<(Arc<Version>, BlobId), Error> {
         let program = self.parts.runtimes.of(function.runtime, &function.command).await;
         let program = program.map_err(|source| Error::Runtime {
             function: name.to_string(),
@@ -410,6 +414,12 @@ impl Project {
                 everything: false,
             }),
         };
+        let version = Arc::new(version);
+        let prepared = self.parts.controller.prepare(&version).await;
+        prepared.map_err(|fault| Error::Prepare {
+            function: name.to_string(),
+            fault,
+        })?;
         Ok((version, built.artifact))
     }
 }
