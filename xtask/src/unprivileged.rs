@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::process::say;
-use crate::tools::{self, Browser, Postgres, Python, Tools};
+use crate::tools::{self, Browser, Components, Postgres, Python, Tools};
 use crate::{paths, test};
 
 /// Above what a distribution gives to users, below what it gives to containers.
@@ -180,6 +180,8 @@ impl Place {
                 Postgres::at(&self.folder.join("tools/postgres"))
             }
         };
+        let folder = self.folder.join("tools/components");
+        link(&tools.components.folder, &folder)?;
         Ok(Tools {
             python: Python {
                 interpreter: python.interpreter,
@@ -187,6 +189,7 @@ impl Place {
             },
             browser,
             postgres,
+            components: Components { folder },
         })
     }
 

@@ -24,6 +24,8 @@ use crate::print::human;
 const DRAIN: Duration = Duration::from_secs(30);
 /// Bytes of lines that are shown at once, about.
 const PIECE: usize = 64 << 10;
+/// What the platform logs. What WASI finds wrong with a guest's requests is the guest's matter, which it is told.
+const DEFAULT_FILTER: &str = "warn,wasmtime_wasi=off,wasmtime_wasi_http=off";
 
 pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
     let mut config = config(&dev)?;
@@ -307,7 +309,8 @@ fn announce(dev: &Dev, node: &Node) -> String {
 
 /// Warnings and errors of the platform itself go to standard error; ALOFT_LOG asks for more, as `info` or `aloft_store=debug`.
 fn start_log(errors: &Outlet) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ALOFT_LOG").unwrap_or_else(|_| "warn".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("ALOFT_LOG").unwrap_or_else(|_| DEFAULT_FILTER.into());
     let errors = errors.clone();
     let is_colourful = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt()

@@ -1,6 +1,7 @@
 //! The controller: finds the pool of a call's function, lets it decide, and runs the call.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -189,7 +190,8 @@ impl Controller {
         self.0.runtime.prepare(version).await
     }
 
-    /// As [`prepare`](Self::prepare), while the caller goes on: whoever calls the version meanwhile waits for it.
+    /// As [`prepare`](Self::prepare), while the caller goes on: whoever calls the version meanwhile waits for it, and is told what is
+    /// wrong with it.
     pub fn begin_to_prepare(&self, version: Arc<Version>) {
         let inner = self.0.clone();
         self.0
@@ -197,11 +199,12 @@ impl Controller {
             .start("get a version ready", Policy::Alone, async move {
                 tokio::select! {
                     // Safe to cancel: whoever starts an instance does it then.
-                    prepared = inner.runtime.prepare(&version) => prepared.map_err(|fault| {
-                        format!("{} cannot be made ready: {fault}", version.function)
-                    }),
-                    () = inner.tasks.stop().asked() => Ok(()),
+                    prepared = inner.runtime.prepare(&version) => if let Err(fault) = prepared {
+                        tracing::debug!(function = %version.function, %fault, "a version cannot be made ready");
+                    },
+                    () = inner.tasks.stop().asked() => {}
                 }
+                Ok::<(), Infallible>(())
             });
     }
 

@@ -13,6 +13,7 @@
 )]
 
 mod commands;
+mod components;
 mod deliveries;
 mod disk;
 mod explain;

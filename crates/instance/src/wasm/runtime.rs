@@ -19,7 +19,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::cache::Cache;
-use super::compile::{Compiler, LARGEST};
+use super::compile::{Compiler, LARGEST, invalid};
 use super::engine::{self, TICK};
 use super::guest::Loaded;
 use super::instance::WasmInstance;
@@ -138,8 +138,13 @@ impl WasmRuntime {
             Ok((component, name, found))
         };
         let read = blocking(read).await?;
-        let (component, name, found) = read.map_err(|error| Fault::Unrunnable {
-            why: format!("its component \"{}\" cannot be read: {error}", version.handler),
+        // As Lambda tells of a handler whose file is not there.
+        let (component, name, found) = read.map_err(|error| {
+            Fault::Init(FunctionError {
+                kind: "Runtime.ImportModuleError".to_owned(),
+                message: format!("the component \"{}\" cannot be read: {error}", version.handler),
+                ..FunctionError::default()
+            })
         })?;
         let compiled = match found {
             Some(compiled) => compiled,
@@ -155,13 +160,7 @@ impl WasmRuntime {
             let component = unsafe { Component::deserialize_file(&engine, &compiled) }?;
             Loaded::new(&engine, &component)
         });
-        let loaded = linked.await?.map_err(|error| {
-            Fault::Init(FunctionError {
-                kind: "Runtime.InvalidComponent".to_owned(),
-                message: format!("{error:#}"),
-                ..FunctionError::default()
-            })
-        })?;
+        let loaded = linked.await?.map_err(|error| invalid(&format!("{error:#}")))?;
         Ok(Arc::new(loaded))
     }
 

@@ -32,6 +32,13 @@ pub(crate) fn nodejs() -> PathBuf {
     told("ALOFT_TEST_TOOLS").join("nodejs")
 }
 
+/// A component that was built for the tests.
+pub(crate) fn component(name: &str) -> PathBuf {
+    told("ALOFT_TEST_TOOLS")
+        .join("components")
+        .join(format!("{name}.wasm"))
+}
+
 /// The tree.
 pub(crate) fn root() -> PathBuf {
     told("ALOFT_TEST_ROOT")

@@ -63,6 +63,18 @@ impl Raw {
         }
     }
 
+    /// Waits until what came has these bytes in it, and gives back all of it.
+    pub(crate) fn until(&mut self, wanted: &[u8]) -> String {
+        let started = Instant::now();
+        while !self.read.windows(wanted.len()).any(|bytes| bytes == wanted) {
+            let is_open = self.receive();
+            let so_far = String::from_utf8_lossy(&self.read).into_owned();
+            assert!(is_open, "the connection closed; so far: {so_far:?}");
+            assert!(started.elapsed() < BOUND, "it does not come; so far: {so_far:?}");
+        }
+        String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
+    }
+
     /// Waits until the other side has closed; nothing but what was read may come before.
     pub(crate) fn closes(&mut self) {
         let started = Instant::now();
