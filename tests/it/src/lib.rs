@@ -21,6 +21,7 @@ mod faults;
 mod functions;
 mod harness;
 mod hosts;
+mod hundred;
 mod limits;
 mod logs;
 mod loops;
