@@ -112,7 +112,7 @@ impl Known {
         let stream = match event.kind {
             Kind::Stdout => Stream::Stdout,
             Kind::Stderr => Stream::Stderr,
-            Kind::Put | Kind::Platform | Kind::Start | Kind::End | Kind::Report => return,
+            Kind::Put | Kind::Platform | Kind::Start | Kind::End | Kind::Report | Kind::Untold => return,
         };
         if event.invocation == Some(id) {
             let at = Timestamp::from_millis(event.position.at);

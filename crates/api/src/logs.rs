@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{ErrorKind, InvocationId, Timestamp, parse_duration};
+use aloft_base::{ErrorKind, InvocationId, Logging, Timestamp, parse_duration};
 use aloft_http::{Body, BodyError, Response};
 use aloft_log::{Entry, Event, FUNCTIONS, Kind, Narrator, PLATFORM, Pattern};
 use aloft_observe::{Line, Notice, Stream, Subscription};
@@ -213,7 +213,8 @@ impl Lines {
         for entry in self.narrator.tell(notice) {
             let is_asked = self.wanted.invocation.is_none() || entry.invocation == self.wanted.invocation;
             let is_late = self.wanted.since.is_none_or(|since| entry.at >= since);
-            if !is_asked || !is_late || !self.wanted.takes(&entry.message) {
+            let is_told = entry.kind != Kind::Untold;
+            if !is_told || !is_asked || !is_late || !self.wanted.takes(&entry.message) {
                 continue;
             }
             if let Some(count) = self.seen.get_mut(&known_by(&entry)).filter(|count| **count > 0) {
@@ -263,7 +264,7 @@ impl Lines {
         let stream = match entry.kind {
             Kind::Put | Kind::Stdout => Stream::Stdout,
             Kind::Stderr => Stream::Stderr,
-            Kind::Platform | Kind::Start | Kind::End | Kind::Report => Stream::Platform,
+            Kind::Platform | Kind::Start | Kind::End | Kind::Report | Kind::Untold => Stream::Platform,
         };
         self.notice(&Notice::Log(Line {
             at: entry.at,
@@ -273,6 +274,7 @@ impl Lines {
             invocation: entry.invocation,
             stream,
             text: entry.message.clone(),
+            logging: Logging::Text,
         }));
         if let Some(record) = &entry.record {
             self.notice(&Notice::Invocation(record.clone()));
@@ -296,7 +298,7 @@ fn known_by(entry: &Entry) -> u64 {
     let invocation: Option<InvocationId> = entry.invocation;
     (&entry.group, entry.kind, invocation).hash(&mut hasher);
     match entry.kind {
-        Kind::Start | Kind::End | Kind::Report => {}
+        Kind::Start | Kind::End | Kind::Report | Kind::Untold => {}
         Kind::Put | Kind::Stdout | Kind::Stderr | Kind::Platform => {
             (entry.at, &entry.message).hash(&mut hasher)
         }
@@ -423,6 +425,7 @@ mod tests {
             invocation: Some(InvocationId::from_u128(invocation)),
             stream: Stream::Stdout,
             text: text.to_owned(),
+            logging: aloft_base::Logging::Text,
         })
     }
 

@@ -8,6 +8,7 @@
 //! - [`Mac`] and [`hex`]: HMAC-SHA256, and how digests are written.
 //! - [`Backoff`]: the one retry delay, exponential with full jitter and a ceiling.
 //! - [`Tasks`]: the one way to start background work: named, owned, stopped, and waited for.
+//! - [`Logging`]: in which form and from which level on a function's log is written.
 //! - [`Stall`]: notices that something takes too long, without a timer for each wait.
 //! - [`Size`] and [`parse_duration`]: the units in which users write.
 //!
@@ -22,6 +23,7 @@ mod chance;
 mod digest;
 mod error;
 mod id;
+mod logging;
 mod stall;
 mod tasks;
 mod time;
@@ -32,6 +34,7 @@ pub use chance::{Chance, SeededChance, SystemChance};
 pub use digest::{Mac, hex};
 pub use error::ErrorKind;
 pub use id::{FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
+pub use logging::{Level, Logging, SystemLevel};
 pub use stall::Stall;
 pub use tasks::{Policy, Stop, Tasks};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aloft_base::{ErrorKind, FunctionName, InvocationId};
+use aloft_base::{ErrorKind, FunctionName, InvocationId, Logging, Timestamp};
 use aloft_http::Body;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -245,6 +245,10 @@ pub struct Usage {
     pub memory_peak: u64,
     /// Bytes in and out.
     pub bytes: (u64, u64),
+    /// How the function's log is written.
+    pub logging: Logging,
+    /// When it ended.
+    pub ended: Timestamp,
 }
 
 impl Usage {

@@ -80,5 +80,6 @@ pub(crate) fn record(
         out_bytes: usage.bytes.1,
         outcome: Arc::from(failure.as_ref().map_or("ok", |(word, _)| word)),
         error: failure.map(|(_, sentence)| sentence),
+        logging: usage.logging,
     }))
 }

@@ -422,6 +422,10 @@ impl Pool {
         result: Result<aloft_call::Answer, Fault>,
         usage: Usage,
     ) -> Outcome {
+        let usage = Usage {
+            ended: inner.clock.now(),
+            ..usage
+        };
         self.metrics.ended(result.as_ref().err().map(Fault::word));
         if !usage.run.is_zero() {
             self.metrics.duration.observe(usage.run.as_secs_f64());
@@ -447,6 +451,7 @@ impl Pool {
             version: Some(self.version.id.clone()),
             number: self.version.number,
             memory_limit: self.version.memory.bytes(),
+            logging: self.version.logging,
             ..Usage::default()
         }
     }

@@ -53,7 +53,9 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [Key],
 }
 
-pub(crate) static SECTIONS: [&Section; 7] = [&PROJECT, &FUNCTION, &QUEUE, &ROUTES, &STATIC, &TABLE, &RULE];
+pub(crate) static SECTIONS: [&Section; 8] = [
+    &PROJECT, &FUNCTION, &QUEUE, &LOGGING, &ROUTES, &STATIC, &TABLE, &RULE,
+];
 
 /// The names at the top of the file.
 pub(crate) const TOP: [&str; 5] = ["project", "functions", "routes", "tables", "rules"];
@@ -267,6 +269,13 @@ pub(crate) static FUNCTION: Section = Section {
             example: "{ CURRENCY = \"EUR\" }",
         },
         Key {
+            name: "logging",
+            form: Form::Table("a table with `format`, `level` and `system_level`"),
+            absent: Absent::Means("text"),
+            what: "How its log is written, as Lambda's logging controls do it.",
+            example: "{ format = \"json\", level = \"debug\" }",
+        },
+        Key {
             name: "access",
             form: Form::Table("tables, each with \"read\" or \"write\""),
             absent: Absent::Means("none"),
@@ -293,6 +302,34 @@ pub(crate) static QUEUE: Section = Section {
             absent: Absent::Bounds,
             what: "How long a call may wait for an instance to become free; one that starts for it is waited for to its end. No client waits longer than the longest timeout, hence the upper bound.",
             example: "\"10s\"",
+        },
+    ],
+};
+
+pub(crate) static LOGGING: Section = Section {
+    title: "functions.NAME.logging",
+    what: "How the function's log is written. The format and the level are also in its variables `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`: functions in Python (module `logging`) and in Node.js (`console`) follow them, a program of its own does what it likes with them.",
+    keys: &[
+        Key {
+            name: "format",
+            form: Form::Text("\"text\" or \"json\""),
+            absent: Absent::Means("`\"text\"`"),
+            what: "`text`: lines as they are printed, between `START`, `END` and `REPORT`. `json`: objects with `timestamp`, `level`, `message` and `requestId`, and the platform's records with `time`, `type` and `record`. What a function in Python prints itself stays as it is.",
+            example: "\"json\"",
+        },
+        Key {
+            name: "level",
+            form: Form::Text("\"trace\", \"debug\", \"info\", \"warn\", \"error\" or \"fatal\""),
+            absent: Absent::Means("`\"info\"`"),
+            what: "From which level on the function's own lines are written; with `format = \"json\"` only, as on Lambda.",
+            example: "\"debug\"",
+        },
+        Key {
+            name: "system_level",
+            form: Form::Text("\"debug\", \"info\" or \"warn\""),
+            absent: Absent::Means("`\"info\"`"),
+            what: "From which level on the platform's records are written; with `format = \"json\"` only. `info`: that a call begins, and what it took. `warn`: only what failed. `debug`: also that the code has ended.",
+            example: "\"warn\"",
         },
     ],
 };

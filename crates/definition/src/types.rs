@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, RuleName, Size, TableName};
+use aloft_base::{FunctionName, Logging, RuleName, Size, TableName};
 use aloft_event::Pattern;
 use serde_json::Value;
 
@@ -76,6 +76,8 @@ pub struct Function {
     pub queue: Queue,
     /// Variables of its environment.
     pub environment: BTreeMap<String, String>,
+    /// How its log is written.
+    pub logging: Logging,
     /// The tables that it may use.
     pub access: BTreeMap<TableName, Access>,
 }

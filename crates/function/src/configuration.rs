@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aloft_base::Logging;
 use aloft_definition::{MAX_ENVIRONMENT_BYTES, RESERVED};
 
 use crate::{Error, UsedLayer};
@@ -28,6 +29,8 @@ pub struct Configuration {
     pub environment: BTreeMap<String, String>,
     /// Layers' versions, the later ones over the former. At most 5.
     pub layers: Vec<UsedLayer>,
+    /// How the log is written. Default is text.
+    pub logging: Logging,
 }
 
 impl Configuration {
@@ -51,6 +54,7 @@ impl Configuration {
             storage: Self::STORAGE,
             environment: BTreeMap::new(),
             layers: Vec::new(),
+            logging: Logging::Text,
         }
     }
 

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use aloft_base::Timestamp;
+use aloft_base::{Level, Logging, SystemLevel, Timestamp};
 use aloft_call::Qualifier;
 use aloft_codec::{Error, KeyWriter, Reader, Unknown, Writer};
 use aloft_store::blobs::BlobId;
@@ -352,6 +352,7 @@ fn published(writer: Writer, version: &Published) -> Writer {
         storage,
         environment,
         layers,
+        logging,
     } = configuration;
     let writer = writer
         .u64(1, *number)
@@ -378,7 +379,36 @@ fn published(writer: Writer, version: &Published) -> Writer {
                 .u64(4, layer.artifact.content)
         })
     });
+    let writer = match *logging {
+        Logging::Text => writer,
+        Logging::Json { application, system } => {
+            writer.nested(19, |w| w.u64(1, application as u64).u64(2, system as u64))
+        }
+    };
     writer.unknown(unknown)
+}
+
+/// The levels by their places in their lists, which the names of [`Level`] and [`SystemLevel`] keep. One that a newer release added is
+/// the default.
+fn read_logging(mut fields: Reader) -> Result<Logging, Error> {
+    let (mut application, mut system) = (Level::default(), SystemLevel::default());
+    let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    while let Some(field) = fields.next()? {
+        match field.number() {
+            1 => {
+                application = Level::ALL
+                    .get(place(field.u64()?))
+                    .map_or(application, |(_, level)| *level)
+            }
+            2 => {
+                system = SystemLevel::ALL
+                    .get(place(field.u64()?))
+                    .map_or(system, |(_, level)| *level)
+            }
+            _ => {}
+        }
+    }
+    Ok(Logging::Json { application, system })
 }
 
 fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
@@ -405,6 +435,7 @@ fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
                 read.environment.insert(name, value);
             }
             18 => read.layers.extend(read_layer(field.nested()?)?),
+            19 => read.logging = read_logging(field.nested()?)?,
             _ => unknown.keep(&field),
         }
     }

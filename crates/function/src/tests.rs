@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance as _, FunctionName, ManualClock, Region, SeededChance, Tenant, Timestamp};
+use aloft_base::{
+    Chance as _, FunctionName, Level, Logging, ManualClock, Region, SeededChance, SystemLevel, Tenant,
+    Timestamp,
+};
 use aloft_call::Qualifier;
 use aloft_codec::{Reader, Unknown, Writer};
 use aloft_store::blobs::{BlobId, is_referred};
@@ -593,6 +596,7 @@ proptest! {
     fn a_version_reads_back(
         texts in prop::collection::vec(".{0,20}", 4),
         numbers in prop::collection::vec(any::<u32>(), 3),
+        levels in prop::option::of((0..6_usize, 0..3_usize)),
         environment in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4),
         layers in prop::collection::vec((".{0,9}", any::<u8>()), 0..3),
         number: u64,
@@ -611,6 +615,10 @@ proptest! {
                 storage: numbers[2],
                 environment,
                 layers: layers.into_iter().map(|(arn, code)| layer(&arn, code)).collect(),
+                logging: levels.map_or(Logging::Text, |(application, system)| Logging::Json {
+                    application: Level::ALL[application].1,
+                    system: SystemLevel::ALL[system].1,
+                }),
             },
             artifact: Artifact { blob: BlobId::draw(&chance), bytes: chance.next_u64(), content: chance.next_u64() },
             modified: Timestamp::from_millis(chance.next_u64()),

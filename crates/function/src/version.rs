@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, Size};
+use aloft_base::{FunctionName, Logging, Size};
 use aloft_call::Grants;
 
 /// An immutable snapshot of a function: everything that an instance of it needs.
@@ -39,6 +39,8 @@ pub struct Version {
     pub queue: Queue,
     /// Variables of the environment that the definition sets.
     pub environment: BTreeMap<String, String>,
+    /// How its log is written.
+    pub logging: Logging,
     /// What the function may use.
     pub grants: Arc<Grants>,
 }

@@ -133,6 +133,7 @@ impl Teller {
             invocation,
             stream,
             text,
+            logging: self.version.logging,
         }));
     }
 }

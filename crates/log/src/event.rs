@@ -37,6 +37,8 @@ pub enum Kind {
     End,
     /// What an invocation took.
     Report,
+    /// The record of an invocation of which the function's logging says nothing. Only whoever asks what became of a call finds it.
+    Untold,
 }
 
 /// Something to be kept.

@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId, Timestamp};
-use aloft_call::{Report, log_stream};
+use aloft_base::{FunctionName, InvocationId, Logging, Timestamp};
+use aloft_call::{Report, Status, log_stream};
 use aloft_observe::{Invocation, Line, Notice, Stream};
 
 use crate::event::{Entry, FUNCTIONS, Kind};
@@ -85,7 +85,7 @@ impl Narrator {
         let place = self.place(&line.function, line.version.as_ref(), line.number, line.at);
         let mut entries = Vec::with_capacity(2);
         if let Some(id) = line.invocation.filter(|id| !self.started.contains_key(id)) {
-            entries.extend(self.start(&place, id, line.number, line.at));
+            entries.extend(self.start(&place, line.logging, id, line.number, line.at));
         }
         entries.push(Entry {
             kind: match line.stream {
@@ -99,7 +99,7 @@ impl Narrator {
     }
 
     fn record(&mut self, record: &Invocation) -> Vec<Entry> {
-        let (id, at) = (record.invocation, record.at);
+        let (id, at, logging) = (record.invocation, record.at, record.logging);
         let place = self.place(&record.function, record.version.as_ref(), record.number, at);
         let said = |message: String| entry(&place, at, Some(id), message);
         let kept = kept(record);
@@ -111,7 +111,11 @@ impl Narrator {
             let why = error.unwrap_or_else(|| record.outcome.to_string());
             return vec![Entry {
                 record: Some(kept),
-                ..said(format!("RequestId: {id} was not run: {why}"))
+                ..said(Report::fault(
+                    logging,
+                    at,
+                    format!("RequestId: {id} was not run: {why}"),
+                ))
             }];
         }
         let began = at - Duration::from_micros((record.run_ms * 1e3) as u64);
@@ -120,15 +124,16 @@ impl Narrator {
             self.started.remove(&id);
             self.order.retain(|started| *started != id);
         }
-        let mut entries: Vec<Entry> = self.start(&place, id, record.number, began).into_iter().collect();
+        let start = self.start(&place, logging, id, record.number, began);
+        let mut entries: Vec<Entry> = start.into_iter().collect();
         self.started.insert(id, true);
         if let Some(error) = error.filter(|_| *record.outcome != *RAISED) {
-            entries.push(said(format!("RequestId: {id} Error: {error}")));
+            entries.push(said(Report::fault(
+                logging,
+                at,
+                format!("RequestId: {id} Error: {error}"),
+            )));
         }
-        entries.push(Entry {
-            kind: Kind::End,
-            ..said(Report::end_line(id))
-        });
         let report = Report {
             id,
             number: record.number,
@@ -137,17 +142,30 @@ impl Narrator {
             memory_limit: record.memory_limit_bytes,
             memory_peak: record.memory_peak_bytes,
             init_ms: record.cold.then_some(record.init_ms),
+            status: Status::of(&record.outcome),
         };
+        entries.extend(report.end(logging, at).map(|line| Entry {
+            kind: Kind::End,
+            ..said(line)
+        }));
+        let line = report.report(logging, at);
         entries.push(Entry {
-            kind: Kind::Report,
+            kind: line.as_ref().map_or(Kind::Untold, |_| Kind::Report),
             record: Some(kept),
-            ..said(report.report_line())
+            ..said(line.unwrap_or_default())
         });
         entries
     }
 
     /// The line before those of an invocation, if it was not told yet.
-    fn start(&mut self, place: &Place, id: InvocationId, number: u64, at: Timestamp) -> Option<Entry> {
+    fn start(
+        &mut self,
+        place: &Place,
+        logging: Logging,
+        id: InvocationId,
+        number: u64,
+        at: Timestamp,
+    ) -> Option<Entry> {
         if self.started.insert(id, false).is_some() {
             return None;
         }
@@ -157,9 +175,9 @@ impl Narrator {
         {
             self.started.remove(&oldest);
         }
-        Some(Entry {
+        Report::start(logging, id, number, at).map(|line| Entry {
             kind: Kind::Start,
-            ..entry(place, at, Some(id), Report::start_line(id, number))
+            ..entry(place, at, Some(id), line)
         })
     }
 

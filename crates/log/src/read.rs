@@ -12,7 +12,7 @@ use aloft_store::Direction;
 use aloft_store::layout::Namespace;
 
 use crate::Error;
-use crate::event::{Event, Position, words};
+use crate::event::{Event, Kind, Position, words};
 use crate::logs::{self, Found, Logs};
 use crate::stored;
 
@@ -168,9 +168,11 @@ impl Logs {
                     let is_asked = query.invocation.is_none()
                         || event.invocation == query.invocation
                         || root == query.invocation;
+                    let is_told = event.kind != Kind::Untold || query.is_chain;
                     if event.position >= window.lower
                         && event.position < window.upper
                         && is_asked
+                        && is_told
                         && takes(&event)
                     {
                         page.add(event);

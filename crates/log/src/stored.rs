@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::{InvocationId, Timestamp};
+use aloft_base::{InvocationId, Logging, Timestamp};
 use aloft_codec::{Error, KeyReader, KeyWriter, Reader, Writer};
 use aloft_observe::{Found, Invocation};
 use aloft_store::layout::Id;
@@ -454,6 +454,7 @@ fn read_record(
         out_bytes: 0,
         outcome: "".into(),
         error: None,
+        logging: Logging::Text,
     });
     while let Some(field) = fields.next()? {
         let millis = |micros: u64| micros as f64 / 1e3;
@@ -498,6 +499,7 @@ fn code(kind: Kind) -> u64 {
         Kind::Start => 4,
         Kind::End => 5,
         Kind::Report => 6,
+        Kind::Untold => 7,
     }
 }
 
@@ -510,6 +512,7 @@ fn kind(code: u64) -> Kind {
         4 => Kind::Start,
         5 => Kind::End,
         6 => Kind::Report,
+        7 => Kind::Untold,
         _ => Kind::Put,
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{
-    Chance, InvocationId, ManualClock, Policy, Region, SeededChance, Stop, Tasks, Tenant, Timestamp,
+    Chance, InvocationId, Level, Logging, ManualClock, Policy, Region, SeededChance, Stop, SystemLevel,
+    Tasks, Tenant, Timestamp,
 };
 use aloft_observe::{Feed, Invocation, Line, Notice};
 use aloft_store::layout::Namespace;
@@ -508,6 +509,7 @@ fn line(id: u128, at: u64, text: &str) -> Notice {
         invocation: Some(InvocationId::from_u128(id)),
         stream: aloft_observe::Stream::Stdout,
         text: text.to_owned(),
+        logging: Logging::Text,
     })
 }
 
@@ -543,7 +545,70 @@ fn record(id: u128, at: u64, error: Option<&str>) -> Notice {
         out_bytes: 0,
         outcome: if error.is_some() { "exited" } else { "ok" }.into(),
         error: error.map(str::to_owned),
+        logging: aloft_base::Logging::Text,
     }))
+}
+
+/// What is told at this level of a call that has printed a line.
+fn told_in_json(system: SystemLevel, error: Option<&str>) -> Vec<Entry> {
+    let logging = Logging::Json {
+        application: Level::Info,
+        system,
+    };
+    let mut narrator = Narrator::default();
+    let notices = [line(1, NOW, "hello"), record(1, NOW + 2, error)];
+    let told = notices.into_iter().flat_map(|mut notice| {
+        match &mut notice {
+            Notice::Log(line) => line.logging = logging,
+            Notice::Invocation(record) => record.logging = logging,
+            Notice::Build(_) | Notice::Reload(_) => {}
+        }
+        narrator.tell(&notice)
+    });
+    told.collect()
+}
+
+#[test]
+fn in_json_calls_are_told_from_a_level_on() {
+    let kinds = |told: &[Entry]| told.iter().map(|entry| entry.kind).collect::<Vec<_>>();
+    let (start, said) = (Kind::Start, Kind::Stdout);
+    let told = told_in_json(SystemLevel::Debug, None);
+    assert_eq!(kinds(&told), [start, said, Kind::End, Kind::Report]);
+    let told = told_in_json(SystemLevel::Info, None);
+    assert_eq!(kinds(&told), [start, said, Kind::Report]);
+    for entry in [&told[0], &told[2]] {
+        let line: serde_json::Value = serde_json::from_str(&entry.message).unwrap();
+        assert!(line["record"]["requestId"].is_string(), "{line}");
+    }
+    let failed = told_in_json(SystemLevel::Warn, Some("it broke"));
+    assert_eq!(kinds(&failed), [said, Kind::Platform, Kind::End, Kind::Report]);
+    assert!(failed[1].message.contains("platform.fault"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_record_whose_report_is_left_out_is_found_by_its_call_alone() {
+    let ground = ground();
+    let told = told_in_json(SystemLevel::Warn, None);
+    assert_eq!(
+        told.last().map(|entry| (entry.kind, entry.record.is_some())),
+        Some((Kind::Untold, true))
+    );
+    ground.keep(told).await;
+    let of_call = Query {
+        invocation: Some(InvocationId::from_u128(1)),
+        ..Query::all("/aws/lambda/f")
+    };
+    let chain = Query {
+        is_chain: true,
+        ..of_call.clone()
+    };
+    let shown = ground.read(&of_call).await;
+    assert_eq!(messages(&shown), ["hello"]);
+    let found = ground.read(&chain).await;
+    assert!(
+        found.events.iter().any(|event| event.record.is_some()),
+        "{found:?}"
+    );
 }
 
 #[test]

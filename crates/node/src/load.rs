@@ -211,6 +211,7 @@ impl Loader {
                 wait: DEFAULT_QUEUE_WAIT,
             },
             environment: configuration.environment.clone(),
+            logging: configuration.logging,
             // Lambda's role says what a function may do. Until policies are read, whoever may make functions lends them the account.
             grants: Arc::new(Grants {
                 everything: true,

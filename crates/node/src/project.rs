@@ -409,6 +409,7 @@ impl Project {
                 wait: function.queue.wait,
             },
             environment: function.environment.clone(),
+            logging: function.logging,
             grants: Arc::new(Grants {
                 tables: BTreeMap::from_iter(tables),
                 everything: false,

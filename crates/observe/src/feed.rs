@@ -284,6 +284,7 @@ mod tests {
             invocation: None,
             stream: Stream::Stdout,
             text: text.to_owned(),
+            logging: aloft_base::Logging::Text,
         })
     }
 

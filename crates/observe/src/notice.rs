@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::{FunctionName, InvocationId, Timestamp};
+use aloft_base::{FunctionName, InvocationId, Logging, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened.
@@ -96,6 +96,9 @@ pub struct Invocation {
     /// The fault in words, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How the function's log is written; for whoever writes it, and no part of the record.
+    #[serde(skip)]
+    pub logging: Logging,
 }
 
 fn is_zero(number: &u128) -> bool {
@@ -151,6 +154,9 @@ pub struct Line {
     pub stream: Stream,
     /// The line without its end; what is not UTF-8 is replaced.
     pub text: String,
+    /// How the function's log is written; for whoever writes it, and no part of the line.
+    #[serde(skip)]
+    pub logging: Logging,
 }
 
 /// Where a line was written to.

@@ -2,9 +2,11 @@
 
     logs.py functions         what functions said: START, the lines, END, REPORT, found by group, stream, pattern
     logs.py groups            groups, streams and events that somebody puts
+    logs.py json              functions whose log is JSON, from a level on
     logs.py again ID          after the platform was killed: the invocation's lines are there
 """
 
+import base64
 import json
 import os
 import subprocess
@@ -13,10 +15,11 @@ import time
 
 import boto3
 import botocore.config
+from sdk import call, fails, make, result, wait
 from sdk import client as functions
-from sdk import fails, wait
 
 client = boto3.client("logs", config=botocore.config.Config(retries={"max_attempts": 0}))
+NODE = "nodejs22.x"
 GROUP = "/aws/lambda/hello"
 
 
@@ -129,5 +132,87 @@ def again(invocation):
     assert [event["message"].split(" ")[0] for event in found] == ["START", "END", "REPORT"], found
 
 
+LOUD = """
+import logging
+
+log = logging.getLogger("shop")
+
+def handler(event, context):
+    print("printed")
+    log.debug("left out")
+    log.info("sold %s", "tea", extra={"price": 3})
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("failed")
+    if event == "raise":
+        raise ValueError("too loud")
+    return context.aws_request_id
+"""
+
+LOUD_JS = """
+exports.handler = async (event, context) => {
+  console.debug("left out");
+  console.log("sold", 3);
+  console.warn({ price: 3 });
+  console.error("failed", new TypeError("no tea"));
+  return context.awsRequestId;
+};
+"""
+
+
+def kept(name, count):
+    """The newest events of a function, as soon as there are so many: objects, and lines that are none."""
+    def look():
+        try:
+            events = client.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        except client.exceptions.ResourceNotFoundException:
+            return None
+        return [event["message"] for event in events] if len(events) >= count else None
+
+    read = lambda line: json.loads(line) if line.startswith("{") else line
+    return [read(line) for line in wait(f"{count} events of {name}", look)]
+
+
+def in_json():
+    """What LoggingConfig says of a log's form and levels, with Lambda's own words."""
+    made = make("loud", LOUD, LoggingConfig={"LogFormat": "JSON"})
+    levels = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO", "LogGroup": "/aws/lambda/loud"}
+    assert made["LoggingConfig"] == levels, made
+    answer = call("loud", LogType="Tail")
+    tail = base64.b64decode(answer["LogResult"]).decode().splitlines()
+    start, printed, sold, failed, report = kept("loud", 5)
+    assert [json.loads(tail[0])["type"], tail[1], json.loads(tail[-1])["type"]] == ["platform.start", "printed", "platform.report"], tail
+    me = answer["Payload"]
+    assert (start["type"], start["record"]) == ("platform.start", {"requestId": me, "version": "$LATEST"}), start
+    assert printed == "printed", printed
+    told = {name: sold[name] for name in ["level", "message", "logger", "price", "requestId"]}
+    assert told == {"level": "INFO", "message": "sold tea", "logger": "shop", "price": 3, "requestId": me}, sold
+    assert (failed["level"], failed["errorType"], failed["message"]) == ("ERROR", "ZeroDivisionError", "failed"), failed
+    assert "app.py" in failed["location"] and failed["stackTrace"], failed
+    metrics = report["record"]["metrics"]
+    assert (report["type"], report["record"]["status"], report["record"]["requestId"]) == ("platform.report", "success", me), report
+    assert metrics["memorySizeMB"] == 128 and metrics["durationMs"] > 0 and metrics["initDurationMs"] > 0, report
+
+    # Only what is wrong: the platform says nothing of a success, and of an error all.
+    functions.update_function_configuration(FunctionName="loud", LoggingConfig={"ApplicationLogLevel": "ERROR", "SystemLogLevel": "WARN"})
+    call("loud")
+    call("loud", "raise")
+    more = kept("loud", 12)[5:]
+    # Three events of the first call would have come before.
+    kinds = [line if isinstance(line, str) else line.get("type", line.get("level")) for line in more]
+    wanted = ["printed", "ERROR", "printed", "ERROR", "ERROR", "platform.runtimeDone", "platform.report"]
+    assert kinds == wanted, more
+    assert (more[4]["errorType"], more[4]["errorMessage"], more[6]["record"]["status"]) == ("ValueError", "too loud", "error"), more
+
+    make("script", {"app.js": LOUD_JS}, Runtime=NODE, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "DEBUG"})
+    me = result("script")
+    start, sold, price, failed, done, report = kept("script", 6)
+    assert (sold["level"], sold["message"], sold["requestId"]) == ("INFO", "sold 3", me), sold
+    assert (price["level"], price["message"]) == ("WARN", {"price": 3}), price
+    assert (failed["level"], failed["errorType"], failed["errorMessage"]) == ("ERROR", "TypeError", "no tea"), failed
+    assert (done["type"], report["type"]) == ("platform.runtimeDone", "platform.report"), done
+
+
 what, *rest = sys.argv[1:]
-{"functions": said, "groups": groups, "again": again}[what](*rest)
+{"functions": said, "groups": groups, "json": in_json, "again": again}[what](*rest)

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Platform, Project, aloft, binary, get, script, wait_for};
+use crate::harness::{Platform, Project, aloft, binary, get, nodejs, script, wait_for};
 
 const DEFINITION: &str = r#"[project]
 name = "logs"
@@ -81,6 +81,32 @@ fn an_unmodified_sdk_and_command_line_put_and_find_events() {
     let project = Project::new(&[]);
     let platform = project.start();
     script("logs.py", &["groups"], &platform.exports());
+}
+
+#[test]
+fn logs_are_written_as_json_from_a_level_on() {
+    let project = project();
+    let logging = "\nlogging = { format = \"json\", system_level = \"warn\" }\n[functions.other]";
+    project.replace("aloft.toml", &DEFINITION.replace("\n[functions.other]", logging));
+    let platform = project.dev().programs(nodejs()).start();
+    script("logs.py", &["json"], &platform.exports());
+    let id = get(&platform.url("/hello")).is(200).text();
+    let id = id.trim_matches('"');
+    let lines = wait_for("its line", || {
+        Some(logs(&project, &platform, &["--invocation", id])).filter(|lines| lines.contains("hello 1"))
+    });
+    assert!(!lines.contains("platform."), "{lines}");
+    // The call whose report is left out is explained all the same, also when nothing but the log knows of it.
+    let explained = |platform: &Platform| {
+        let shown = aloft(&project.folder(), &["explain", id, "--to", &platform.api]).stdout;
+        shown.starts_with("hello ($LATEST): ok").then_some(())
+    };
+    wait_for("it is explained", || explained(&platform));
+    platform.signal(Signal::TERM);
+    let mut platform = platform;
+    platform.finish();
+    let platform = project.dev().programs(nodejs()).start();
+    explained(&platform).expect("it is explained from the log");
 }
 
 #[test]

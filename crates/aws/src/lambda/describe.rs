@@ -1,6 +1,6 @@
 //! Functions, versions and aliases as Lambda's clients read them.
 
-use aloft_base::{FunctionName, Timestamp};
+use aloft_base::{FunctionName, Logging, Timestamp};
 use aloft_call::{Caller, Qualifier};
 use aloft_function::{Alias, Configuration, Published, UsedLayer, Version};
 use aloft_store::blobs::BlobId;
@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
 use super::names::{arn, uuid};
+use super::settings;
 
 /// This machine's architecture, by Lambda's name.
 pub(super) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
@@ -34,8 +35,9 @@ pub(super) fn function(
         storage,
         environment,
         layers,
+        logging,
     } = &published.configuration;
-    let mut members = common(caller, name, runtime, handler, asked);
+    let mut members = common(caller, name, runtime, handler, *logging, asked);
     let mut set = |member: &str, value: Json| members.insert(member.to_owned(), value);
     set("Role", json!(role));
     set("Description", json!(description));
@@ -61,7 +63,8 @@ pub(super) fn function(
 /// `FunctionConfiguration` of a function of the project. What only a zip has (its size, its hash) is left out.
 pub(super) fn of_project(caller: &Caller, version: &Version, asked: Option<&Qualifier>) -> Map<String, Json> {
     let runtime = version.program.runtime();
-    let mut members = common(caller, &version.function, runtime, &version.handler, asked);
+    let (function, logging) = (&version.function, version.logging);
+    let mut members = common(caller, function, runtime, &version.handler, logging, asked);
     let mut set = |member: &str, value: Json| members.insert(member.to_owned(), value);
     let role = format!("arn:aws:iam::{}:role/{}", caller.tenant, version.function);
     set("Role", json!(role));
@@ -85,6 +88,7 @@ fn common(
     name: &FunctionName,
     runtime: &str,
     handler: &str,
+    logging: Logging,
     asked: Option<&Qualifier>,
 ) -> Map<String, Json> {
     let members = json!({
@@ -98,12 +102,23 @@ fn common(
         "LastUpdateStatus": "Successful",
         "TracingConfig": { "Mode": "PassThrough" },
         "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
-        "LoggingConfig": { "LogFormat": "Text", "LogGroup": format!("/aws/lambda/{name}") },
+        "LoggingConfig": logged(name, logging),
     });
     match members {
         Json::Object(members) => members,
         _ => Map::new(),
     }
+}
+
+/// `LoggingConfig`.
+fn logged(name: &FunctionName, logging: Logging) -> Json {
+    let group = settings::log_group(name.as_str());
+    let mut members = json!({ "LogFormat": logging.format(), "LogGroup": group });
+    if let (Logging::Json { application, system }, Some(members)) = (logging, members.as_object_mut()) {
+        members.insert("ApplicationLogLevel".to_owned(), json!(application.name()));
+        members.insert("SystemLogLevel".to_owned(), json!(system.name()));
+    }
+    members
 }
 
 /// `AliasConfiguration`.

@@ -26,7 +26,9 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
     let mut rules = Constraints::default();
     rules.required(name.is_some(), "functionName");
     let mut configuration = Configuration::new("", "", "");
-    let layers = settings::apply(&mut input, &mut rules, &mut configuration)?;
+    let short = name.as_deref().unwrap_or_default();
+    let short = short.rsplit(':').next().unwrap_or_default();
+    let layers = settings::apply(&mut input, &mut rules, short, &mut configuration)?;
     rules.required(!configuration.role.is_empty(), "role");
     let code = input.object("Code")?;
     rules.required(code.is_some(), "code");
@@ -139,7 +141,8 @@ pub(super) async fn update_configuration(context: &Context<'_>, body: &[u8]) -> 
         let latest = latest.map_err(|error| context.failed(&named, error))?;
         let (mut configuration, mut rules) = (latest.configuration.clone(), Constraints::default());
         let expected = input.text("RevisionId")?.map(|text| revision(&text));
-        let layers = settings::apply(&mut input, &mut rules, &mut configuration)?;
+        let name = named.function.as_str();
+        let layers = settings::apply(&mut input, &mut rules, name, &mut configuration)?;
         rules.check()?;
         mandatory(&configuration)?;
         if let Some(layers) = layers {

@@ -173,13 +173,18 @@ pub(super) fn describe(headers: &mut HeaderMap, id: InvocationId, version: u64) 
 /// The end of a call's log, in base64.
 pub(super) fn log(outcome: &Outcome) -> String {
     let printed = outcome.tail.clone().unwrap_or_default();
-    let start = format!("{}\n", Report::start_line(outcome.id, outcome.usage.number));
-    let end = format!(
-        "{}\n{}\n",
-        Report::end_line(outcome.id),
-        Report::of(outcome.id, &outcome.usage).report_line()
-    );
-    let log = [start.as_bytes(), &printed, end.as_bytes()].concat();
+    let (usage, report) = (&outcome.usage, Report::of(outcome));
+    let (logging, ended) = (usage.logging, usage.ended);
+    let start = Report::start(logging, outcome.id, usage.number, ended - usage.run);
+    let end = [report.end(logging, ended), report.report(logging, ended)];
+    let lines = |lines: &[Option<String>]| {
+        lines
+            .iter()
+            .flatten()
+            .flat_map(|line| [line, "\n"])
+            .collect::<String>()
+    };
+    let log = [lines(&[start]).as_bytes(), &printed, lines(&end).as_bytes()].concat();
     let beyond = log.len().saturating_sub(Outcome::TAIL);
     STANDARD.encode(log.get(beyond..).unwrap_or_default())
 }

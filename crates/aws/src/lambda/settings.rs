@@ -1,5 +1,6 @@
 //! A function's configuration as requests give it.
 
+use aloft_base::{Level, Logging, SystemLevel};
 use aloft_function::Configuration;
 use serde_json::Value as Json;
 
@@ -19,13 +20,15 @@ const NOT_BUILT: &[&str] = &[
     "PublishTo",
 ];
 
-/// Takes what a request says of a configuration, and leaves the rest as it is; gives the ARNs of its layers, if it says which.
+/// Takes what a request says of the configuration of the function of this name, and leaves the rest as it is; gives the ARNs of its
+/// layers, if it says which.
 ///
 /// # Errors
 /// When a value breaks a rule, or asks for what is not built.
 pub(super) fn apply(
     input: &mut Members,
     rules: &mut Constraints,
+    name: &str,
     configuration: &mut Configuration,
 ) -> Result<Option<Vec<String>>, Refused> {
     for (member, at, to) in [
@@ -71,6 +74,9 @@ pub(super) fn apply(
     }
     if let Some(mut environment) = input.object("Environment")? {
         configuration.environment = environment.texts("Variables")?.unwrap_or_default();
+    }
+    if let Some(mut given) = input.object("LoggingConfig")? {
+        logging(&mut given, rules, name, &mut configuration.logging)?;
     }
     let layers = input.list("Layers")?;
     let layers = layers.map(|layers| {
@@ -118,7 +124,6 @@ fn refuse(input: &mut Members) -> Result<(), Refused> {
     for (member, inner, plain) in [
         ("TracingConfig", "Mode", "PassThrough"),
         ("SnapStart", "ApplyOn", "None"),
-        ("LoggingConfig", "LogFormat", "Text"),
     ] {
         if let Some(mut object) = input.object(member)? {
             let value = object.text(inner)?;
@@ -150,6 +155,58 @@ pub(super) fn architectures(input: &mut Members) -> Result<(), Refused> {
         .into()),
         None => Ok(()),
     }
+}
+
+/// Takes a part of how the log is written. What is not given stays; of a log that was text until now, the levels are the default ones.
+fn logging(
+    input: &mut Members,
+    rules: &mut Constraints,
+    name: &str,
+    logging: &mut Logging,
+) -> Result<(), Refused> {
+    let at = |member: &str| format!("loggingConfig.{member}");
+    let format = input.text("LogFormat")?;
+    let format = rules.one_of(
+        format.as_deref(),
+        &at("logFormat"),
+        &[("JSON", true), ("Text", false)],
+    );
+    let level = input.text("ApplicationLogLevel")?;
+    let level = rules.one_of(level.as_deref(), &at("applicationLogLevel"), &Level::ALL);
+    let system_level = input.text("SystemLogLevel")?;
+    let system_level = rules.one_of(system_level.as_deref(), &at("systemLogLevel"), &SystemLevel::ALL);
+    let group = input.text("LogGroup")?;
+    if let Some(group) = group.filter(|group| *group != log_group(name)) {
+        let group = short(&group);
+        return Err(not_supported(&format!(
+            "LoggingConfig.LogGroup {group}: a log group other than {}",
+            log_group(name)
+        )));
+    }
+    let former = match *logging {
+        Logging::Json { application, system } => Some((application, system)),
+        Logging::Text => None,
+    };
+    if format.unwrap_or(former.is_some()) {
+        let (application, system) = former.unwrap_or_default();
+        *logging = Logging::Json {
+            application: level.unwrap_or(application),
+            system: system_level.unwrap_or(system),
+        };
+        return Ok(());
+    }
+    *logging = Logging::Text;
+    if level.is_some() || system_level.is_some() {
+        let text = "Log level is not supported when the LogFormat is set to Text. Remove the log level from your request or \
+                    change the LogFormat to JSON and try again.";
+        return Err(Error::Invalid(text.to_owned()).into());
+    }
+    Ok(())
+}
+
+/// The group in which a function's log lies.
+pub(super) fn log_group(name: &str) -> String {
+    format!("/aws/lambda/{name}")
 }
 
 fn number(

@@ -347,6 +347,55 @@ async fn an_input_that_breaks_a_rule_makes_nothing() {
 }
 
 #[tokio::test]
+async fn how_a_log_is_written_is_kept_and_shown() {
+    let wire = start(Trust::Loopback).await;
+    let group = "/aws/lambda/f";
+    let text = json!({ "LogFormat": "Text", "LogGroup": group });
+    let json = |application: &str, system: &str| json!({ "LogFormat": "JSON", "ApplicationLogLevel": application, "SystemLogLevel": system, "LogGroup": group });
+    let mut made = input("f");
+    made["LoggingConfig"] = json!({ "LogFormat": "JSON", "SystemLogLevel": "WARN", "LogGroup": group });
+    let made = wire.lambda("POST", FUNCTIONS, made).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    assert_eq!(made.json()["LoggingConfig"], json("INFO", "WARN"));
+    let path = format!("{FUNCTIONS}/f/configuration");
+    let put = |config: Json| json!({ "LoggingConfig": config });
+    for (given, shown) in [
+        (json!({ "ApplicationLogLevel": "TRACE" }), json("TRACE", "WARN")),
+        (json!({}), json("TRACE", "WARN")),
+        (json!({ "LogFormat": "Text" }), text.clone()),
+        (json!({ "LogFormat": "JSON" }), json("INFO", "INFO")),
+        (json!({ "LogFormat": "Text" }), text),
+    ] {
+        let answer = wire.lambda("PUT", &path, put(given)).await.json();
+        assert_eq!(answer["LoggingConfig"], shown);
+        let answer = wire.lambda("GET", &path, Json::Null).await.json();
+        assert_eq!(answer["LoggingConfig"], shown);
+    }
+    let invalid = "InvalidParameterValueException";
+    for (given, code, said) in [
+        (
+            json!({ "LogFormat": "json" }),
+            "ValidationException",
+            "'loggingConfig.logFormat'",
+        ),
+        (
+            json!({ "SystemLogLevel": "ERROR" }),
+            "ValidationException",
+            "[DEBUG, INFO, WARN]",
+        ),
+        (json!({ "SystemLogLevel": "WARN" }), invalid, "set to Text"),
+        (
+            json!({ "LogGroup": "/mine" }),
+            invalid,
+            "LoggingConfig.LogGroup /mine",
+        ),
+    ] {
+        let text = wire.declined("PUT", &path, put(given), 400, code).await;
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn lists_have_pages() {
     let wire = start(Trust::Loopback).await;
     for name in ["a", "b", "c", "d"] {
@@ -644,6 +693,7 @@ fn version(name: &str) -> Version {
         },
         memory: aloft_base::Size::from_mib(128),
         storage: aloft_base::Size::from_mib(512),
+        logging: aloft_base::Logging::Text,
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(300),
         concurrency: 1,

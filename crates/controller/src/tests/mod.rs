@@ -49,6 +49,7 @@ fn version(id: &str) -> Version {
         },
         memory: Size::from_mib(128),
         storage: Size::from_mib(512),
+        logging: aloft_base::Logging::Text,
         timeout: 3 * SECOND,
         idle: 300 * SECOND,
         concurrency: 2,

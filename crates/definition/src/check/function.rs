@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aloft_base::{FunctionName, Size, TableName};
 
 use super::files::{self, Kind};
-use super::{Names, command, handler};
+use super::{Names, command, handler, logging};
 use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, Located, quoted};
@@ -36,6 +36,7 @@ pub(super) fn check(
         _,
         queue,
         environment,
+        logging,
         access,
     ] = keys::FUNCTION.keys
     else {
@@ -62,6 +63,7 @@ pub(super) fn check(
     let concurrency = checker.bounded(&block, &keys::CONCURRENCY);
     let queue = read_queue(checker, &block, queue);
     let environment = read_environment(checker, &block, environment);
+    let logging = logging::read(checker, &block, logging);
     let access = read_access(checker, &block, access, names);
     let function = Function {
         runtime: runtime?,
@@ -76,6 +78,7 @@ pub(super) fn check(
         concurrency,
         queue,
         environment,
+        logging,
         access,
     };
     Some((name?, function))

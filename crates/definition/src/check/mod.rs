@@ -5,6 +5,7 @@ mod command;
 mod files;
 mod function;
 mod handler;
+mod logging;
 mod route;
 mod rule;
 mod table;

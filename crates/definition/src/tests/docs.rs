@@ -109,9 +109,17 @@ fn file_with(section: &Section, name: &str, value: &str) -> String {
         } else {
             String::new()
         },
-        body(SECTIONS[4], "routes.\"/\""),
-        body(SECTIONS[5], "tables.orders"),
-        body(SECTIONS[6], "rules.receipt"),
+        match (section.title == SECTIONS[3].title, name) {
+            (false, _) => String::new(),
+            (true, "format") => body(SECTIONS[3], "functions.receipt.logging"),
+            // Levels are for this format only.
+            (true, _) => {
+                body(SECTIONS[3], "functions.receipt.logging").replace("\n\n", "\nformat = \"json\"\n\n")
+            }
+        },
+        body(SECTIONS[5], "routes.\"/\""),
+        body(SECTIONS[6], "tables.orders"),
+        body(SECTIONS[7], "rules.receipt"),
     ]
     .concat()
 }

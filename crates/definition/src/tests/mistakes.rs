@@ -219,6 +219,26 @@ fn functions() {
             &["9:20 too large", "9:34 too small"],
         ),
         (
+            "logging = \"json\"",
+            &["9:11 \"logging\" is text; expected a table with `format`, `level` and `system_level`"],
+        ),
+        (
+            "logging = { format = \"jsn\", level = \"warning\", to = 1 }",
+            &[
+                "9:22 there is no format \"jsn\"",
+                "9:37 there is no level \"warning\"",
+                "9:48 there is no key \"to\" in \"logging\" of [functions.create]",
+            ],
+        ),
+        (
+            "logging = { format = \"json\", system_level = \"error\" }",
+            &["9:45 there is no system_level \"error\"; expected \"debug\", \"info\" or \"warn\""],
+        ),
+        (
+            "logging = { level = \"debug\" }",
+            &["9:13 \"level\" is for the format \"json\" only; expected `format = \"json\"` beside it"],
+        ),
+        (
             "environment = { A = \"x\" }",
             &["9:17 the variable's name \"A\" is not valid"],
         ),

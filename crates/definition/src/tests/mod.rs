@@ -7,7 +7,7 @@ mod mistakes;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aloft_base::Size;
+use aloft_base::{Level, Logging, Size, SystemLevel};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -29,6 +29,7 @@ idle = "10m"
 concurrency = 7
 queue = { length = 0, wait = "1s" }
 environment = { CURRENCY = "EUR" }
+logging = { format = "json", level = "debug", system_level = "warn" }
 access = { orders = "write" }
 
 [functions.receipt]
@@ -72,6 +73,13 @@ fn every_key_arrives_in_the_types() {
     assert_eq!(create.timeout, Duration::from_millis(1_500));
     assert_eq!(create.idle, Duration::from_secs(600));
     assert_eq!(create.concurrency, 7);
+    assert_eq!(
+        create.logging,
+        Logging::Json {
+            application: Level::Debug,
+            system: SystemLevel::Warn
+        }
+    );
     assert_eq!(
         create.queue,
         Queue {

@@ -161,6 +161,43 @@ function described(error) {
   return { errorType: typeof error, errorMessage: String(error), trace: [] };
 }
 
+// How the log is written, and from which level on. The levels are Lambda's, in their order.
+const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+const isJson = (process.env.AWS_LAMBDA_LOG_FORMAT ?? "").toUpperCase() === "JSON";
+const leastLevel = LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL ?? "").toUpperCase());
+
+// An error within what is logged, as Lambda's runtime shows it.
+function shown(error) {
+  const stack = typeof error.stack === "string" ? error.stack.split("\n") : [];
+  return { errorType: error.constructor?.name ?? "UnknownError", errorMessage: error.message, stackTrace: stack };
+}
+
+// One thing alone stays what it is; several are put together as text, with the first error among them told besides.
+function logJson(level, words) {
+  const told = { timestamp: new Date().toISOString(), level, requestId: current === null ? undefined : current.id };
+  let line;
+  try {
+    if (words.length === 1) {
+      told.message = words[0];
+      line = JSON.stringify(told, (_, value) => (value instanceof Error ? { ...shown(value), ...value } : value));
+    }
+  } catch {
+    // What is no JSON is text.
+  }
+  if (line === undefined) {
+    told.message = format(...words);
+    const error = words.length === 1 ? undefined : words.find((word) => word instanceof Error);
+    line = JSON.stringify(error === undefined ? told : { ...told, ...shown(error) });
+  }
+  process.stdout.write(`${line}\n`);
+}
+
+function say(level, words) {
+  if (LEVELS.indexOf(level) < leastLevel) return;
+  if (isJson) logJson(level, words);
+  else log(level, format(...words));
+}
+
 function log(level, text) {
   const line = `${new Date().toISOString()}\t${current === null ? "undefined" : current.id}\t${level}\t${text}`;
   // One record is one line, so lines within it are kept together by carriage returns.
@@ -168,6 +205,10 @@ function log(level, text) {
 }
 
 function tellError(name, error) {
+  if (isJson) {
+    logJson("ERROR", [error]);
+    return;
+  }
   const { errorType, errorMessage, trace } = described(error);
   log("ERROR", `${name} \t${JSON.stringify({ errorType, errorMessage, stack: trace })}`);
 }
@@ -415,7 +456,7 @@ class UnhandledPromiseRejection extends Error {
 
 async function main() {
   for (const [name, level] of [["log", "INFO"], ["info", "INFO"], ["debug", "DEBUG"], ["trace", "TRACE"], ["warn", "WARN"], ["error", "ERROR"], ["fatal", "FATAL"]]) {
-    console[name] = (...words) => log(level, format(...words));
+    console[name] = (...words) => say(level, words);
   }
   process.on("uncaughtException", die);
   process.on("unhandledRejection", (reason) => die(new UnhandledPromiseRejection(reason)));

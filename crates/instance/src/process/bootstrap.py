@@ -210,7 +210,75 @@ def error_body(kind, message, trace, request_id=""):
     return json.dumps(body).encode()
 
 
+def is_json():
+    """Whether the log is to be written as objects of JSON."""
+    return os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+
+
+class Current:
+    """The invocation that runs, for what is logged meanwhile."""
+
+    request_id = ""
+
+
+def log_json():
+    """Has the module logging write objects, as Lambda's own runtime does. Only then it is imported: that takes its time."""
+    import json
+    import logging
+    import traceback
+
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    # What every record has; all else was given with `extra` and is told, too.
+    known = set(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
+
+    class Formatter(logging.Formatter):
+        converter = time.gmtime
+
+        def format(self, record):
+            told = {
+                "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+                "level": record.levelname,
+                "message": record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage(),
+                "logger": record.name,
+            }
+            if record.exc_info and record.exc_info[0]:
+                kind, error, trace = record.exc_info
+                told["stackTrace"] = traceback.format_tb(trace)
+                told["errorType"] = kind.__name__
+                told["errorMessage"] = str(error)
+                told["location"] = "%s:%s:%d" % (record.pathname, record.funcName, record.lineno)
+            told["requestId"] = Current.request_id
+            for name, value in record.__dict__.items():
+                if name not in known and value is not None:
+                    told.setdefault(name, value)
+            return encode(told)
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            try:
+                sys.stdout.write(self.format(record) + "\n")
+            except Exception:
+                self.handleError(record)
+
+    handler = Handler()
+    handler.setFormatter(Formatter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    level = "DEBUG" if level == "TRACE" else level
+    if isinstance(logging.getLevelName(level), int):
+        root.setLevel(level)
+
+
 def log_error(kind, message, trace):
+    if is_json():
+        import json
+
+        told = {"timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "level": "ERROR"}
+        told.update(errorMessage=message, errorType=kind, requestId=Current.request_id, stackTrace=trace)
+        sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
+        sys.stderr.flush()
+        return
     # One record is one line, so lines within it are kept together by carriage returns.
     text = "[ERROR] %s: %s\n%s" % (kind, message, "Traceback (most recent call last):\n" + "".join(trace) if trace else "")
     sys.stderr.write(text.rstrip("\n") + "\n")
@@ -262,6 +330,8 @@ def environment_setter(name):
 def main():
     prepare()
     api, json = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"]), Json()
+    if is_json():
+        log_json()
     try:
         handler = load_handler(os.environ["_HANDLER"])
     except LoadError as error:
@@ -289,7 +359,7 @@ def main():
             api.get(b"invocation/next")
             continue
         path = field(head, b"\r\nlambda-runtime-aws-request-id: ")
-        request_id = path.decode()
+        Current.request_id = request_id = path.decode()
         set_trace_id(field(head, b"\r\nlambda-runtime-trace-id: "))
         try:
             result = handler(json.loads(body), LambdaContext(request_id, head))

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use aloft_base::{Region, Timestamp};
+use aloft_base::{Logging, Region, Timestamp};
 use aloft_call::{Qualifier, log_stream};
 use aloft_function::{Program, Version};
 
@@ -55,6 +55,13 @@ pub(crate) fn environment(
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+    if let Logging::Json { application, .. } = version.logging {
+        let set = [
+            ("AWS_LAMBDA_LOG_FORMAT", version.logging.format()),
+            ("AWS_LAMBDA_LOG_LEVEL", application.name()),
+        ];
+        all.extend(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
     if version.program.contract() == Program::LAMBDA && version.program.interpreter().is_some() {
         let environment = format!("AWS_Lambda_{}", version.program.runtime());
         all.push(("AWS_EXECUTION_ENV".to_owned(), environment));

@@ -109,6 +109,7 @@ fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
         },
         memory: Size::from_mib(128),
         storage: Size::from_mib(512),
+        logging: aloft_base::Logging::Text,
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(300),
         concurrency: 1,

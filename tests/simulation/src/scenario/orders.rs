@@ -79,6 +79,7 @@ fn version(function: &str) -> Result<Version> {
         },
         memory: Size::from_mib(128),
         storage: Size::from_mib(512),
+        logging: aloft_base::Logging::Text,
         timeout: Duration::from_secs(3),
         idle: Duration::from_secs(60),
         concurrency: CONCURRENCY,
