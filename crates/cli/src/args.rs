@@ -75,6 +75,10 @@ pub(crate) struct Dev {
     /// The memory that functions may use together; the default is four fifths of this machine's
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Size>,
+    /// A runtime and the program that runs it, such as python3.9=/usr/bin/python3.11: for versions that this machine lacks, or to choose among
+    /// several; can be given for several runtimes
+    #[arg(long = "runtime", value_name = "RUNTIME=PROGRAM", value_parser = runtime)]
+    pub(crate) runtimes: Vec<(String, PathBuf)>,
     /// Run functions without a sandbox, as plain processes of your own user: they can read and write your files and
     /// reach your network
     #[arg(long)]
@@ -82,6 +86,22 @@ pub(crate) struct Dev {
     /// Print one JSON object a line: first {"ready":true,"app","api"}, then every event
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A runtime's program, from `RUNTIME=PROGRAM`. Whether they fit is found out when the node starts.
+fn runtime(text: &str) -> Result<(String, PathBuf), String> {
+    let (runtime, program) = text
+        .split_once('=')
+        .filter(|(runtime, program)| !runtime.is_empty() && !program.is_empty())
+        .ok_or("a runtime and a program are expected, such as python3.9=/usr/bin/python3.11")?;
+    let program = PathBuf::from(program);
+    if !program.is_absolute() {
+        return Err(format!(
+            "{} is not a whole path: it begins with no /",
+            program.display()
+        ));
+    }
+    Ok((runtime.to_owned(), program))
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! `aloft dev`: a node in this process, and what happens on it.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,12 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
     } else {
         Isolation::Full
     };
+    let mut runtimes = BTreeMap::new();
+    for (runtime, program) in &dev.runtimes {
+        if runtimes.insert(runtime.clone(), program.clone()).is_some() {
+            return Err(unusable(format!("--runtime says twice what runs {runtime}")));
+        }
+    }
     let search = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
@@ -86,6 +93,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         isolation,
         obstacle: None,
         search,
+        runtimes,
         connections: Limits::default().connections,
         retry_base: dev.retry_base,
         concurrency: usize::from(dev.concurrency),

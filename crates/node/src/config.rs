@@ -1,5 +1,6 @@
 //! What a node is told at its start.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub struct Config {
     pub obstacle: Option<String>,
     /// Folders in which interpreters are looked for.
     pub search: Vec<PathBuf>,
+    /// The program that runs a runtime, by Lambda's name for it, such as `python3.9`, where the operator says so. It may be another
+    /// version of the language.
+    pub runtimes: BTreeMap<String, PathBuf>,
     /// Connections that each port has at a time; see `aloft_http::Limits`.
     pub connections: usize,
     /// The time between attempts of an asynchronous call: once after the first failure, twice after the second. 60 s, as on Lambda.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use aloft_base::{ErrorKind, FunctionName};
 use aloft_definition::Problems;
 
+use crate::runtimes::Mismapped;
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,7 +93,7 @@ pub enum Error {
         obstacle: String,
     },
     /// A function's runtime is not on this machine.
-    #[error("function \"{function}\": {source}")]
+    #[error("function \"{function}\": {source}; --runtime RUNTIME=PROGRAM says which program runs a version")]
     Runtime {
         /// The function.
         function: String,
@@ -99,6 +101,9 @@ pub enum Error {
         #[source]
         source: aloft_instance::process::NoInterpreter,
     },
+    /// What the operator says of a runtime cannot be.
+    #[error("--runtime: {0}")]
+    Mismapped(#[from] Mismapped),
     /// Asynchronous calls that wait cannot be looked for.
     #[error(transparent)]
     Deferred(#[from] aloft_deferred::Error),
@@ -112,7 +117,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Definition(problems) => problems.kind(),
-            Self::Open { .. } | Self::Runtime { .. } => ErrorKind::Invalid,
+            Self::Open { .. } | Self::Runtime { .. } | Self::Mismapped(_) => ErrorKind::Invalid,
             Self::NoSandbox { .. } => ErrorKind::Denied,
             Self::Bind { .. } | Self::Io { .. } => ErrorKind::Internal,
             Self::Store(error) => error.kind(),
@@ -149,6 +154,7 @@ impl Error {
             | Self::Prepare { .. }
             | Self::NoSandbox { .. }
             | Self::Taken { .. }
+            | Self::Mismapped(_)
             | Self::Runtime { .. } => false,
         };
         of_store && self.kind() == ErrorKind::Unavailable

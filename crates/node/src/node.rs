@@ -117,7 +117,7 @@ impl Node {
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let functions = Functions::new(store.clone(), clock, chance, catalogue.clone());
         let names = functions.load_reserved(&namespace).await?;
-        let runtimes = Arc::new(Runtimes::new(config.search.clone()));
+        let runtimes = Arc::new(Runtimes::new(config.search.clone(), &config.runtimes).await?);
         let loader = Arc::new(Loader {
             namespace: namespace.clone(),
             functions: functions.clone(),

@@ -59,6 +59,56 @@ fn functions_of_a_project_are_called_by_the_same_tools() {
     );
 }
 
+/// A version of Python that no machine has runs in the program that the operator says, and in no other.
+#[test]
+fn the_operator_says_what_runs_a_version() {
+    let definition = "[project]\nname = \"p\"\n[functions.hello]\nsource = \"hello\"\nruntime = \"python3.29\"\n\
+                      handler = \"app.handler\"\n[routes]\n\"GET /\" = \"hello\"\n";
+    let code = "import sys\n\n\ndef handler(event, context):\n    return list(sys.version_info[:2])\n";
+    let project = Project::new(&[("aloft.toml", definition), ("hello/app.py", code)]);
+    let refused = |arguments: &[&str]| match project.dev().with(arguments).try_start() {
+        Ok(_) => panic!("it starts with {arguments:?}"),
+        Err(finished) => finished,
+    };
+    let python = tool("python3");
+    let mine = format!("python3.29={}", python.display());
+    for (arguments, said) in [
+        (&[][..], "no interpreter for runtime \"python3.29\" was found"),
+        (
+            &["--runtime", "python3.29"],
+            "a runtime and a program are expected",
+        ),
+        (
+            &["--runtime", "python3.29=python3"],
+            "python3 is not a whole path",
+        ),
+        (&["--runtime", "ruby3.2=/bin/sh"], "\"ruby3.2\" is no runtime"),
+        (
+            &["--runtime", "python3.29=/bin/sh"],
+            "/bin/sh cannot run python3.29",
+        ),
+        (
+            &["--runtime", "python3.29=/nowhere"],
+            "/nowhere cannot run python3.29",
+        ),
+        (
+            &["--runtime", &mine, "--runtime", &mine],
+            "says twice what runs python3.29",
+        ),
+    ] {
+        let finished = refused(arguments);
+        assert!(
+            finished.code == Some(2) && finished.stderr.contains(said),
+            "{arguments:?}: {finished}"
+        );
+    }
+    let platform = project.dev().with(&["--runtime", &mine]).start();
+    let version = "import sys; print(list(sys.version_info[:2]))";
+    let finished = run(std::process::Command::new(&python).args(["-c", version]));
+    let answer = get(&platform.url("/")).is(200).json();
+    assert_eq!(answer.to_string().replace(',', ", "), finished.stdout.trim());
+}
+
 #[test]
 fn asynchronous_calls_are_made_again_told_and_given_up() {
     let project = Project::new(&[]);

@@ -39,6 +39,22 @@ struct Reply {
     needs: Vec<PathBuf>,
 }
 
+impl From<Reply> for Interpreter {
+    fn from(reply: Reply) -> Self {
+        Self {
+            runtime: format!("nodejs{}.x", reply.major),
+            executable: reply.executable,
+            needs: outermost(reply.needs),
+        }
+    }
+}
+
+/// What a candidate says of itself, if it is a Node.js that can be used.
+async fn answer(candidate: &Path, seen: &[&Path]) -> Option<Reply> {
+    let reply = ask::<Reply>(candidate, &["-e", QUESTION, "--"], seen).await?;
+    (reply.major >= OLDEST).then_some(reply)
+}
+
 /// The Node.js of this machine, by major version.
 #[derive(Debug, Clone, Default)]
 pub struct Nodes(BTreeMap<u32, Interpreter>);
@@ -60,21 +76,24 @@ impl Nodes {
         }
         let answers = candidates.iter().map(|candidate| {
             let seen = &seen;
-            async move { ask::<Reply>(candidate, &["-e", QUESTION, "--"], seen).await }
+            async move { answer(candidate, seen).await }
         });
         let mut found = BTreeMap::new();
         let replies = futures_util::future::join_all(answers).await;
         for reply in replies.into_iter().flatten() {
-            if reply.major >= OLDEST {
-                // Of two of one version the first on the path counts.
-                found.entry(reply.major).or_insert_with(|| Interpreter {
-                    runtime: format!("nodejs{}.x", reply.major),
-                    executable: reply.executable,
-                    needs: outermost(reply.needs),
-                });
-            }
+            // Of two of one version the first on the path counts.
+            found
+                .entry(reply.major)
+                .or_insert_with(|| Interpreter::from(reply));
         }
         Self(found)
+    }
+
+    /// The Node.js that is this program; nothing if it is none that can be used.
+    pub async fn at(program: &Path) -> Option<Interpreter> {
+        let system = Mount::system();
+        let seen: Vec<&Path> = system.iter().map(Mount::target).collect();
+        answer(program, &seen).await.map(Interpreter::from)
     }
 
     /// The Node.js of a major version, or the newest.

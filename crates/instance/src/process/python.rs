@@ -25,6 +25,16 @@ struct Reply {
     needs: Vec<PathBuf>,
 }
 
+impl From<Reply> for Interpreter {
+    fn from(reply: Reply) -> Self {
+        Self {
+            runtime: format!("python3.{}", reply.minor),
+            executable: reply.executable,
+            needs: outermost(reply.needs),
+        }
+    }
+}
+
 /// The Python interpreters of this machine, by minor version.
 #[derive(Debug, Clone, Default)]
 pub struct Pythons(BTreeMap<u32, Interpreter>);
@@ -37,27 +47,16 @@ impl Pythons {
         let seen: Vec<&Path> = system.iter().map(Mount::target).collect();
         let answers = candidates(search).into_iter().map(|candidate| {
             let seen = &seen;
-            async move { ask::<Reply>(&candidate, &["-I", "-S", "-c", QUESTION], seen).await }
+            async move { answer(&candidate, seen).await }
         });
-        for reply in futures_util::future::join_all(answers)
-            .await
-            .into_iter()
-            .flatten()
-        {
-            if reply.major != 3 || reply.minor < OLDEST_MINOR {
-                continue;
-            }
-            let interpreter = Interpreter {
-                runtime: format!("python3.{}", reply.minor),
-                executable: reply.executable,
-                needs: outermost(reply.needs),
-            };
+        let replies = futures_util::future::join_all(answers).await;
+        for reply in replies.into_iter().flatten() {
             // Of two of the same minor version the newer counts; of two equal ones the first on the path.
             let is_newer = found
                 .get(&reply.minor)
                 .is_none_or(|(micro, _)| *micro < reply.micro);
             if is_newer {
-                found.insert(reply.minor, (reply.micro, interpreter));
+                found.insert(reply.minor, (reply.micro, reply.into()));
             }
         }
         Self(
@@ -66,6 +65,13 @@ impl Pythons {
                 .map(|(minor, (_, interpreter))| (minor, interpreter))
                 .collect(),
         )
+    }
+
+    /// The Python 3 that is this program; nothing if it is none that can be used.
+    pub async fn at(program: &Path) -> Option<Interpreter> {
+        let system = Mount::system();
+        let seen: Vec<&Path> = system.iter().map(Mount::target).collect();
+        answer(program, &seen).await.map(Interpreter::from)
     }
 
     /// The interpreter of a minor version, or the newest.
@@ -101,6 +107,12 @@ impl Pythons {
             },
         })
     }
+}
+
+/// What a candidate says of itself, if it is a Python that can be used.
+async fn answer(candidate: &Path, seen: &[&Path]) -> Option<Reply> {
+    let reply = ask::<Reply>(candidate, &["-I", "-S", "-c", QUESTION], seen).await?;
+    (reply.major == 3 && reply.minor >= OLDEST_MINOR).then_some(reply)
 }
 
 /// Executables that may be a Python 3, without repetition, in the order of the path.

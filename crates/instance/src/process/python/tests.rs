@@ -49,6 +49,20 @@ async fn of_one_minor_version_the_newest_counts_and_of_equals_the_first_on_the_p
 }
 
 #[tokio::test]
+async fn a_program_is_asked_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mine = python(&at("mine"), (3, 11, 2));
+    let found = Pythons::at(&mine).await.unwrap();
+    assert_eq!((found.runtime.as_str(), &found.executable), ("python3.11", &mine));
+    python(&at("old"), (3, 7, 17));
+    script(&at("words"), "echo Python 3.12", 0o755);
+    for other in ["old", "words", "none"] {
+        assert!(Pythons::at(&at(other)).await.is_none(), "{other}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_usable_python_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
