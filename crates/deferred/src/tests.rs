@@ -30,6 +30,8 @@ type Made = (String, InvocationId, Json, u8, Timestamp);
 struct Stage {
     clock: Arc<dyn Clock>,
     next: Mutex<VecDeque<Fault>>,
+    /// The function that does not come to an end, if there is one.
+    hangs: Mutex<Option<FunctionName>>,
     made: watch::Sender<Vec<Made>>,
 }
 
@@ -48,6 +50,10 @@ impl Invoke for Stage {
             self.clock.now(),
         );
         self.made.send_modify(|all| all.push(made));
+        let is_endless = self.hangs.lock().unwrap().as_ref() == Some(function);
+        if is_endless {
+            std::future::pending::<()>().await;
+        }
         let fault = self.next.lock().unwrap().pop_front();
         Outcome {
             id: call.id,
@@ -63,6 +69,7 @@ impl Invoke for Stage {
 
 struct Kit {
     stage: Arc<Stage>,
+    store: Arc<Memory>,
     ground: Ground,
     deferred: Deferred,
     ids: u128,
@@ -92,17 +99,19 @@ impl Kit {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new(START));
         let store = Arc::new(Memory::new(clock.clone()));
         let chance = Arc::new(SeededChance::new(3));
-        let ground = Ground::open(store, &namespace(), clock.clone(), chance)
+        let ground = Ground::open(store.clone(), &namespace(), clock.clone(), chance)
             .await
             .unwrap();
         let stage = Arc::new(Stage {
             clock: clock.clone(),
             next: Mutex::default(),
+            hangs: Mutex::default(),
             made: watch::Sender::default(),
         });
         let deferred = Self::open(&ground, &stage);
         Self {
             stage,
+            store,
             ground,
             deferred,
             ids: 0,
@@ -119,6 +128,24 @@ impl Kit {
             metrics: Metrics::register(&aloft_observe::Metrics::new()),
         };
         Deferred::new(parts, Stop::new())
+    }
+
+    /// The node dies, with whatever it is at work on, and is started anew after a while.
+    async fn dies(&mut self, away: Duration) {
+        self.store = Arc::new(self.store.crash().unwrap());
+        // What is left of it finds a store that accepts nothing, and is cut off.
+        self.deferred.drain(Duration::ZERO).await;
+        tokio::time::sleep(away).await;
+        let (clock, chance) = (self.stage.clock.clone(), Arc::new(SeededChance::new(4)));
+        let owner = namespace();
+        let ground = Ground::open(self.store.clone(), &owner, clock, chance);
+        self.ground = ground.await.unwrap();
+        self.deferred = Self::open(&self.ground, &self.stage);
+        self.deferred.resume().await.unwrap();
+    }
+
+    fn hangs(&self, function: Option<FunctionName>) {
+        *self.stage.hangs.lock().unwrap() = function;
     }
 
     fn fails(&self, faults: impl IntoIterator<Item = Fault>) {
@@ -319,6 +346,99 @@ async fn what_was_accepted_is_made_after_a_restart() {
     again.resume().await.unwrap();
     kit.made(3).await;
     tokio::time::sleep(SECOND).await;
+    assert_eq!(kit.letters().await, []);
+}
+
+/// Bounds without retries, of a call whose failure is told.
+fn told_of_failure() -> Bounds {
+    Bounds {
+        retries: 0,
+        on_failure: Some((function("sorry"), Qualifier::Latest)),
+        ..Bounds::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_ends_with_the_node_is_made_again_at_once_and_uses_up_no_retry() {
+    let mut kit = Kit::new().await;
+    kit.hangs(Some(function("worker")));
+    let id = kit.accept(told_of_failure(), Lineage::default()).await.unwrap();
+    kit.made(1).await;
+    kit.hangs(None);
+    kit.fails([raised()]);
+    kit.dies(SECOND).await;
+    let made = kit.made(3).await;
+    assert_eq!((made[1].0.as_str(), made[1].1), ("worker:$LATEST", id));
+    let waited = made[1].4.since(made[0].4);
+    assert!(
+        waited < 2 * SECOND,
+        "no claim of the dead node is waited for: {waited:?}"
+    );
+    // It ran and failed once, as far as anybody knows.
+    let (name, _, record, ..) = &made[2];
+    let context = &record["requestContext"];
+    assert_eq!(name, "sorry:$LATEST");
+    assert_eq!(
+        (&context["condition"], &context["approximateInvokeCount"]),
+        (&json!("RetriesExhausted"), &json!(1))
+    );
+    // A restart repeats nothing that has come to its end.
+    kit.dies(SECOND).await;
+    tokio::time::sleep(7 * 3_600 * SECOND).await;
+    kit.made(3).await;
+    assert_eq!(kit.letters().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_grows_too_old_while_no_node_is_there_is_told_and_not_made() {
+    let mut kit = Kit::new().await;
+    kit.hangs(Some(function("worker")));
+    let bounds = Bounds {
+        maximum_age: 60 * SECOND,
+        ..told_of_failure()
+    };
+    kit.accept(bounds.clone(), Lineage::default()).await.unwrap();
+    let nobody = Bounds {
+        on_failure: None,
+        ..bounds
+    };
+    kit.accept(nobody, Lineage::default()).await.unwrap();
+    kit.made(2).await;
+    kit.dies(61 * SECOND).await;
+    let made = kit.made(3).await;
+    let (name, _, record, ..) = &made[2];
+    assert_eq!(name, "sorry:$LATEST");
+    assert_eq!(record["requestContext"]["condition"], "EventAgeExceeded");
+    tokio::time::sleep(SECOND).await;
+    kit.made(3).await;
+    assert_eq!(
+        kit.letters().await,
+        [(Reason::Expired, "async/worker".to_owned())],
+        "the one that nobody is told of"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_which_the_node_always_ends_is_given_up_and_told() {
+    let mut kit = Kit::new().await;
+    kit.hangs(Some(function("worker")));
+    kit.accept(told_of_failure(), Lineage::default()).await.unwrap();
+    kit.made(1).await;
+    let mut restarts = 0;
+    loop {
+        kit.dies(SECOND).await;
+        restarts += 1;
+        tokio::time::sleep(SECOND).await;
+        let made = kit.stage.made.borrow().clone();
+        if made.last().is_some_and(|(name, ..)| name == "sorry:$LATEST") {
+            assert_eq!(made.len(), restarts + 1, "one attempt a start, and who is told");
+            break;
+        }
+        assert!(restarts < 30, "{made:?}");
+    }
+    kit.dies(SECOND).await;
+    tokio::time::sleep(SECOND).await;
+    kit.made(restarts + 1).await;
     assert_eq!(kit.letters().await, []);
 }
 
