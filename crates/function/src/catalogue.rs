@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_base::{Chance, FunctionName};
 use aloft_call::{AliasName, Qualifier};
+use aloft_store::layout::Namespace;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::{Alias, FunctionUrl, Reserved, UrlId, Version};
+use crate::{Alias, EventInvoke, FunctionUrl, Reserved, UrlId, Version};
 
 /// Which version each call of a function gets, as far as this node knows: those of the project, all at once; and of what users made by
 /// the API, what was called since it last changed ([`Load`](crate::Load) finds the rest).
@@ -30,6 +31,8 @@ struct Made {
     /// By number; 0 is `$LATEST`.
     versions: BTreeMap<u64, Arc<Version>>,
     aliases: BTreeMap<AliasName, Alias>,
+    /// What becomes of asynchronous calls, by the names that are known to be there.
+    events: BTreeMap<(Namespace, Qualifier), Option<Arc<EventInvoke>>>,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +131,33 @@ impl Catalogue {
             .extend(alias.map(|alias| (alias.name.clone(), alias)));
         self.made.store(Arc::new(all));
         true
+    }
+
+    /// What becomes of asynchronous calls by a name, as it was kept; nothing if the name is not known.
+    pub(crate) fn events(
+        &self,
+        function: &FunctionName,
+        name: &(Namespace, Qualifier),
+    ) -> Option<Option<Arc<EventInvoke>>> {
+        self.made.load().get(function)?.events.get(name).cloned()
+    }
+
+    /// Keeps what becomes of asynchronous calls by a name that is there as [`keep`](Self::keep) does a version.
+    pub(crate) fn keep_events(
+        &self,
+        epoch: u64,
+        function: &FunctionName,
+        name: (Namespace, Qualifier),
+        events: Option<Arc<EventInvoke>>,
+    ) {
+        let changes = self.changes();
+        if changes.epoch != epoch {
+            return;
+        }
+        let mut all = BTreeMap::clone(&self.made.load());
+        let made = Arc::make_mut(all.entry(function.clone()).or_default());
+        made.events.insert(name, events);
+        self.made.store(Arc::new(all));
     }
 
     /// The function's address with this id, if it is known.

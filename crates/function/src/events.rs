@@ -1,5 +1,7 @@
 //! What becomes of asynchronous calls: how often they are tried, and who is told.
 
+use std::sync::Arc;
+
 use aloft_base::{FunctionName, Timestamp};
 use aloft_call::Qualifier;
 use aloft_codec::Unknown;
@@ -47,6 +49,35 @@ impl Functions {
     ) -> Result<Option<EventInvoke>, Error> {
         self.said(namespace, function, (Sort::Events, qualifier), read_events)
             .await
+    }
+
+    /// The same for a call by this name, which must be there. What was read is kept until anything of the function changes, so that
+    /// accepting calls reads nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is no such function, version or alias.
+    pub async fn events_of_call(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        qualifier: &Qualifier,
+    ) -> Result<Option<Arc<EventInvoke>>, Error> {
+        let name = (namespace.clone(), qualifier.clone());
+        if let Some(known) = self.catalogue().events(function, &name) {
+            return Ok(known);
+        }
+        // Before the store is read: what is changed from here on is not kept as it was.
+        let epoch = self.catalogue().epoch();
+        match qualifier {
+            // That there is the function is found out below.
+            Qualifier::Latest => {}
+            Qualifier::Version(number) => drop(self.get(namespace, function, *number).await?),
+            Qualifier::Alias(alias) => drop(self.alias(namespace, function, alias).await?),
+        }
+        let events = self.events(namespace, function, qualifier).await?.map(Arc::new);
+        self.catalogue()
+            .keep_events(epoch, function, name, events.clone());
+        Ok(events)
     }
 
     /// Changes it: `change` is given what is there, and says what shall be, `None` for nothing.

@@ -1,5 +1,7 @@
 //! The catalogue over the store in memory.
 
+mod reads;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -63,9 +63,8 @@ async fn bounds(context: &Context<'_>, named: &Named, qualifier: &Qualifier) -> 
     if *qualifier == Qualifier::Latest && context.of_project(&named.function).is_some() {
         return Ok(Bounds::default());
     }
-    context.published(named).await?;
     let functions = &context.parts.functions;
-    let events = functions.events(context.namespace, &named.function, qualifier);
+    let events = functions.events_of_call(context.namespace, &named.function, qualifier);
     let Some(events) = events.await.map_err(|error| context.failed(named, error))? else {
         return Ok(Bounds::default());
     };
