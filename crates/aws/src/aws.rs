@@ -275,6 +275,7 @@ impl Entry {
             caller,
             namespace: &namespace,
             lineage: self.lineage(head),
+            trace: lambda::trace_of(head, &*self.aws.chance),
         };
         dynamodb::run(wanted, &context, Members::parse(body)?).await
     }

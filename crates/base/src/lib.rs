@@ -10,6 +10,7 @@
 //! - [`Tasks`]: the one way to start background work: named, owned, stopped, and waited for.
 //! - [`Logging`]: in which form and from which level on a function's log is written.
 //! - [`Stall`]: notices that something takes too long, without a timer for each wait.
+//! - [`Trace`]: the W3C trace that calls and events belong to.
 //! - [`Size`] and [`parse_duration`]: the units in which users write.
 //!
 //! ```
@@ -27,6 +28,7 @@ mod logging;
 mod stall;
 mod tasks;
 mod time;
+mod trace;
 mod unit;
 
 pub use backoff::Backoff;
@@ -38,4 +40,5 @@ pub use logging::{Level, Logging, SystemLevel};
 pub use stall::Stall;
 pub use tasks::{Policy, Stop, Tasks};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
+pub use trace::Trace;
 pub use unit::{InvalidUnit, Size, format_duration, parse_duration};

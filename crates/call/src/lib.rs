@@ -14,9 +14,10 @@ mod report;
 mod stream;
 mod types;
 
+pub use aloft_base::Trace;
 pub use caller::{Access, Caller, Grants, Principal};
 pub use outcome::{Answer, Bound, ColdStart, Fault, FunctionError, Outcome, Usage};
 pub use qualifier::{AliasName, Qualifier};
 pub use report::{Report, Status, log_stream};
 pub use stream::{Beginning, Begun, Next, Pieces, Rest, Sink, Streaming, Streams};
-pub use types::{Call, Direct, Event, HttpCall, Invoke, Lineage, Payload, Trace};
+pub use types::{Call, Direct, Event, HttpCall, Invoke, Lineage, Payload};

@@ -74,7 +74,11 @@ impl Target for FunctionTarget {
             payload: Payload::Event(event.clone()),
             lineage,
             deadline: self.clock.instant().checked_add(ATTEMPT_BOUND),
-            trace: Trace::begin(&*self.chance),
+            // What caused the event goes on in what it causes.
+            trace: event
+                .event
+                .trace()
+                .map_or_else(|| Trace::begin(&*self.chance), |trace| trace.child(&*self.chance)),
             stream: None,
         };
         match self.invoke.invoke(&self.function, call).await.result {
@@ -176,6 +180,29 @@ mod tests {
         assert_eq!(calls[0].0.as_str(), "receipt");
         assert!(matches!(&calls[0].1.payload, Payload::Event(event) if event.event.id() == "1.0"));
         assert_ne!(calls[0].1.id, calls[1].1.id);
+    }
+
+    #[tokio::test]
+    async fn a_call_goes_on_with_its_events_trace_or_begins_one() {
+        let recorder = Arc::new(Recorder::default());
+        let target = target(recorder.clone());
+        let trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let traced = Event {
+            event: event(None).event.with_trace(trace).unwrap(),
+            change: None,
+        };
+        for event in [&traced, &traced, &event(None), &event(None)] {
+            target.deliver(event, 1).await.unwrap();
+        }
+        let calls = recorder.0.lock().unwrap();
+        let traces: Vec<Trace> = calls.iter().map(|(_, call)| call.trace).collect();
+        assert!(
+            traces[..2]
+                .iter()
+                .all(|made| made.trace == trace.trace && made.sampled)
+        );
+        assert!(traces[0].span != trace.span && traces[0].span != traces[1].span);
+        assert!(traces[2].trace != trace.trace && traces[2].trace != traces[3].trace);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use aloft_base::{InvocationId, Timestamp};
+use aloft_base::{InvocationId, Timestamp, Trace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,6 +25,7 @@ const MAX_EXTENSION_NAME: usize = 64;
 
 const ROOT: &str = "aloftroot";
 const DEPTH: &str = "aloftdepth";
+const TRACE: &str = "traceparent";
 
 /// A CloudEvent, valid by construction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,6 +143,20 @@ impl Event {
     pub fn with_lineage(mut self, root: InvocationId, depth: u8) -> Result<Self, Error> {
         self = self.with_extension(ROOT, Extension::Text(root.to_string()))?;
         self.with_extension(DEPTH, Extension::Integer(i32::from(depth)))
+    }
+
+    /// Says to which trace the event belongs, as the extension for distributed tracing does
+    /// (<https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md>).
+    pub fn with_trace(self, trace: Trace) -> Result<Self, Error> {
+        self.with_extension(TRACE, Extension::Text(trace.traceparent()))
+    }
+
+    /// The trace that the event belongs to, if it says one that is valid.
+    pub fn trace(&self) -> Option<Trace> {
+        match self.extensions.get(TRACE)? {
+            Extension::Text(text) => Trace::parse(text),
+            Extension::Integer(_) | Extension::Boolean(_) => None,
+        }
     }
 
     /// The chain that the event belongs to, if it says one. A depth above 255 is 255: still far too deep.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aloft_base::{InvocationId, TableName, Timestamp};
+use aloft_base::{InvocationId, TableName, Timestamp, Trace};
 
 use crate::Item;
 
@@ -55,6 +55,8 @@ pub struct Change {
     /// The chain of events that the write belongs to, when a function's invocation made it: the invocation at the beginning
     /// and how many events lie between that one and the invocation that wrote. So that loops are recognised.
     pub lineage: Option<(InvocationId, u8)>,
+    /// The trace that the write belongs to, if whoever made it said one.
+    pub trace: Option<Trace>,
 }
 
 impl Change {

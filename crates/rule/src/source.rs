@@ -112,6 +112,10 @@ impl TableSource {
             Some((root, depth)) => event.with_lineage(root, depth)?,
             None => event,
         };
+        let event = match change.trace {
+            Some(trace) => event.with_trace(trace)?,
+            None => event,
+        };
         let mut data = Map::new();
         data.insert("keys".to_owned(), plain(&change.keys)?);
         for (name, image) in [("new", &change.new), ("old", &change.old)] {
@@ -171,7 +175,7 @@ fn key_text(value: &Value) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use aloft_base::{InvocationId, Region, SeededChance, SystemClock, Tenant};
+    use aloft_base::{InvocationId, Region, SeededChance, SystemClock, Tenant, Trace};
     use aloft_item::parse_item;
     use aloft_store::layout::Namespace;
     use aloft_store::{Memory, Position, Shard, Store};
@@ -187,6 +191,16 @@ mod tests {
 
     /// The same, of a put that an invocation made.
     async fn put_by(lineage: Option<(InvocationId, u8)>, schema: Schema, row: Json) -> (TableSource, Record) {
+        put_in(None, lineage, schema, row).await
+    }
+
+    /// The same, of one that belongs to a trace besides.
+    async fn put_in(
+        trace: Option<Trace>,
+        lineage: Option<(InvocationId, u8)>,
+        schema: Schema,
+        row: Json,
+    ) -> (TableSource, Record) {
         let clock = Arc::new(SystemClock);
         let store = Arc::new(Memory::new(clock.clone()));
         let tables = Tables::open(store.clone(), clock, Arc::new(SeededChance::new(1)))
@@ -200,7 +214,7 @@ mod tests {
             .ensure(&namespace, &"orders".parse().unwrap(), &schema)
             .await
             .unwrap();
-        let table = table.caused_by(lineage);
+        let table = table.caused_by(lineage).traced(trace);
         table.put(parse_item(row).unwrap(), None).await.unwrap();
         let records = store
             .read_log(table.log(), Shard(0), Position::START, 2, 1 << 20)
@@ -271,6 +285,23 @@ mod tests {
             assert_eq!(source.event(&record).unwrap().event.lineage(), lineage);
             let of_any = TableSource::event_of_any(&record).unwrap().event;
             assert_eq!(of_any.lineage(), lineage);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_event_of_a_traced_write_belongs_to_its_trace() {
+        let recorded = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let unrecorded = Trace {
+            sampled: false,
+            ..recorded
+        };
+        for trace in [None, Some(recorded), Some(unrecorded)] {
+            let row = json!({"id": {"S": "a"}});
+            let (source, record) = put_in(trace, None, schema(KeyKind::S, None), row).await;
+            let event = source.event(&record).unwrap().event;
+            assert_eq!(event.trace(), trace);
+            let said = event.to_value().get("traceparent").cloned();
+            assert_eq!(said, trace.map(|trace| json!(trace.traceparent())));
         }
     }
 

@@ -5,8 +5,9 @@
 //! | 1, 2, 3 | the table's name, the row's keys, when |
 //! | 4, 5 | the image before, the image after; at least one of them |
 //! | 6, 7 | the chain's first invocation and the depth in it, when an invocation made the write |
+//! | 8, 9, 10 | the trace that the write belongs to and the span in it, if there is one; 10 is there if it is not recorded |
 
-use aloft_base::{InvocationId, TableName, Timestamp};
+use aloft_base::{InvocationId, TableName, Timestamp, Trace};
 use aloft_codec::{Reader, Writer};
 use aloft_item::{Change, Item, Kind};
 use aloft_store::{Position, Record, Shard};
@@ -39,6 +40,12 @@ pub(crate) fn write(
     }
     if let Some((root, depth)) = table.lineage {
         writer = writer.u128(6, root.to_u128()).u64(7, depth.into());
+    }
+    if let Some(trace) = table.trace {
+        writer = writer.u128(8, trace.trace).u64(9, trace.span);
+        if !trace.sampled {
+            writer = writer.u64(10, 1);
+        }
     }
     writer.finish()
 }
@@ -74,6 +81,7 @@ pub fn decode_change(record: &Record) -> Result<Change, Error> {
     let wrong = |reason: String| Error::corrupt(format!("log record {:?}", record.position), reason);
     let (mut table, mut keys, mut at, mut old, mut new) = (None, None, Timestamp::default(), None, None);
     let (mut root, mut depth) = (None, 0);
+    let (mut trace, mut span, mut sampled) = (0, 0, true);
     let mut read = || -> Result<(), aloft_codec::Error> {
         let mut fields = Reader::new(&record.value, FORMAT)?;
         while let Some(field) = fields.next()? {
@@ -86,6 +94,9 @@ pub fn decode_change(record: &Record) -> Result<Change, Error> {
                 6 => root = Some(InvocationId::from_u128(field.u128()?)),
                 // Too deep for the type is far too deep for delivery.
                 7 => depth = u8::try_from(field.u64()?).unwrap_or(u8::MAX),
+                8 => trace = field.u128()?,
+                9 => span = field.u64()?,
+                10 => sampled = field.u64()? == 0,
                 _ => {}
             }
         }
@@ -112,5 +123,6 @@ pub fn decode_change(record: &Record) -> Result<Change, Error> {
         at,
         sequence,
         lineage: root.map(|root| (root, depth)),
+        trace: (trace != 0 && span != 0).then_some(Trace { trace, span, sampled }),
     })
 }

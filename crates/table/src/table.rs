@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::InvocationId;
+use aloft_base::{InvocationId, Trace};
 use aloft_codec::Unknown;
 use aloft_item::{Item, MAX_ITEM_BYTES};
 use aloft_store::layout::Id;
@@ -21,6 +21,8 @@ pub struct Table {
     pub(crate) description: Arc<Description>,
     /// What its writes' records say of where they came from.
     pub(crate) lineage: Option<(InvocationId, u8)>,
+    /// And the trace that they belong to.
+    pub(crate) trace: Option<Trace>,
 }
 
 impl Table {
@@ -34,6 +36,12 @@ impl Table {
     #[must_use]
     pub fn caused_by(self, lineage: Option<(InvocationId, u8)>) -> Self {
         Self { lineage, ..self }
+    }
+
+    /// The same table, for writes that belong to a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
     }
 
     /// The log of its changes.

@@ -106,6 +106,7 @@ impl Tables {
                     id,
                     description,
                     lineage: None,
+                    trace: None,
                 });
             }
         }
@@ -129,6 +130,7 @@ impl Tables {
             id: binding.id,
             description,
             lineage: None,
+            trace: None,
         })
     }
 

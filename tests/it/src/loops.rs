@@ -67,6 +67,21 @@ fn a_function_that_triggers_itself_is_stopped_as_a_loop() {
         told.contains(&root),
         "the chain's first invocation is named: {told}"
     );
+    // It is one trace from its beginning to its end.
+    let explained = wait_for("all calls of the chain are known", || {
+        let shown = aloft(
+            &project.folder(),
+            &["explain", &root, "--json", "--to", &platform.api],
+        );
+        let records = shown.json();
+        let chain = records["chain"].as_array()?.clone();
+        (chain.len() > DEEPEST).then_some(chain)
+    });
+    let traces: std::collections::BTreeSet<&str> = explained
+        .iter()
+        .filter_map(|record| record["trace"].as_str())
+        .collect();
+    assert_eq!(traces.len(), 1, "{explained:?}");
     let rows = call(
         "POST",
         &platform.api,

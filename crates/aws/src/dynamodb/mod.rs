@@ -16,7 +16,7 @@ mod update_item;
 
 use aloft_access::{Action, Resource, decide};
 use aloft_base::{InvocationId, TableName};
-use aloft_call::Caller;
+use aloft_call::{Caller, Trace};
 use aloft_store::layout::Namespace;
 use aloft_table::{Table, Tables};
 use http::request::Parts;
@@ -107,6 +107,8 @@ pub(crate) struct Context<'a> {
     pub(crate) namespace: &'a Namespace,
     /// The chain of events that writes belong to, when a function's invocation asks.
     pub(crate) lineage: Option<(InvocationId, u8)>,
+    /// The trace that they belong to, if the request names one or comes from within a call.
+    pub(crate) trace: Option<Trace>,
 }
 
 impl Context<'_> {
@@ -117,7 +119,7 @@ impl Context<'_> {
 
     async fn table(&self, name: &TableName) -> Result<Table, Error> {
         let table = self.tables.table(self.namespace, name).await?;
-        Ok(table.caused_by(self.lineage))
+        Ok(table.caused_by(self.lineage).traced(self.trace))
     }
 
     /// A table's name in the region that the request was signed for.

@@ -474,12 +474,16 @@ fn nothing(status: StatusCode) -> Response {
     response
 }
 
-/// The trace that a request belongs to: the one that it names, as W3C or as X-Ray does, or that of the call from within which it comes.
+/// The trace that a request belongs to, or a new one.
 pub(crate) fn trace(head: &Head, chance: &dyn Chance) -> Trace {
+    trace_of(head, chance).unwrap_or_else(|| Trace::begin(chance))
+}
+
+/// The trace that a request belongs to: the one that it names, as W3C or as X-Ray does, or that of the call from within which it comes.
+pub(crate) fn trace_of(head: &Head, chance: &dyn Chance) -> Option<Trace> {
     let header = |name: &str| head.headers.get(name)?.to_str().ok();
     header("traceparent")
         .and_then(Trace::parse)
         .or_else(|| header("x-amzn-trace-id").and_then(Trace::parse_xray))
         .or_else(|| Some(head.extensions.get::<Trace>()?.child(chance)))
-        .unwrap_or_else(|| Trace::begin(chance))
 }

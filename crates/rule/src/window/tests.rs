@@ -223,6 +223,7 @@ fn an_event_holds_its_values_its_names_and_its_bytes_and_twice_as_much_with_a_ch
         at: Timestamp::from_millis(1),
         sequence: 1,
         lineage: None,
+        trace: None,
     });
     assert_eq!(change.held(), 2 * alone);
 

@@ -19,6 +19,7 @@ fn change(kind: Kind, new: Option<Value>, old: Option<Value>) -> Change {
         at: Timestamp::from_millis(1_700_000_000_999),
         sequence: 340_282_366_920_938_463_463_374_607_431_768_211_455,
         lineage: None,
+        trace: None,
     }
 }
 
