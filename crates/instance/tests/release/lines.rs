@@ -92,7 +92,7 @@ impl Session for Talk {
     }
 }
 
-fn call(payload: &'static str) -> Call {
+pub(super) fn call(payload: &'static str) -> Call {
     Call {
         id: InvocationId::draw(&SystemChance),
         qualifier: Qualifier::Latest,

@@ -14,6 +14,7 @@
 )]
 
 mod lines;
+mod stops;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -267,6 +268,12 @@ fn main() {
                 format!("a_start_that_ends_at_{trap:?}_releases_everything_with_isolation_{isolation:?}");
             run(&name, &|spawner| Box::pin(check(trap, isolation, spawner)));
         }
+    }
+    for isolation in [Isolation::Full, Isolation::None] {
+        let name = format!("who_expects_to_be_told_is_told_with_isolation_{isolation:?}");
+        run(&name, &|spawner| {
+            Box::pin(stops::who_expects_to_be_told_is_told(isolation, spawner))
+        });
     }
     run("a_contract_from_outside_is_spoken", &|spawner| {
         Box::pin(lines::a_contract_from_outside_is_spoken(spawner))
