@@ -69,7 +69,7 @@ pub enum Error {
         /// The function.
         function: String,
         /// Why not.
-        fault: aloft_call::Fault,
+        fault: Box<aloft_call::Fault>,
     },
     /// It cannot be written down what runs.
     #[error("what was built cannot be deployed: {0}")]
@@ -126,7 +126,7 @@ impl Error {
             Self::Delivery(error) => error.kind(),
             Self::Deferred(error) => error.kind(),
             Self::Build { source, .. } => source.kind(),
-            Self::Prepare { fault, .. } => match fault {
+            Self::Prepare { fault, .. } => match **fault {
                 aloft_call::Fault::Platform { .. } => ErrorKind::Internal,
                 _ => ErrorKind::Invalid,
             },

@@ -419,7 +419,7 @@ impl Project {
         let prepared = self.parts.controller.prepare(&version).await;
         prepared.map_err(|fault| Error::Prepare {
             function: name.to_string(),
-            fault,
+            fault: Box::new(fault),
         })?;
         Ok((version, built.artifact))
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use wit_component::ComponentEncoder;
 
 use super::apt::{Apt, library_folders};
@@ -82,17 +83,19 @@ fn shout(python: &Python, draft: &Path) -> Result<()> {
 
 /// The description of WASI, which lies in the crate that guests in Rust are written with.
 fn world() -> Result<PathBuf> {
-    let (place, _) = RUST[0];
+    let (place, _) = RUST.first().context("a guest in Rust")?;
     let told = output(
         cargo()
             .args(["metadata", "--format-version", "1", "--locked", "--manifest-path"])
             .arg(paths::root().join(place).join("Cargo.toml")),
     )?;
-    let told: serde_json::Value = serde_json::from_str(&told).context("cargo metadata wrote no JSON")?;
-    let packages = told["packages"].as_array().into_iter().flatten();
+    let told: Value = serde_json::from_str(&told).context("cargo metadata wrote no JSON")?;
+    let packages = told.get("packages").and_then(Value::as_array);
     let manifest = packages
-        .filter(|package| package["name"] == "wasip2")
-        .find_map(|package| package["manifest_path"].as_str());
+        .into_iter()
+        .flatten()
+        .filter(|package| package.get("name").is_some_and(|name| name == "wasip2"))
+        .find_map(|package| package.get("manifest_path")?.as_str());
     let Some(manifest) = manifest else {
         bail!("{place} does not depend on wasip2");
     };

@@ -189,7 +189,7 @@ impl Place {
         };
         ProcessRuntime::new(
             config,
-            spawner,
+            Arc::new(spawner),
             Arc::new(Edge(trap)),
             Arc::new(Once(trap, AtomicUsize::new(0))),
             tasks.clone(),
