@@ -1,6 +1,7 @@
 //! What is served: the definition's routes and folders, made ready for looking up.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ pub struct App {
     pub root: PathBuf,
     /// Routes to functions.
     pub routes: Vec<Route>,
+    /// Functions that read a request's body while it arrives. That of others is there before they are asked: a slow client must hold no
+    /// instance that costs anything.
+    pub streamed: BTreeSet<FunctionName>,
     /// Folders of files.
     pub files: Vec<Files>,
 }
@@ -28,6 +32,8 @@ pub(crate) struct Target {
     /// As it is written: `GET /orders/{id}`.
     pub(crate) route: Arc<str>,
     pub(crate) function: FunctionName,
+    /// Whether it reads the body while it arrives.
+    pub(crate) is_streamed: bool,
     /// Its variables' names, in the order of the path.
     pub(crate) names: Vec<Arc<str>>,
     pub(crate) metrics: RouteMetrics,
@@ -49,6 +55,7 @@ impl Live {
             .map(|files| (files.prefix, Folder::new(&app.root.join(files.folder))))
             .collect();
         folders.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        let streamed = app.streamed;
         let routes = app.routes.into_iter().map(|route| {
             let text = route.pattern.to_string();
             let names = route.pattern.segments.iter().filter_map(|segment| match segment {
@@ -59,6 +66,7 @@ impl Live {
                 names: names.collect(),
                 metrics: metrics.of(&text),
                 route: Arc::from(text),
+                is_streamed: streamed.contains(&route.function),
                 function: route.function,
             };
             (route.pattern, target)

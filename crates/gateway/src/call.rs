@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aloft_base::{FunctionName, InvocationId};
 use aloft_call::{Begun, Call, Caller, Fault, HttpCall, Lineage, Payload, Principal, Qualifier, Trace};
-use aloft_http::{Body, BodyError, Peer, Refusal, Response, collect, full};
+use aloft_http::{Body, BodyError, Peer, Refusal, Response, collect};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
@@ -42,7 +42,7 @@ impl Gateway {
         asked: Asked<'_>,
         id: InvocationId,
         mut head: Parts,
-        body: Bytes,
+        body: Body,
     ) -> Response {
         answer::drop_hop_by_hop(&mut head.headers);
         let peer = head.extensions.get::<Peer>();
@@ -60,7 +60,7 @@ impl Gateway {
             trace: self.trace(&head),
             payload: Payload::Http(HttpCall {
                 head,
-                body: full(body),
+                body,
                 route: asked.route,
                 variables: asked.variables,
                 peer,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aloft_base::{Chance, Clock, InvocationId};
 use aloft_call::{Principal, Qualifier, Streams};
 use aloft_definition::Method;
-use aloft_http::{Body, Handler, Refusal, Request, Response};
+use aloft_http::{Body, Handler, Refusal, Request, Response, full};
 use aloft_observe::Metrics;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -121,9 +121,13 @@ impl Gateway {
         mut head: Parts,
         body: Body,
     ) -> Response {
-        let body = match self.body(body, id).await {
-            Ok(body) => body,
-            Err(refused) => return refused,
+        let body = if target.is_streamed {
+            body
+        } else {
+            match self.body(body, id).await {
+                Ok(body) => full(body),
+                Err(refused) => return refused,
+            }
         };
         if method == Method::Get && head.method == http::Method::HEAD {
             // HEAD follows GET: the same call, and the server leaves the body out.

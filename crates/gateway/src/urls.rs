@@ -111,7 +111,7 @@ impl FunctionUrls {
             api: Arc::from(named),
             is_streamed: url.mode == UrlMode::Streamed,
         };
-        let mut response = self.gateway.ask(asked, id, head, body).await;
+        let mut response = self.gateway.ask(asked, id, head, full(body)).await;
         if let (Some(cors), Some(asking)) = (&url.cors, asking) {
             cors::mark(cors, &asking, response.headers_mut());
         }

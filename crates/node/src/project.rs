@@ -9,7 +9,7 @@ use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size};
 use aloft_build::{Builder, Source};
 use aloft_call::{Access, Grants};
 use aloft_controller::Controller;
-use aloft_definition::{Definition, Function};
+use aloft_definition::{Definition, Function, Runtime};
 use aloft_delivery::{Policy, STORE_BACKOFF};
 use aloft_function::{Catalogue, Configuration, Deployed, Functions, Queue, Version};
 use aloft_gateway::{App, Gateway};
@@ -280,6 +280,13 @@ impl Project {
         let app = App {
             root: self.root.clone(),
             routes: definition.routes.clone(),
+            // A component is asked in an instance that is made for the call, and waits for nobody's process.
+            streamed: definition
+                .functions
+                .iter()
+                .filter(|(_, function)| function.runtime == Runtime::Wasm)
+                .map(|(name, _)| name.clone())
+                .collect(),
             files: definition.files.clone(),
         };
         parts.gateway.replace(app);

@@ -136,9 +136,19 @@ fn each_call_has_an_instance_of_its_own_and_what_it_may_touch() {
 }
 
 #[test]
-fn an_answer_goes_out_while_it_is_made() {
+fn bodies_stream_both_ways() {
     let project = project();
     let platform = project.start();
+    let mut raw = Raw::connect(&platform.app);
+    raw.send(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    // The answer's beginning is here while the request's end is not.
+    let seen = raw.until(b"first");
+    assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+    raw.send(b"6\r\nsecond\r\n0\r\n\r\n");
+    raw.until(b"second");
+    let large = vec![b'x'; 3 << 20];
+    let answer = call("POST", &platform.url("/echo"), &[], &large).is(200);
+    assert_eq!(answer.text().len(), large.len());
     let mut raw = Raw::connect(&platform.app);
     raw.send(b"GET /drip HTTP/1.1\r\nhost: x\r\n\r\n");
     let seen = raw.until(b"one\n");
@@ -146,12 +156,14 @@ fn an_answer_goes_out_while_it_is_made() {
         seen.starts_with("HTTP/1.1 200") && !seen.contains("two"),
         "{seen}"
     );
-    raw.until(b"two\n");
     let rest = raw.until(b"0\r\n\r\n");
-    assert!(rest.contains("three\n"), "{rest}");
-    let large = vec![b'x'; 3 << 20];
-    let answer = call("POST", &platform.url("/echo"), &[], &large).is(200);
-    assert_eq!(answer.text().len(), large.len());
+    assert!(rest.contains("two\n") && rest.contains("three\n"), "{rest}");
+    // A body that breaks off in the middle is the caller's loss alone.
+    let mut raw = Raw::connect(&platform.app);
+    raw.send(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\npart");
+    raw.until(b"part");
+    drop(raw);
+    assert_eq!(text(&platform, "/hello"), "hello\n");
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn site() -> Site {
             folder(&[], Path::new("web")),
             folder(&["docs", "v1"], Path::new("web/sub")),
         ],
+        ..App::default()
     });
     Site { house, project }
 }
@@ -278,7 +279,7 @@ proptest! {
             let house = SITE.with(|site| {
                 let house = House::new(Config::dev());
                 let files = vec![folder(&[], Path::new("web")), folder(&["docs", "v1"], Path::new("web/sub"))];
-                house.gateway.replace(App { root: site.project.path().to_owned(), routes: vec![], files });
+                house.gateway.replace(App { root: site.project.path().to_owned(), files, ..App::default() });
                 house
             });
             let answer = house.get(&path).await;
