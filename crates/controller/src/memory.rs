@@ -211,7 +211,8 @@ impl Memory {
     fn has_no_place(&self, taken: u64, wanted: u64) -> Fault {
         let [budget, taken, wanted] = [self.budget, taken, wanted].map(Size::from_bytes);
         let why = format!(
-            "the node's memory ({budget}) has no room for one more instance that is kept loaded: it is expected to use {wanted}, and what              runs, starts and is kept loaded already counts {taken}"
+            "the node's memory ({budget}) has no room for one more instance that is kept loaded: it is expected to use \
+             {wanted}, and what runs, starts and is kept loaded already counts {taken}"
         );
         busy_by(Bound::Memory, why)
     }

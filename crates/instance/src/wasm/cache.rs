@@ -138,3 +138,85 @@ fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(place)?;
     file.write_all(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aloft_base::SeededChance;
+
+    fn open(folder: &Path, seed: u64) -> Cache {
+        let engine = super::super::engine::compiling().unwrap();
+        Cache::open(folder, &engine, &SeededChance::new(seed)).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_000)
+    }
+
+    #[test]
+    fn only_what_bears_the_node_s_seal_is_found() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("wasm");
+        let cache = open(&folder, 1);
+        let (name, other) = (cache.name(b"component"), cache.name(b"another"));
+        assert_eq!(cache.find(&name, now()), None);
+        let kept = cache.keep(&name, b"code").unwrap();
+        assert_eq!(cache.find(&name, now()), Some(kept.clone()));
+        // The key is read again, and nobody else can read it.
+        let again = open(&folder, 2);
+        assert_eq!(again.find(&name, now()), Some(kept.clone()));
+        let mode = |path: &Path| {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::metadata(path).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!(
+            (mode(&folder), mode(&folder.join(KEY)), mode(&kept)),
+            (0o700, 0o600, 0o600)
+        );
+        // What was kept for one component is not taken for another.
+        for end in [CODE, SEAL] {
+            fs::copy(cache.place(&name, end), cache.place(&other, end)).unwrap();
+        }
+        assert_eq!(cache.find(&other, now()), None);
+        // What was changed, cut or lost is not taken at all.
+        for damage in [&b"edoc"[..], b"cod", b""] {
+            fs::write(&kept, damage).unwrap();
+            assert_eq!(cache.find(&name, now()), None);
+        }
+        cache.keep(&name, b"code").unwrap();
+        fs::remove_file(cache.place(&name, SEAL)).unwrap();
+        assert_eq!(cache.find(&name, now()), None);
+        // Another node's work is none of ours.
+        cache.keep(&name, b"code").unwrap();
+        fs::remove_file(folder.join(KEY)).unwrap();
+        assert_eq!(open(&folder, 3).find(&name, now()), None);
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = open(place.path(), 1);
+        let names: Vec<String> = (0..3u8).map(|n| cache.name(&[n])).collect();
+        for (age, name) in (1..).zip(&names) {
+            cache.keep(name, b"code").unwrap();
+            assert!(cache.find(name, Timestamp::from_millis(age * 1_000)).is_some());
+        }
+        // Files of holes: as large as they say, and no bytes on the disk.
+        for name in &names {
+            let file = fs::OpenOptions::new()
+                .write(true)
+                .open(cache.place(name, CODE))
+                .unwrap();
+            let modified = file.metadata().unwrap().modified().unwrap();
+            file.set_len(KEPT / 2).unwrap();
+            file.set_modified(modified).unwrap();
+        }
+        cache.keep(&cache.name(b"new"), b"code").unwrap();
+        let left: Vec<bool> = names
+            .iter()
+            .map(|name| cache.place(name, CODE).exists())
+            .collect();
+        assert_eq!(left, [false, true, true]);
+        assert!(cache.place(&cache.name(b"new"), CODE).exists());
+    }
+}

@@ -16,8 +16,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::outgoing::Outgoing;
 
-/// Handles that a guest may hold at once.
-const HANDLES: usize = 64 << 10;
+/// What a guest may make the platform hold beside its own memory: handles (of bodies, streams, header fields) at once, bytes of header fields
+/// each, and bytes of what it hands over in one call.
+const HANDLES: usize = 1_024;
+const FIELDS: usize = 64 << 10;
+const HANDED_OVER: usize = 8 << 20;
 /// Parts of one guest.
 const PARTS: usize = 64;
 
@@ -56,6 +59,7 @@ impl Loaded {
     ) -> wasmtime::Result<()> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(HANDED_OVER);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let request = request.map(|body| body.map_err(unread));
@@ -95,9 +99,11 @@ impl State {
     pub(super) fn new(wasi: WasiCtx, outgoing: Outgoing, limits: Limits) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS);
         Self {
             wasi,
-            http: WasiHttpCtx::new(),
+            http,
             table,
             outgoing,
             limits,
@@ -185,5 +191,29 @@ impl ResourceLimiter for Limits {
 
     fn tables(&self) -> usize {
         PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_together_stay_within_the_bound() {
+        let used = Arc::new(Used::default());
+        let mut limits = Limits::new(1 << 20, used.clone());
+        assert!(limits.memory_growing(0, 512 << 10, None).unwrap());
+        assert!(limits.table_growing(0, 1_000, None).unwrap());
+        assert_eq!(used.bytes(), (512 << 10) + 8_000);
+        assert!(!used.was_refused());
+        assert!(
+            !limits.memory_growing(512 << 10, 1 << 20, None).unwrap(),
+            "the table counts"
+        );
+        assert!(used.was_refused());
+        assert_eq!(used.bytes(), (512 << 10) + 8_000, "what was refused is not used");
+        assert!(limits.memory_growing(512 << 10, 1000 << 10, None).unwrap());
+        assert!(!limits.memory_growing(0, usize::MAX, None).unwrap());
+        assert!(!limits.table_growing(0, usize::MAX, None).unwrap());
     }
 }

@@ -37,6 +37,8 @@ const OF_PROCESSES: [&str; 6] = [
     "PYTHONDONTWRITEBYTECODE",
     "TMPDIR",
 ];
+/// Random bytes at once.
+const RANDOM: u64 = 64 << 10;
 /// Frames of a trap that are told.
 const FRAMES: usize = 20;
 
@@ -106,6 +108,7 @@ impl WasmInstance {
         };
         let wasi = WasiCtx::builder()
             .envs(&self.environment)
+            .max_random_size(RANDOM)
             .stdout(printed.output(Stream::Stdout))
             .stderr(printed.output(Stream::Stderr))
             .build();

@@ -26,12 +26,19 @@ pub(super) struct Outgoing {
     pub(super) platform: Handle,
 }
 
+/// What a guest may hand over at once of a body, and what is held of it until it is taken.
+const PIECE: usize = 64 << 10;
+
 type Sent = Result<(
     http::Response<WasiBody>,
     Box<dyn Future<Output = Result<()>> + Send>,
 )>;
 
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        PIECE
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
