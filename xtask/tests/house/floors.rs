@@ -63,7 +63,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio-postgres", &["aloft-store-postgres"]),
     ("ureq", &["it", "torture"]),
     ("cargo_metadata", &["xtask"]),
-    ("wasmtime", &["aloft-instance"]),
+    ("wasmtime", &["aloft-instance", "bench"]),
+    ("wasmtime-wasi", &["aloft-instance", "bench"]),
+    ("wasmtime-wasi-http", &["aloft-instance", "bench"]),
 ];
 
 /// Not rooms of the house: they look at it from outside, and nothing may depend on them.
