@@ -17,6 +17,7 @@ use aloft_call::Caller;
 use aloft_http::Handler;
 
 pub use ask::NoInterpreter;
+#[cfg(feature = "wasm")]
 pub(crate) use environment::environment;
 pub use instance::Process;
 pub(crate) use instance::{GRACE, PAYLOAD_LIMIT, unread};

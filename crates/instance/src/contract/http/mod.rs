@@ -14,4 +14,6 @@ pub(crate) mod ask;
 mod inside;
 mod session;
 
-pub(crate) use session::{Broken, Http, answer};
+pub(crate) use session::Http;
+#[cfg(feature = "wasm")]
+pub(crate) use session::{Broken, answer};
