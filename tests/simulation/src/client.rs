@@ -72,6 +72,9 @@ pub(crate) async fn read_all(shared: &Arc<Shared>, clock: &NodeClock) {
         }));
         asks.push(Ask::Files);
     }
+    if scenario.has_later {
+        asks.push(Ask::GivenUp);
+    }
     if scenario.has_jobs {
         asks.push(Ask::Jobs);
     }

@@ -62,6 +62,13 @@ pub enum Ask {
         /// The job.
         job: u64,
     },
+    /// Hands over a call that is to be made later.
+    Later {
+        /// Its number, which is what the function is called with.
+        number: u64,
+    },
+    /// The calls that were given up and that nobody was told about.
+    GivenUp,
     /// All dead letters.
     Letters,
     /// Delivers a dead letter's event anew.
@@ -156,6 +163,10 @@ pub enum Told {
     Invoked(bool),
     /// The job is enqueued.
     Enqueued,
+    /// The call is accepted: it will end one way or another.
+    Accepted,
+    /// Calls that were given up, each with the function that was called.
+    GivenUp(Vec<(String, u64)>),
     /// Dead letters.
     Letters(Vec<Dead>),
     /// The letter was retried or dropped; `false` when there is none.
@@ -203,6 +214,15 @@ pub enum Seen {
     },
     /// A call has ended: whether the function took it.
     Ended(u64, bool),
+    /// A call that had been accepted for later was made, or its end was told.
+    Made {
+        /// The function.
+        function: String,
+        /// The call's number.
+        number: u64,
+        /// Whether the function took it.
+        is_taken: bool,
+    },
     /// A node's life ended, and with it everything that ran on it.
     Died(u64),
     /// An owner was told that it owns the partition.

@@ -15,6 +15,7 @@ use crate::clock::NodeClock;
 use crate::fault::Fault;
 use crate::history::{Event, Image, Seen};
 use crate::machine::Gate;
+use crate::scenario::later::number_of;
 use crate::shared::Shared;
 
 /// The way to run code of one node.
@@ -137,9 +138,10 @@ impl StandIn {
 impl Instance for StandIn {
     async fn call(&self, call: Call) -> Called {
         let effect = self.shared.before(&self.gate).await;
-        let event = match &call.payload {
-            Payload::Event(event) => event.change.as_ref().map(event_of),
-            Payload::Direct(_) | Payload::Http(_) => None,
+        let (event, later) = match &call.payload {
+            Payload::Event(event) => (event.change.as_ref().map(event_of), None),
+            Payload::Direct(direct) => (None, number_of(&direct.body)),
+            Payload::Http(_) => (None, None),
         };
         let (number, began) = (self.shared.number(), self.clock.world_ms());
         let called = Seen::Called {
@@ -161,6 +163,15 @@ impl Instance for StandIn {
         self.gate.pass().await;
         let ended = self.clock.world_ms();
         self.shared.see(ended, Seen::Ended(number, is_taken));
+        if let Some(number) = later {
+            let function = self.version.function.to_string();
+            let made = Seen::Made {
+                function,
+                number,
+                is_taken,
+            };
+            self.shared.see(ended, made);
+        }
         self.shared.after(&self.gate, effect).await;
         let is_reusable = matches!(result, Ok(()) | Err(CallFault::Raised(_)));
         if !is_reusable {

@@ -16,6 +16,7 @@ use crate::clock::NodeClock;
 use crate::front::{Request, unknown};
 use crate::history::{Ask, Told};
 use crate::machine::Gate;
+use crate::scenario::later::Later;
 use crate::scenario::orders::Orders;
 use crate::scenario::{files, jobs, ledger};
 use crate::shared::Shared;
@@ -41,14 +42,17 @@ pub(crate) struct Parts {
 pub(crate) async fn live(parts: Parts, node: usize, stop: Stop) {
     let tasks = Tasks::new(Stop::new());
     match start(&parts, &tasks).await {
-        Ok(orders) => {
+        Ok(runs) => {
             let (sender, requests) = mpsc::channel(FRONT);
             if let Some(front) = parts.shared.state().fronts.get_mut(node) {
                 *front = Some(sender);
             }
-            serve(&parts, orders.as_ref(), &tasks, requests, &stop).await;
-            if let Some(orders) = &orders {
+            serve(&parts, &runs, &tasks, requests, &stop).await;
+            if let Some(orders) = &runs.orders {
                 orders.stop().await;
+            }
+            if let Some(later) = &runs.later {
+                later.stop().await;
             }
             tasks.drain(Duration::from_secs(5)).await;
             if parts.shared.scenario.has_lease {
@@ -69,7 +73,14 @@ pub(crate) async fn live(parts: Parts, node: usize, stop: Stop) {
     }
 }
 
-async fn start(parts: &Parts, tasks: &Tasks) -> Result<Option<Orders>> {
+/// What of the platform runs on a node that is asked for something.
+#[derive(Clone, Default)]
+struct Runs {
+    orders: Option<Orders>,
+    later: Option<Later>,
+}
+
+async fn start(parts: &Parts, tasks: &Tasks) -> Result<Runs> {
     let scenario = parts.shared.scenario;
     if scenario.has_lease {
         parts.own.own().await?;
@@ -80,11 +91,13 @@ async fn start(parts: &Parts, tasks: &Tasks) -> Result<Option<Orders>> {
             endless(async move { own.keep(&stop).await }),
         );
     }
-    let orders = if scenario.has_orders {
-        Some(Orders::start(parts, tasks).await?)
-    } else {
-        None
-    };
+    let mut runs = Runs::default();
+    if scenario.has_orders {
+        runs.orders = Some(Orders::start(parts, tasks).await?);
+    }
+    if scenario.has_later {
+        runs.later = Some(Later::start(parts, tasks).await?);
+    }
     let stop = tasks.stop().clone();
     if scenario.has_files {
         let collect = files::collect(parts.clone(), stop.clone());
@@ -97,7 +110,7 @@ async fn start(parts: &Parts, tasks: &Tasks) -> Result<Option<Orders>> {
     if scenario.has_ledger {
         tasks.start("owner", Policy::Alone, endless(ledger::own(parts.clone(), stop)));
     }
-    Ok(orders)
+    Ok(runs)
 }
 
 async fn endless(work: impl Future<Output = ()>) -> Result<(), Infallible> {
@@ -107,7 +120,7 @@ async fn endless(work: impl Future<Output = ()>) -> Result<(), Infallible> {
 
 async fn serve(
     parts: &Parts,
-    orders: Option<&Orders>,
+    runs: &Runs,
     tasks: &Tasks,
     mut requests: mpsc::Receiver<Request>,
     stop: &Stop,
@@ -120,9 +133,9 @@ async fn serve(
             request = requests.recv() => request,
         };
         let Some(request) = request else { return };
-        let (parts, orders) = (parts.clone(), orders.cloned());
+        let (parts, runs) = (parts.clone(), runs.clone());
         tasks.start("request", Policy::Alone, async move {
-            let told = answer(&parts, orders.as_ref(), request.op, &request.ask).await;
+            let told = answer(&parts, &runs, request.op, &request.ask).await;
             parts.gate.pass().await;
             parts.shared.state().answers.answer(request.ticket, told);
             Ok::<(), Infallible>(())
@@ -130,8 +143,8 @@ async fn serve(
     }
 }
 
-async fn answer(parts: &Parts, orders: Option<&Orders>, op: u64, ask: &Ask) -> Told {
-    match (ask, orders) {
+async fn answer(parts: &Parts, runs: &Runs, op: u64, ask: &Ask) -> Told {
+    match (ask, &runs.orders) {
         (Ask::Enqueue { job }, _) => told(jobs::enqueue(parts, *job).await.map_err(Into::into)),
         (Ask::Jobs, _) => told(jobs::done(&parts.store).await.map(Told::Jobs)),
         (Ask::Ledger, _) => told(ledger::read(&parts.store).await.map(Told::Ledger)),
@@ -139,6 +152,14 @@ async fn answer(parts: &Parts, orders: Option<&Orders>, op: u64, ask: &Ask) -> T
         (Ask::Forget { name }, _) => told(files::forget(parts, name).await),
         (Ask::Fetch { name }, _) => told(files::fetch(parts, name).await),
         (Ask::Files, _) => told(files::count(parts).await),
+        (Ask::Later { number }, _) => match &runs.later {
+            Some(later) => told(later.accept(*number).await),
+            None => unknown("this node makes no calls later"),
+        },
+        (Ask::GivenUp, _) => match &runs.later {
+            Some(later) => told(later.given_up().await),
+            None => unknown("this node makes no calls later"),
+        },
         (_, Some(orders)) => orders.answer(op, ask).await,
         (_, None) => unknown("this node has no tables"),
     }

@@ -59,3 +59,8 @@ fn jobs() {
 fn two_owners() {
     sweep(5, 20);
 }
+
+#[test]
+fn calls_that_are_made_later() {
+    sweep(6, 50);
+}

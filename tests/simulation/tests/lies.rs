@@ -78,6 +78,7 @@ fn a_token_that_is_honoured_twice() {
 fn a_task_that_is_lost() {
     is_found(Lie::LoseTask, "jobs on one node", &[Check::Once]);
     is_found(Lie::LoseTask, "orders on one node", &[Check::Delivered]);
+    is_found(Lie::LoseTask, "calls that are made later", &[Check::Accepted]);
     is_found(
         Lie::LoseTask,
         "letters that are delivered anew",

@@ -4,6 +4,7 @@
 mod events;
 mod files;
 mod jobs;
+mod later;
 mod ledger;
 mod letters;
 mod live;
@@ -67,6 +68,8 @@ checks! {
     Once "tokens are honoured once",
     /// A worker that was told it finished a job finished it.
     Finished "finished is noted",
+    /// A call that was accepted for later is made until the function took it, its witness was told, or it is a dead letter.
+    Accepted "accepted calls end",
     /// No entry of an owner lies behind one of a later owner.
     Fence "fences hold",
     /// An owner's acknowledged entries are in the ledger.
@@ -114,6 +117,9 @@ pub(crate) fn check(scenario: &Scenario, seen: &[Seen]) -> Verdict {
         events::check(&mut verdict, scenario, seen, &chains);
         letters::check(&mut verdict, seen);
         rows::check(&mut verdict, seen, &chains);
+    }
+    if scenario.has_later {
+        later::check(&mut verdict, seen);
     }
     if scenario.has_jobs {
         jobs::check(&mut verdict, seen);

@@ -51,6 +51,8 @@ fn key_of(ask: &Ask) -> Option<&str> {
     match ask {
         Ask::Put { key } | Ask::Add { key } | Ask::Delete { key } | Ask::Get { key } => Some(key),
         Ask::Invoke
+        | Ask::Later { .. }
+        | Ask::GivenUp
         | Ask::Enqueue { .. }
         | Ask::Letters
         | Ask::Retry { .. }

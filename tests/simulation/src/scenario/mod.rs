@@ -3,6 +3,7 @@
 
 pub(crate) mod files;
 pub(crate) mod jobs;
+pub(crate) mod later;
 pub(crate) mod ledger;
 pub(crate) mod orders;
 
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub has_files: bool,
     /// Whether workers do jobs.
     pub has_jobs: bool,
+    /// Whether clients hand over calls that are made later.
+    pub has_later: bool,
     /// Whether owners write a ledger.
     pub has_ledger: bool,
     /// Whether clients have dead letters delivered anew, and drop some.
@@ -78,6 +81,7 @@ const BASE: Scenario = Scenario {
     audit_age: orders::DAY,
     has_files: false,
     has_jobs: false,
+    has_later: false,
     has_ledger: false,
     has_redrive: false,
     deadly_every: 0,
@@ -161,6 +165,20 @@ pub const SCENARIOS: &[Scenario] = &[
         nodes: 2,
         has_orders: false,
         has_jobs: true,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "calls that are made later",
+        has_orders: false,
+        has_later: true,
+        ..BASE
+    },
+    Scenario {
+        name: "calls that are made later by either of two nodes",
+        nodes: 2,
+        has_orders: false,
+        has_later: true,
         but: TWO_NODES,
         ..BASE
     },
@@ -262,6 +280,16 @@ pub const SWEEPS: &[Scenario] = &[
         only: &[Fault::Repeat],
         ..BASE
     },
+    Scenario {
+        name: "every effect of calls that are made later",
+        clients: 2,
+        think_ms: 60,
+        trouble_ms: 300,
+        has_orders: false,
+        has_later: true,
+        only: &[Fault::Raise],
+        ..BASE
+    },
 ];
 
 impl Scenario {
@@ -289,6 +317,9 @@ impl Scenario {
     pub(crate) fn draw(&self, chance: &dyn Chance, number: u64) -> Ask {
         if self.has_jobs {
             return Ask::Enqueue { job: number };
+        }
+        if self.has_later {
+            return Ask::Later { number };
         }
         let key = format!("k{}", chance.below(self.keys));
         if self.has_files {

@@ -38,7 +38,7 @@ pub(crate) const CONCURRENCY: usize = 3;
 /// How long events may be under way: longer than any of them is.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long a node that stops waits.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// What of the platform runs on a node.
 #[derive(Clone)]
@@ -53,14 +53,14 @@ pub(crate) struct Orders {
     applying: Arc<Mutex<()>>,
 }
 
-fn namespace() -> Namespace {
+pub(crate) fn namespace() -> Namespace {
     Namespace {
         tenant: Tenant::local(),
         region: Region::local(),
     }
 }
 
-fn version(function: &str) -> Result<Version> {
+pub(crate) fn version(function: &str) -> Result<Version> {
     Ok(Version {
         function: function.parse()?,
         number: 0,
@@ -111,32 +111,42 @@ fn rule(
     })
 }
 
+/// The controller of a node, whose instances are played.
+pub(crate) fn controller(
+    parts: &Parts,
+    tasks: &Tasks,
+    catalogue: &Arc<Catalogue>,
+    metrics: &Metrics,
+) -> Controller {
+    let stage = Stage {
+        shared: parts.shared.clone(),
+        gate: parts.gate.clone(),
+        clock: parts.clock.clone(),
+    };
+    let controller = aloft_controller::Parts {
+        config: aloft_controller::Config {
+            parallel_starts: 2,
+            concurrency: 4,
+            ..aloft_controller::Config::default()
+        },
+        catalogue: catalogue.clone(),
+        load: Arc::new(NoOthers),
+        runtime: Arc::new(stage),
+        clock: parts.clock.clone(),
+        chance: parts.chance.clone(),
+        tasks: tasks.clone(),
+        feed: Feed::start(tasks),
+    };
+    Controller::new(controller, metrics)
+}
+
 impl Orders {
     /// Starts the platform, in the order in which a node does.
     pub(crate) async fn start(parts: &Parts, tasks: &Tasks) -> Result<Self> {
         let (clock, chance): (Arc<dyn Clock>, Arc<dyn Chance>) = (parts.clock.clone(), parts.chance.clone());
         let tables = Tables::open(parts.store.clone(), clock.clone(), chance.clone()).await?;
         let (catalogue, metrics) = (Arc::new(Catalogue::new()), Metrics::new());
-        let stage = Stage {
-            shared: parts.shared.clone(),
-            gate: parts.gate.clone(),
-            clock: parts.clock.clone(),
-        };
-        let controller = aloft_controller::Parts {
-            config: aloft_controller::Config {
-                parallel_starts: 2,
-                concurrency: 4,
-                ..aloft_controller::Config::default()
-            },
-            catalogue: catalogue.clone(),
-            load: Arc::new(NoOthers),
-            runtime: Arc::new(stage),
-            clock: clock.clone(),
-            chance: chance.clone(),
-            tasks: tasks.clone(),
-            feed: Feed::start(tasks),
-        };
-        let controller = Controller::new(controller, &metrics);
+        let controller = controller(parts, tasks, &catalogue, &metrics);
         let logs = TableLogs {
             tables: tables.clone(),
             namespace: namespace(),
@@ -233,7 +243,9 @@ impl Orders {
                     .await
                     .map_err(Into::into),
             )?,
-            Ask::Enqueue { .. }
+            Ask::Later { .. }
+            | Ask::GivenUp
+            | Ask::Enqueue { .. }
             | Ask::Jobs
             | Ask::Ledger
             | Ask::Store { .. }
