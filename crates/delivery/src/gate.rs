@@ -143,9 +143,14 @@ impl Target for Gate {
             // The target was at work; that it failed is between it and the event.
             Ok(()) | Err(_) => Ended::Well,
         };
+        let is_probe = under_way.is_probe;
+        drop(under_way);
         match result {
-            // The events that wait are spared their retries, and so is the one that is sent ahead.
-            Err(failure) if under_way.is_probe && failure.is_unseen => Err(failure.aged()),
+            // The events that wait are spared their retries, and so are the one that is sent ahead and those that were under way when the
+            // others began to wait: else a second attempt that had just begun would be an event's last.
+            Err(failure) if failure.is_unseen && (is_probe || self.breaker().is_open()) => {
+                Err(failure.aged())
+            }
             result => result,
         }
     }
@@ -156,4 +161,51 @@ fn name_of(event: &Event) -> u64 {
     let mut hasher = DefaultHasher::new();
     (event.event.source(), event.event.id()).hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::breaker::TRIP;
+    use aloft_base::SeededChance;
+    use aloft_call::{Fault, FunctionError};
+
+    /// Takes nothing, as a function that cannot be loaded, once all have come.
+    struct Unloadable(tokio::sync::Barrier);
+
+    #[async_trait]
+    impl Target for Unloadable {
+        async fn deliver(&self, _: &Event, _: u32) -> Result<(), Failure> {
+            self.0.wait().await;
+            Err(Failure::from(&Fault::Init(FunctionError::default())))
+        }
+    }
+
+    #[tokio::test]
+    async fn attempts_that_were_under_way_when_events_began_to_wait_use_up_no_retry() {
+        const EVENTS: usize = 3 * TRIP;
+        let metrics = crate::Metrics::register(&aloft_observe::Metrics::new());
+        let gate = Gate::new(
+            Arc::new(Unloadable(tokio::sync::Barrier::new(EVENTS))),
+            "receipt",
+            EVENTS,
+            Arc::new(SeededChance::new(1)),
+            metrics.of("receipt"),
+        );
+        let event = |number: usize| {
+            let event = aloft_event::Event::new(number.to_string(), "/tables/orders", "aloft.table.insert");
+            Event {
+                event: event.unwrap(),
+                change: None,
+            }
+        };
+        let attempts = (0..EVENTS).map(|number| {
+            let (gate, event) = (&gate, event(number));
+            async move { gate.deliver(&event, 2).await.unwrap_err().effect }
+        });
+        let effects = futures_util::future::join_all(attempts).await;
+        let counted = effects.iter().filter(|effect| **effect == Effect::Counts).count();
+        // Until then nobody knew that it is not the event's fault; the one that showed it is spared, too.
+        assert_eq!(counted, TRIP - 1, "{effects:?}");
+    }
 }
