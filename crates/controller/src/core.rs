@@ -150,7 +150,7 @@ impl Core {
 
     /// What its instances hold of the node's memory, when each that runs is expected to use so much.
     pub(crate) fn held(&self, expected: u64) -> Held {
-        let idle_of = |instance: &Arc<dyn Instance>| Memory::idle(instance.memory_peak());
+        let idle_of = |instance: &Arc<dyn Instance>| Memory::idle(&**instance);
         let mut held = Held {
             stopped: self.stopped.values().map(idle_of).sum(),
             ..Held::default()

@@ -1,8 +1,9 @@
 //! The node's memory: what instances are expected to use, and what is unloaded so that others can be loaded.
 //!
-//! An idle instance counts with what it has used at most so far, one that runs or starts with what instances of its version have used at
-//! most, and a quarter more. (Counting limits instead would fill a laptop with eight functions of 512 MB that use 30.) Of a version that
-//! never ran nothing is known: it counts with its limit, at most a quarter of the node. One that was stopped counts until it is gone.
+//! An idle instance counts with what it has used at most so far, or nothing if nothing of it is there between two calls; one that runs
+//! or starts with what instances of its version have used at most, and a quarter more. (Counting limits instead would fill a laptop with
+//! eight functions of 512 MB that use 30.) Of a version that never ran nothing is known: it counts with its limit, at most a
+//! quarter of the node. One that was stopped counts until it is gone.
 //!
 //! A start for which there is no room lines up. If it would fit were everything unloaded that can be, the instances go that have been idle
 //! longest, whosever they are, and as many as it needs. If not, nothing is unloaded for it: it waits until something ends, and those behind
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_base::{Policy, Size};
 use aloft_call::{Bound, Fault};
+use aloft_instance::Instance;
 use tokio::sync::{Notify, oneshot};
 
 use crate::controller::Inner;
@@ -96,8 +98,11 @@ impl Memory {
     }
 
     /// What an idle instance counts.
-    pub(crate) fn idle(peak: u64) -> u64 {
-        peak.max(LEAST)
+    pub(crate) fn idle(instance: &dyn Instance) -> u64 {
+        match instance.holds_memory() {
+            true => instance.memory_peak().max(LEAST),
+            false => 0,
+        }
     }
 
     /// Waits for room for one more instance of a pool, as long as its calls would wait for one.

@@ -50,6 +50,11 @@ pub trait Instance: Send + Sync + 'static {
 
     /// The most memory that it has used so far, in bytes.
     fn memory_peak(&self) -> u64;
+
+    /// Whether it holds memory between two calls, too.
+    fn holds_memory(&self) -> bool {
+        true
+    }
 }
 
 /// What became of one call on one instance.

@@ -41,6 +41,23 @@ async fn what_has_been_idle_longest_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_gone_between_calls_makes_room_by_itself() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let mut world = World::with(names.map(named), memory());
+    let mut loaded = Vec::new();
+    for name in names {
+        let mut call = world.call_by_name(name, 0).await;
+        let mut instance = world.script.start().await.load();
+        instance.is_gone_between_calls();
+        instance.call().await.answer("1");
+        call.answered().await;
+        tokio::time::sleep(SECOND).await;
+        loaded.push(instance);
+    }
+    assert!(loaded.iter().all(|instance| !instance.is_stopped()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_without_room_waits_until_something_ends() {
     let mut world = World::with([named("a"), named("b")], memory());
     let mut busy = Vec::new();

@@ -63,6 +63,7 @@ struct ScriptedInstance {
     stopped: Stop,
     /// Whether its end after a stop is the test's to tell.
     lingers: AtomicBool,
+    holds_memory: AtomicBool,
     peak: AtomicU64,
 }
 
@@ -92,6 +93,7 @@ impl Start {
             end: Stop::new(),
             stopped: Stop::new(),
             lingers: AtomicBool::new(false),
+            holds_memory: AtomicBool::new(true),
             peak: AtomicU64::new(1 << 20),
         });
         let started = Started {
@@ -135,6 +137,11 @@ impl Loaded {
     /// It takes its time when it is stopped: its end is told by a crash.
     pub(super) fn linger(&self) {
         self.instance.lingers.store(true, SeqCst);
+    }
+
+    /// From now on nothing of it is there between two calls.
+    pub(super) fn is_gone_between_calls(&self) {
+        self.instance.holds_memory.store(false, SeqCst);
     }
 
     /// It has used so much memory.
@@ -230,5 +237,9 @@ impl Instance for ScriptedInstance {
 
     fn memory_peak(&self) -> u64 {
         self.peak.load(SeqCst)
+    }
+
+    fn holds_memory(&self) -> bool {
+        self.holds_memory.load(SeqCst)
     }
 }

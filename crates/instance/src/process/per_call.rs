@@ -89,6 +89,10 @@ impl Instance for PerCall {
     fn memory_peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
+
+    fn holds_memory(&self) -> bool {
+        false
+    }
 }
 
 fn not_run(fault: Fault) -> Called {

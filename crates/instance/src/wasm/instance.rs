@@ -231,6 +231,10 @@ impl Instance for WasmInstance {
     fn memory_peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
+
+    fn holds_memory(&self) -> bool {
+        false
+    }
 }
 
 /// The request with a host, which every guest may ask for, and a body whose bytes are counted.
