@@ -21,7 +21,17 @@ impl wasip2::exports::http::incoming_handler::Guest for Component {
         let path = request.path_with_query().unwrap_or_default();
         let (path, query) = path.split_once('?').unwrap_or((&path, ""));
         match path {
-            "/hello" => text(answer, b"hello\n"),
+            // With its length, so that it goes out as a whole.
+            "/hello" => {
+                let length = Fields::from_list(&[("content-length".to_owned(), b"6".to_vec())]);
+                let response = OutgoingResponse::new(length.unwrap());
+                let body = response.body().unwrap();
+                ResponseOutparam::set(answer, Ok(response));
+                let stream = body.write().unwrap();
+                stream.blocking_write_and_flush(b"hello\n").unwrap();
+                drop(stream);
+                OutgoingBody::finish(body, None).unwrap();
+            }
             // Always 1: each call has an instance of its own.
             "/calls" => {
                 let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
