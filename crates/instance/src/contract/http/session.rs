@@ -179,7 +179,11 @@ pub(crate) async fn answer(
     sink: Option<(Sink, u64, Instant)>,
     bytes: &mut u64,
 ) -> Result<Result<Answer, Fault>, Broken> {
-    let size = http_body::Body::size_hint(response.body()).exact();
+    // A guest's body does not know what its head says.
+    let size = http_body::Body::size_hint(response.body()).exact().or_else(|| {
+        let stated = response.headers().get(http::header::CONTENT_LENGTH)?;
+        stated.to_str().ok()?.parse().ok()
+    });
     let (head, body) = response.into_parts();
     if let Some((sink, version, until)) = sink.filter(|_| is_http && size.is_none_or(|size| size > SHORT)) {
         let (beginning, mut pieces) = Beginning::new(http::Response::from_parts(head, ()), version, until);
