@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use bench::stats::{Spread, micros};
-use bench::{Connection, Figure, HELLO, Platform, Project, Python, Report, pairs, timed, wait_for};
+use bench::{Connection, Figure, Interpreter, Language, Platform, Project, Report, pairs, timed, wait_for};
 use serde_json::Value;
 
 const PAIRS: usize = 30;
@@ -23,13 +23,13 @@ fn main() -> Result<()> {
         parent,
         &[
             ("aloft.toml", &definition(PAIRS + 1)),
-            ("functions/hello.py", HELLO),
+            ("functions/hello.py", Language::Python.hello().1),
         ],
     )?;
     let platform = project.start()?;
     let mut connection = Connection::open(&platform.app)?;
     connection.expect(200, &request(PAIRS))?;
-    let python = Python::of(&platform)?;
+    let python = Interpreter::of(&platform)?;
     pass(&python)?;
     let cold = |turn: usize| {
         let request = request(turn);
@@ -78,7 +78,7 @@ fn request(number: usize) -> Vec<u8> {
 }
 
 /// Starts the interpreter for nothing and waits for its end.
-fn pass(python: &Python) -> Result<Duration> {
+fn pass(python: &Interpreter) -> Result<Duration> {
     let mut command = python.command();
     command
         .args(["-c", "pass"])

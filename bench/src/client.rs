@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -79,6 +79,38 @@ impl Connection {
             bail!("expected status {status}, got {}: {body}", answer.status);
         }
         Ok(answer)
+    }
+
+    /// Sends a whole request, and reads a whole answer that comes in chunks. Says how long its first byte behind the head took, and how
+    /// many bytes followed the head.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); the status must be 200.
+    pub fn stream(&mut self, request: &[u8]) -> Result<(Duration, usize)> {
+        let started = Instant::now();
+        self.stream.write_all(request)?;
+        self.filled = 0;
+        let (mut first, mut start) = (None, None);
+        loop {
+            self.fill()?;
+            let read = self.buffer.get(..self.filled).unwrap_or_default();
+            if start.is_none() {
+                start = find(read, b"\r\n\r\n").map(|at| at + 4);
+            }
+            let Some(body) = start.and_then(|start| read.get(start..)) else {
+                continue;
+            };
+            if !body.is_empty() && first.is_none() {
+                first = Some(started.elapsed());
+            }
+            if body.ends_with(b"\r\n0\r\n\r\n") {
+                let length = body.len();
+                if !read.starts_with(b"HTTP/1.1 200 ") {
+                    bail!("expected status 200, got {}", String::from_utf8_lossy(read));
+                }
+                return Ok((first.unwrap_or_default(), length));
+            }
+        }
     }
 
     fn fill(&mut self) -> Result<()> {

@@ -1,10 +1,9 @@
-//! Requests on DynamoDB's wire, as bytes. Every one carries a signature of the right form, which a platform on loopback
-//! reads for its region and does not verify; so what is measured is what users of `aloft dev` have.
+//! Requests on DynamoDB's wire, as bytes.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::{Connection, wait_for};
+use crate::{Connection, signed::post, wait_for};
 
 /// The table of all benchmarks; its partition key is `id`.
 const TABLE: &str = "rows";
@@ -60,15 +59,8 @@ pub fn create_table(connection: &mut Connection) -> Result<()> {
 }
 
 fn request(operation: &str, body: &Value) -> Vec<u8> {
-    let body = body.to_string();
-    let signature = "0".repeat(64);
-    format!(
-        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-amz-json-1.0\r\n\
-         X-Amz-Target: DynamoDB_20120810.{operation}\r\nX-Amz-Date: 20261123T000000Z\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential=bench/20261123/us-east-1/dynamodb/aws4_request, \
-         SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={signature}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    let headers = format!(
+        "Content-Type: application/x-amz-json-1.0\r\nX-Amz-Target: DynamoDB_20120810.{operation}\r\n"
+    );
+    post("dynamodb", "/", &headers, body)
 }

@@ -22,26 +22,31 @@ mod client;
 mod cpu;
 mod disk;
 mod dynamo;
+mod interpreter;
+mod lambda;
 mod load;
 mod memory;
 mod peer;
 mod platform;
 mod project;
-mod python;
 mod report;
+mod signed;
+mod stacked;
 pub mod stats;
 
 pub use client::{Answer, Connection};
 pub use cpu::{Cpu, Tree, Wakes};
 pub use disk::{Sync, file_system, write_and_sync};
 pub use dynamo::{create_table, get_item, put_item, row};
+pub use interpreter::Interpreter;
+pub use lambda::{create_function, invoke_event};
 pub use load::{Side, Window, pairs};
 pub use memory::{Resident, resident};
 pub use peer::Peer;
 pub use platform::Platform;
-pub use project::{HELLO, Project};
-pub use python::Python;
+pub use project::{Language, Project};
 pub use report::{Figure, Report};
+pub use stacked::Stacked;
 
 use std::time::{Duration, Instant};
 

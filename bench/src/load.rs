@@ -10,6 +10,7 @@ use crate::{Connection, Tree};
 pub struct Side {
     connections: Vec<Connection>,
     tree: Tree,
+    status: u16,
 }
 
 /// What one window of load showed.
@@ -45,7 +46,14 @@ impl Side {
         Ok(Self {
             connections: connections.collect::<Result<_>>()?,
             tree,
+            status: 200,
         })
+    }
+
+    /// With another status than 200 that every answer must have.
+    #[must_use]
+    pub fn expecting(self, status: u16) -> Self {
+        Self { status, ..self }
     }
 
     /// Looks anew for the server's processes: after a first load has started what it needs.
@@ -59,7 +67,7 @@ impl Side {
         Ok(())
     }
 
-    /// Sends `each` requests over every connection, one after another on each, and insists on status 200.
+    /// Sends `each` requests over every connection, one after another on each, and insists on the status.
     ///
     /// # Errors
     /// When one fails.
@@ -73,8 +81,8 @@ impl Side {
         let times = match self.connections.as_mut_slice() {
             [only] => work
                 .first()
-                .map_or_else(|| Ok(Vec::new()), |requests| send(only, requests)),
-            many => together(many, &work),
+                .map_or_else(|| Ok(Vec::new()), |requests| send(only, requests, self.status)),
+            many => together(many, &work, self.status),
         }?;
         let wall = started.elapsed();
         let cpu = self.tree.cpu()?.since(&before);
@@ -82,12 +90,12 @@ impl Side {
     }
 }
 
-fn together(connections: &mut [Connection], work: &[Vec<Vec<u8>>]) -> Result<Vec<Duration>> {
+fn together(connections: &mut [Connection], work: &[Vec<Vec<u8>>], status: u16) -> Result<Vec<Duration>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = connections
             .iter_mut()
             .zip(work)
-            .map(|(connection, requests)| scope.spawn(|| send(connection, requests)))
+            .map(|(connection, requests)| scope.spawn(move || send(connection, requests, status)))
             .collect();
         let mut times = Vec::new();
         for thread in threads {
@@ -97,11 +105,11 @@ fn together(connections: &mut [Connection], work: &[Vec<Vec<u8>>]) -> Result<Vec
     })
 }
 
-fn send(connection: &mut Connection, requests: &[Vec<u8>]) -> Result<Vec<Duration>> {
+fn send(connection: &mut Connection, requests: &[Vec<u8>], status: u16) -> Result<Vec<Duration>> {
     let mut times = Vec::with_capacity(requests.len());
     for request in requests {
         let started = Instant::now();
-        connection.expect(200, request)?;
+        connection.expect(status, request)?;
         times.push(started.elapsed());
     }
     Ok(times)

@@ -35,8 +35,21 @@ impl Platform {
     pub fn start(project: &Path, data: &Path, output: &Path) -> Result<Self> {
         let binary = std::env::var_os("ALOFT_TEST_BIN")
             .context("ALOFT_TEST_BIN is not set: run the benchmarks with `cargo xtask bench`")?;
+        Self::start_by(Command::new(binary), project, data, output)
+    }
+
+    /// Starts it by this command, which has no arguments yet.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_by(mut program: Command, project: &Path, data: &Path, output: &Path) -> Result<Self> {
         let (events, errors) = (output.join("events"), output.join("errors"));
-        let mut child = Command::new(binary)
+        // Node.js is not on every machine's path.
+        let kit = std::env::var_os("ALOFT_TEST_TOOLS").map(|kit| Path::new(&kit).join("nodejs"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::env::split_paths(&path).chain(kit))?;
+        let mut child = program
+            .env("PATH", path)
             .arg("dev")
             .arg(project)
             .arg("--data")

@@ -1,14 +1,47 @@
 //! Folders of a benchmark: the project, the data, what the platform prints, all gone at the end.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::Platform;
 
-/// The handler that the platform and its peer both run.
-pub const HELLO: &str = include_str!("../peers/hello.py");
+/// In what a handler is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// The newest Python 3 that the platform finds.
+    Python,
+    /// The newest Node.js that it finds.
+    Node,
+}
+
+impl Language {
+    /// The handler that the platform and its peer both run: the file's name and its text.
+    pub fn hello(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Python => ("hello.py", include_str!("../peers/hello.py")),
+            Self::Node => ("hello.js", include_str!("../peers/hello.js")),
+        }
+    }
+
+    /// The peer that imports that handler, in `peers/`.
+    pub fn peer(self) -> &'static str {
+        match self {
+            Self::Python => "loop.py",
+            Self::Node => "loop.js",
+        }
+    }
+
+    /// What the definition calls it.
+    pub fn runtime(self) -> &'static str {
+        match self {
+            Self::Python => "python3",
+            Self::Node => "nodejs",
+        }
+    }
+}
 
 /// A project in a temporary folder.
 pub struct Project {
@@ -39,13 +72,21 @@ impl Project {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn hello(parent: &Path) -> Result<Self> {
-        let definition = "[project]\nname = \"hello\"\n\n[functions.hello]\nruntime = \"python3\"\n\
-            source = \"functions\"\nhandler = \"hello.handler\"\n\n[routes]\n\"GET /hello\" = \"hello\"\n";
-        Self::new(
-            parent,
-            &[("aloft.toml", definition), ("functions/hello.py", HELLO)],
-        )
+    pub fn hello(parent: &Path, language: Language) -> Result<Self> {
+        Self::one(parent, language.runtime(), language.hello(), "")
+    }
+
+    /// A function called hello under `GET /hello`, of one file; `more` are further keys of it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn one(parent: &Path, runtime: &str, (file, text): (&str, &str), more: &str) -> Result<Self> {
+        let definition = format!(
+            "[project]\nname = \"hello\"\n\n[functions.hello]\nruntime = \"{runtime}\"\nsource = \"functions\"\n\
+             handler = \"hello.handler\"\n{more}\n[routes]\n\"GET /hello\" = \"hello\"\n"
+        );
+        let place = format!("functions/{file}");
+        Self::new(parent, &[("aloft.toml", &definition), (&place, text)])
     }
 
     /// Where `aloft.toml` lies.
@@ -64,6 +105,15 @@ impl Project {
     /// When it does not start.
     pub fn start(&self) -> Result<Platform> {
         self.start_on(&self.folder())
+    }
+
+    /// Starts the platform by this command, which has no arguments yet.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_by(&self, program: Command) -> Result<Platform> {
+        let place = self.place.path();
+        Platform::start_by(program, &self.folder(), &place.join("data"), place)
     }
 
     /// Starts the platform on another project, with the data here.

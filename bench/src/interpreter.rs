@@ -10,14 +10,14 @@ use crate::Platform;
 
 /// What a handler's process was started with.
 #[derive(Debug, Clone)]
-pub struct Python {
+pub struct Interpreter {
     /// The real file.
     pub executable: PathBuf,
     /// Everything between it and the script.
     pub flags: Vec<String>,
 }
 
-impl Python {
+impl Interpreter {
     /// The interpreter of the platform's first instance that is found.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl Python {
         let found = processes
             .iter()
             .find_map(|pid| parse(&std::fs::read(format!("/proc/{pid}/cmdline")).ok()?));
-        found.context("the platform runs no instance of a Python function")
+        found.context("the platform runs no instance of a function in Python or Node.js")
     }
 
     /// The interpreter with the flags of handlers, and no environment but what both sides have.
@@ -48,9 +48,9 @@ impl Python {
     }
 }
 
-/// The arguments before the platform's script, which is source in the first instance and compiled in later ones. What
+/// The arguments before the platform's script, which in Python is source in the first instance and compiled in later ones. What
 /// compiles it is an interpreter, too, and names it as its own script's argument.
-fn parse(cmdline: &[u8]) -> Option<Python> {
+fn parse(cmdline: &[u8]) -> Option<Interpreter> {
     let text = String::from_utf8_lossy(cmdline);
     let mut arguments = text.split_terminator('\0');
     let executable = arguments.next()?.into();
@@ -60,7 +60,7 @@ fn parse(cmdline: &[u8]) -> Option<Python> {
             let name = argument.rsplit('/').next()?;
             return name
                 .starts_with("bootstrap.")
-                .then_some(Python { executable, flags });
+                .then_some(Interpreter { executable, flags });
         }
         flags.push(argument.to_owned());
     }
@@ -77,6 +77,8 @@ mod tests {
         assert_eq!(python.describe(), "/usr/bin/python3.11 -S");
         let compiled = parse(b"/usr/bin/python3.11\0-S\0/var/runtime/bootstrap.1.pyc\0").unwrap();
         assert_eq!(compiled.describe(), python.describe());
+        let node = parse(b"/usr/bin/node\0--max-old-space-size=99\0/var/runtime/bootstrap.cjs\0").unwrap();
+        assert_eq!(node.describe(), "/usr/bin/node --max-old-space-size=99");
         for other in [
             "-S\0other.py",
             "-I\0-c\0import sys\0/data/runtime/bootstrap.py\0/out.pyc",
