@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::process::say;
-use crate::tools::{self, Browser, Components, Postgres, Python, Tools};
+use crate::tools::{self, Browser, Components, Postgres, Python, Strace, Tools};
 use crate::{paths, test};
 
 /// Above what a distribution gives to users, below what it gives to containers.
@@ -190,6 +190,10 @@ impl Place {
             browser,
             postgres,
             components: Components { folder },
+            // The black-box suite traces nothing.
+            strace: Strace {
+                program: tools.strace.program.clone(),
+            },
         })
     }
 

@@ -1,7 +1,7 @@
-//! What the tests need beyond Rust: Python packages, a browser, a PostgreSQL and WebAssembly components, fetched or built once and
+//! What the tests need beyond Rust: Python packages, a browser, a PostgreSQL, a tracer and WebAssembly components, fetched or built once and
 //! kept by a hash of their pins.
 //!
-//! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres`, `initdb` and `pg_dump`: small wrappers, so that a
+//! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres`, `initdb`, `pg_dump` and `strace`: small wrappers, so that a
 //! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
 //! a kit of its own. In `nodejs/` lie `node` and `npm` as links, since the platform looks for their real files, and in `components/` what was built for WebAssembly.
 
@@ -10,6 +10,7 @@ mod chromium;
 mod components;
 mod postgres;
 mod python;
+mod strace;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub(crate) use chromium::Browser;
 pub(crate) use components::Components;
 pub(crate) use postgres::Postgres;
 pub(crate) use python::Python;
+pub(crate) use strace::Strace;
 
 /// Everything that was fetched.
 pub(crate) struct Tools {
@@ -28,6 +30,7 @@ pub(crate) struct Tools {
     pub(crate) browser: Browser,
     pub(crate) postgres: Postgres,
     pub(crate) components: Components,
+    pub(crate) strace: Strace,
 }
 
 /// Fetches what is missing. Progress and failures name the tool.
@@ -39,11 +42,13 @@ pub(crate) fn fetch() -> Result<Tools> {
     let postgres = Postgres::fetch(&folder, Path::new("python3")).context("the PostgreSQL of the tests")?;
     let components =
         Components::fetch(&folder, &python).context("the WebAssembly components of the tests")?;
+    let strace = Strace::fetch(&folder).context("the tracer of the tests")?;
     Ok(Tools {
         python,
         browser,
         postgres,
         components,
+        strace,
     })
 }
 
@@ -67,6 +72,7 @@ impl Tools {
         script(&bin.join("python3"), &self.python.wrapper(&[]))?;
         script(&bin.join("aws"), &self.python.wrapper(&["-m", "awscli"]))?;
         script(&bin.join("chromium"), &self.browser.wrapper())?;
+        script(&bin.join("strace"), &self.strace.wrapper())?;
         for program in ["postgres", "initdb", "pg_dump"] {
             script(&bin.join(program), &self.postgres.wrapper(program))?;
         }
