@@ -205,17 +205,34 @@ impl Context<'_> {
         format!("arn:aws:logs:{region}:{tenant}:log-group:{group}")
     }
 
-    /// The group in an ARN, if it is one of the caller's.
-    fn group_in<'n>(&self, arn: &'n str) -> Option<&'n str> {
-        let mut parts = arn.splitn(6, ':');
-        let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
-        let (_region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
-        let name = name.strip_prefix("log-group:")?;
-        let is_ours = arn == "arn"
-            && partition == "aws"
-            && service == Service::Logs.name()
-            && account == self.caller.tenant.as_str();
-        is_ours.then(|| name.strip_suffix(":*").unwrap_or(name))
+    /// The group in the ARN that is given as `parameter`. One of another account or region is refused by what is not the caller's: its
+    /// namesake here is another group.
+    fn group_in(&self, parameter: &str, arn: &str) -> Result<String, Refused> {
+        let Caller { tenant, region, .. } = self.caller;
+        let refused = |why: String| invalid(format!("{parameter} \"{}\" {why}", short(arn)));
+        let parts: Vec<&str> = arn.splitn(7, ':').collect();
+        let ["arn", "aws", service, in_region, account, "log-group", name] = parts.as_slice() else {
+            let form = format!("arn:aws:logs:{region}:{tenant}:log-group:NAME");
+            return Err(refused(format!(
+                "is no ARN of a log group: it has the form {form}"
+            )));
+        };
+        if *service != Service::Logs.name() {
+            return Err(refused("is of another service than logs".to_owned()));
+        }
+        if *account != tenant.as_str() {
+            let account = short(account);
+            return Err(refused(format!(
+                "is of the account {account}, and you are {tenant}"
+            )));
+        }
+        if *in_region != region.as_str() {
+            let other = short(in_region);
+            return Err(refused(format!(
+                "is of the region {other}, and this request was made to {region}"
+            )));
+        }
+        Ok(name.strip_suffix(":*").unwrap_or(name).to_owned())
     }
 
     /// The group of `logGroupName` or, instead, `logGroupIdentifier`, which may be an ARN.
@@ -223,13 +240,7 @@ impl Context<'_> {
         let (name, identifier) = (input.text("logGroupName")?, input.text("logGroupIdentifier")?);
         match (name, identifier) {
             (Some(name), None) => Ok(name),
-            (None, Some(arn)) if arn.starts_with("arn:") => match self.group_in(&arn) {
-                Some(name) => Ok(name.to_owned()),
-                None => Err(invalid(format!(
-                    "logGroupIdentifier \"{}\" is no log group of this account",
-                    short(&arn)
-                ))),
-            },
+            (None, Some(arn)) if arn.starts_with("arn:") => self.group_in("logGroupIdentifier", &arn),
             (None, Some(name)) => Ok(name),
             (None, None) | (Some(_), Some(_)) => Err(invalid(
                 "exactly one of logGroupName and logGroupIdentifier must be given",

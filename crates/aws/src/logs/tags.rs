@@ -78,11 +78,5 @@ pub(super) fn texts(input: &mut Members, name: &str) -> Result<Option<Vec<String
 
 fn resource(context: &Context<'_>, input: &mut Members) -> Result<String, Refused> {
     let arn = required(input, "resourceArn")?;
-    let name = context.group_in(&arn);
-    name.map(str::to_owned).ok_or_else(|| {
-        invalid(format!(
-            "resourceArn \"{}\" is no log group of this account",
-            short(&arn)
-        ))
-    })
+    context.group_in("resourceArn", &arn)
 }

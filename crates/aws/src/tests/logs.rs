@@ -182,9 +182,28 @@ async fn groups_are_made_described_and_deleted() {
         "TooManyTagsException",
     )
     .await;
-    let other = "arn:aws:logs:eu-west-1:111111111111:log-group:b";
-    wire.no_logs("ListTagsForResource", json!({"resourceArn": other}), INVALID)
-        .await;
+    for (other, said) in [
+        (
+            "arn:aws:logs:eu-west-1:111111111111:log-group:b",
+            "account 111111111111",
+        ),
+        (
+            "arn:aws:logs:us-east-1:000000000000:log-group:b",
+            "region us-east-1",
+        ),
+        (
+            "arn:aws:lambda:eu-west-1:000000000000:log-group:b",
+            "another service",
+        ),
+        ("arn:aws:logs:eu-west-1:000000000000:b", "no ARN of a log group"),
+    ] {
+        let tagged = json!({"resourceArn": other, "tags": {"x": "z"}});
+        let listed = json!({"logGroupIdentifier": other});
+        for (operation, input) in [("TagResource", tagged), ("DescribeLogStreams", listed)] {
+            let text = wire.no_logs(operation, input, INVALID).await;
+            assert!(text.contains(said) && text.contains(other), "{text}");
+        }
+    }
 
     wire.logs("DeleteLogGroup", json!({"logGroupName": "b"})).await;
     wire.no_logs("DeleteLogGroup", json!({"logGroupName": "b"}), MISSING)
