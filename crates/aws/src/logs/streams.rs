@@ -1,4 +1,8 @@
 //! Streams: `CreateLogStream`, `DeleteLogStream`, `DescribeLogStreams`.
+//!
+//! A token says where the last page ended in the order that is asked for, by the name of its last stream and, in the order of time, by the
+//! time that this had then: `1795000000000:NAME`, or `:NAME` of one without events. So it leads on whatever becomes of that stream; no name
+//! has a colon.
 
 use aloft_base::Timestamp;
 use aloft_log::{Stream, check_stream};
@@ -51,33 +55,43 @@ pub(super) async fn describe(context: &Context<'_>, mut input: Members) -> Resul
             "Cannot order by LastEventTime with a logStreamNamePrefix.",
         ));
     }
-    for given in prefix.iter().chain(&token) {
+    if let Some(given) = &prefix {
         check_stream(given)?;
     }
     let prefix = prefix.unwrap_or_default();
+    let token = token.map(|token| Place::parse(&token, by_time)).transpose()?;
     let (streams, more) = if by_time || is_descending {
         let mut all = all(context, &group, &prefix).await?;
+        // By names they come.
         if by_time {
-            all.sort_by(|a, b| (a.last, &a.name).cmp(&(b.last, &b.name)));
+            all.sort_by_cached_key(|stream| Place::of(stream, by_time));
         }
         if is_descending {
             all.reverse();
         }
-        let begin = match &token {
-            None => 0,
-            // One that was deleted since then leaves no place to go on from.
-            Some(token) => {
-                let at = all.iter().position(|stream| stream.name == *token);
-                at.ok_or_else(not_ours)? + 1
-            }
-        };
+        let begin = token.map_or(0, |token| {
+            all.partition_point(|stream| {
+                let place = Place::of(stream, by_time);
+                if is_descending {
+                    place >= token
+                } else {
+                    place <= token
+                }
+            })
+        });
         let more = all.len() > begin + limit;
         let page: Vec<Stream> = all.into_iter().skip(begin).take(limit).collect();
         (page, more)
     } else {
         context
             .logs
-            .streams(context.namespace, &group, &prefix, token.as_deref(), limit)
+            .streams(
+                context.namespace,
+                &group,
+                &prefix,
+                token.as_ref().map(|token| token.name.as_str()),
+                limit,
+            )
             .await?
     };
     let shown: Vec<Json> = streams
@@ -86,9 +100,52 @@ pub(super) async fn describe(context: &Context<'_>, mut input: Members) -> Resul
         .collect();
     let mut output = json!({ "logStreams": shown });
     if let Some(last) = streams.last().filter(|_| more) {
-        set(&mut output, "nextToken", json!(last.name));
+        set(
+            &mut output,
+            "nextToken",
+            json!(Place::of(last, by_time).token(by_time)),
+        );
     }
     Ok(output)
+}
+
+/// Where a stream stands in the order of time, those without events first, or, with no time at all, in that of names.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    last: Option<Timestamp>,
+    name: String,
+}
+
+impl Place {
+    fn of(stream: &Stream, by_time: bool) -> Self {
+        Self {
+            last: stream.last.filter(|_| by_time),
+            name: stream.name.clone(),
+        }
+    }
+
+    fn token(&self, by_time: bool) -> String {
+        let Self { last, name } = self;
+        match last {
+            _ if !by_time => name.clone(),
+            Some(last) => format!("{}:{name}", last.as_millis()),
+            None => format!(":{name}"),
+        }
+    }
+
+    fn parse(token: &str, by_time: bool) -> Result<Self, Refused> {
+        let (last, name) = match token.split_once(':') {
+            Some(("", name)) if by_time => (None, name),
+            Some((millis, name)) if by_time => (Some(millis.parse().map_err(|_| not_ours())?), name),
+            None if !by_time => (None, token),
+            _ => return Err(not_ours()),
+        };
+        check_stream(name).map_err(|_| not_ours())?;
+        Ok(Self {
+            last: last.map(Timestamp::from_millis),
+            name: name.to_owned(),
+        })
+    }
 }
 
 async fn all(context: &Context<'_>, group: &str, prefix: &str) -> Result<Vec<Stream>, Refused> {

@@ -265,13 +265,71 @@ async fn streams_are_made_described_and_deleted() {
         json!({"logGroupName": "g", "logGroupIdentifier": "g"}),
         json!({"logGroupName": "g", "limit": 51}),
         json!({"logGroupName": "g", "orderBy": "Size"}),
-        json!({"logGroupName": "g", "descending": true, "nextToken": "gone"}),
+        json!({"logGroupName": "g", "descending": true, "nextToken": "5:s"}),
+        json!({"logGroupName": "g", "orderBy": "LastEventTime", "nextToken": "s"}),
+        json!({"logGroupName": "g", "orderBy": "LastEventTime", "nextToken": "x:s"}),
     ] {
         wire.no_logs("DescribeLogStreams", wrong, INVALID).await;
     }
     wire.logs("DeleteLogStream", of("s")).await;
     wire.no_logs("DeleteLogStream", of("s"), MISSING).await;
     wire.no_logs("GetLogEvents", of("s"), MISSING).await;
+}
+
+/// Pages go on from where the former ended, also when its last stream has moved or gone since then, and when times are the same.
+#[tokio::test]
+async fn streams_are_paged_while_they_change() {
+    let wire = start_with_stream().await;
+    let of = |name: &str| json!({"logGroupName": "g", "logStreamName": name});
+    let said = |name: &str, at: u64| {
+        let events = json!([{"timestamp": at, "message": "x"}]);
+        json!({"logGroupName": "g", "logStreamName": name, "logEvents": events})
+    };
+    for name in ["a", "b", "c", "d", "e"] {
+        wire.logs("CreateLogStream", of(name)).await;
+    }
+    for (name, at) in [("a", 3), ("b", 3), ("c", 3), ("d", 2), ("e", 1)] {
+        wire.logs("PutLogEvents", said(name, TIME + at)).await;
+    }
+    for (order, is_descending, last, pages) in [
+        ("LastEventTime", true, "b", ["c b", "a d", "e s"]),
+        // `s` had none, and is the last of all with one.
+        ("LastEventTime", false, "s", ["s e", "d a", "b c"]),
+        ("LogStreamName", true, "e", ["s e", "d c", "b a"]),
+        ("LogStreamName", false, "b", ["a b", "c d", "e s"]),
+    ] {
+        let page = async |token: &Json| {
+            let asked = json!({
+                "logGroupName": "g", "orderBy": order, "descending": is_descending, "limit": 2, "nextToken": token,
+            });
+            let page = wire.logs("DescribeLogStreams", asked).await;
+            let shown = names(&page["logStreams"], "logStreamName").join(" ");
+            (shown, page["nextToken"].clone())
+        };
+        let (first, token) = page(&Json::Null).await;
+        assert_eq!(first, pages[0], "{order} {is_descending}");
+        // What a page ended with is gone before the next is asked for, and then made anew: it has no events, or newer ones.
+        wire.logs("DeleteLogStream", of(last)).await;
+        let (second, token) = page(&token).await;
+        assert_eq!(second, pages[1], "{order} {is_descending}");
+        wire.logs("CreateLogStream", of(last)).await;
+        if order == "LastEventTime" {
+            wire.logs("PutLogEvents", said(last, TIME + 9)).await;
+        }
+        let (third, token) = page(&token).await;
+        assert!(third.starts_with(pages[2]), "{order} {is_descending}: {third}");
+        if let Some(token) = token.as_str() {
+            let (fourth, token) = page(&json!(token)).await;
+            assert_eq!((fourth.as_str(), token), (last, Json::Null));
+        }
+        // As it was.
+        wire.logs("DeleteLogStream", of(last)).await;
+        wire.logs("CreateLogStream", of(last)).await;
+        let at = [("b", 3), ("e", 1)];
+        if let Some((name, at)) = at.iter().find(|(name, _)| *name == last) {
+            wire.logs("PutLogEvents", said(name, TIME + at)).await;
+        }
+    }
 }
 
 #[tokio::test]
