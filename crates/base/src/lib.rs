@@ -11,6 +11,7 @@
 //! - [`Logging`]: in which form and from which level on a function's log is written.
 //! - [`Stall`]: notices that something takes too long, without a timer for each wait.
 //! - [`Trace`]: the W3C trace that calls and events belong to.
+//! - [`Turns`]: a lock for each key that is in use.
 //! - [`Size`] and [`parse_duration`]: the units in which users write.
 //!
 //! ```
@@ -29,6 +30,7 @@ mod stall;
 mod tasks;
 mod time;
 mod trace;
+mod turns;
 mod unit;
 
 pub use backoff::Backoff;
@@ -41,4 +43,5 @@ pub use stall::Stall;
 pub use tasks::{Policy, Stop, Tasks};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
 pub use trace::Trace;
+pub use turns::Turns;
 pub use unit::{InvalidUnit, Size, format_duration, parse_duration};

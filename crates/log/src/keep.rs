@@ -60,9 +60,9 @@ impl Logs {
                 None => Err(Error::NoStream(stream.to_owned())),
             };
         }
-        let (group, stream): (Arc<str>, Arc<str>) = (group.into(), stream.into());
+        let (name, stream): (Arc<str>, Arc<str>) = (group.into(), stream.into());
         let entries = events.into_iter().map(|(at, message)| Entry {
-            group: group.clone(),
+            group: name.clone(),
             stream: stream.clone(),
             at,
             kind: Kind::Put,
@@ -71,11 +71,8 @@ impl Logs {
             record: None,
         });
         let chunks = cut(entries.collect(), SPAN, self.0.clock.now());
-        let plan = Plan(vec![(
-            group,
-            chunks.into_iter().map(|(_, chunk)| chunk).collect(),
-        )]);
-        let _turn = self.0.turn.lock().await;
+        let plan = Plan(vec![(name, chunks.into_iter().map(|(_, chunk)| chunk).collect())]);
+        let _turn = self.turn(namespace, group).await;
         self.commit(namespace, &plan, false).await
     }
 
@@ -86,7 +83,8 @@ impl Logs {
 
     /// Keeps what the platform has heard; groups and streams that are not there are made.
     pub(crate) async fn keep_planned(&self, namespace: &Namespace, plan: &Plan) -> Result<(), Error> {
-        let _turn = self.0.turn.lock().await;
+        let groups = plan.0.iter().map(|(group, _)| (namespace.clone(), group.clone()));
+        let _turns = self.0.turns.take_all(groups.collect()).await;
         self.commit(namespace, plan, true).await
     }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock};
+use aloft_base::{Chance, Clock, Turns};
 use aloft_store::layout::{self, Binding, Id, Name, Namespace};
 use aloft_store::{
     ATTEMPTS, Batch, BatchId, Direction, Entry as Row, Expect, Snapshot, Store, commit_decided,
 };
+use tokio::sync::OwnedMutexGuard;
 
 use crate::event::{Group, RETENTION_DAYS, Stream, check_group, check_stream};
 use crate::{Error, stored};
@@ -47,7 +48,7 @@ pub(crate) struct Inner {
     pub(crate) bounds: Bounds,
     /// Held while a group's events change. The group's row decides, by its version; this only keeps those who would find it changed from
     /// doing their work twice.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) turns: Turns<(Namespace, Arc<str>)>,
 }
 
 /// A group as it was read.
@@ -79,7 +80,7 @@ impl Logs {
             clock,
             chance,
             bounds,
-            turn: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
         }))
     }
 
@@ -223,7 +224,7 @@ impl Logs {
         change: impl Fn(&mut Group) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let inner = &*self.0;
-        let _turn = inner.turn.lock().await;
+        let _turn = self.turn(namespace, name).await;
         for attempt in 1..=ATTEMPTS {
             let mut found = self.find(namespace, name).await?;
             change(&mut found.group)?;
@@ -241,7 +242,7 @@ impl Logs {
     /// [`Error::NoGroup`].
     pub async fn delete_group(&self, namespace: &Namespace, name: &str) -> Result<(), Error> {
         let inner = &*self.0;
-        let _turn = inner.turn.lock().await;
+        let _turn = self.turn(namespace, name).await;
         for attempt in 1..=ATTEMPTS {
             let found = self.find(namespace, name).await?;
             let now = inner.clock.now();
@@ -263,7 +264,7 @@ impl Logs {
     pub async fn create_stream(&self, namespace: &Namespace, group: &str, name: &str) -> Result<(), Error> {
         check_stream(name)?;
         let inner = &*self.0;
-        let _turn = inner.turn.lock().await;
+        let _turn = self.turn(namespace, group).await;
         for attempt in 1..=ATTEMPTS {
             let mut found = self.find(namespace, group).await?;
             let key = stored::stream_key(found.id(), name)?;
@@ -290,7 +291,7 @@ impl Logs {
     /// [`Error::NoGroup`], [`Error::NoStream`].
     pub async fn delete_stream(&self, namespace: &Namespace, group: &str, name: &str) -> Result<(), Error> {
         let inner = &*self.0;
-        let _turn = inner.turn.lock().await;
+        let _turn = self.turn(namespace, group).await;
         for attempt in 1..=ATTEMPTS {
             let found = self.find(namespace, group).await?;
             let key = stored::stream_key(found.id(), name)?;
@@ -357,6 +358,11 @@ impl Logs {
         let row = row.ok_or_else(missing)?;
         let group = stored::read_group(name, &row.value)?;
         Ok(Found { binding, row, group })
+    }
+
+    /// Waits until nobody else changes this group's events.
+    pub(crate) async fn turn(&self, namespace: &Namespace, group: &str) -> OwnedMutexGuard<()> {
+        self.0.turns.take(&(namespace.clone(), group.into())).await
     }
 
     pub(crate) fn batch(&self) -> Batch {

@@ -43,7 +43,7 @@ impl Retention {
             .await?;
         for group in groups {
             let trimmed = {
-                let _turn = self.logs.0.turn.lock().await;
+                let _turn = self.logs.turn(&self.namespace, &group.name).await;
                 self.logs.trim(&self.namespace, &group.name).await
             };
             match trimmed {

@@ -481,6 +481,29 @@ async fn many_functions_share_a_commit() {
     assert_eq!(commits() - before, 1, "2,000 lines of 20 functions");
 }
 
+/// What changes one group holds up nobody who changes another, and the platform's own lines only where they share one.
+#[tokio::test(start_paused = true)]
+async fn groups_wait_for_none_but_themselves() {
+    let ground = ground();
+    let (logs, namespace) = (&ground.logs, &ground.namespace);
+    for name in ["a", "b"] {
+        logs.create_group(namespace, name, BTreeMap::new()).await.unwrap();
+        logs.create_stream(namespace, name, "s").await.unwrap();
+    }
+    let turn = logs.turn(namespace, "a").await;
+    let events = || vec![(Timestamp::from_millis(NOW), "x".to_owned())];
+    let soon = Duration::from_secs(1);
+    let put = |group: &'static str| tokio::time::timeout(soon, logs.put(namespace, group, "s", events()));
+    put("b").await.unwrap().unwrap();
+    assert!(put("a").await.is_err());
+    let both = ground.keep(vec![entry("a", "s", NOW, "y"), entry("c", "s", NOW, "y")]);
+    assert!(tokio::time::timeout(soon, both).await.is_err());
+    let other = ground.keep(vec![entry("b", "s", NOW, "y"), entry("c", "s", NOW, "y")]);
+    tokio::time::timeout(soon, other).await.unwrap();
+    drop(turn);
+    put("a").await.unwrap().unwrap();
+}
+
 /// A store that takes nothing any more holds up nobody, and the end of the platform least of all.
 #[tokio::test(start_paused = true)]
 async fn what_a_broken_store_does_not_take_is_counted() {

@@ -1,11 +1,11 @@
 //! From what the store says of a function to a version that this machine can run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size};
+use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size, Turns};
 use aloft_build::Builder;
 use aloft_call::{Fault, Grants, Qualifier};
 use aloft_controller::Controller;
@@ -39,7 +39,7 @@ pub(crate) struct Loader {
     /// Why functions cannot be run here.
     pub(crate) obstacle: Option<String>,
     /// By function, what is held by whoever loads it: a thousand calls of a new function unpack it once.
-    pub(crate) loading: Mutex<BTreeMap<FunctionName, Weak<tokio::sync::Mutex<()>>>>,
+    pub(crate) loading: Turns<FunctionName>,
 }
 
 impl Loader {
@@ -123,18 +123,6 @@ impl Loader {
                 None => return Ok(used),
             }
         }
-    }
-
-    /// The lock of whoever loads a function.
-    fn turn(&self, function: &FunctionName) -> Arc<tokio::sync::Mutex<()>> {
-        let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = loading.get(function).and_then(Weak::upgrade) {
-            return turn;
-        }
-        loading.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::new(tokio::sync::Mutex::new(()));
-        loading.insert(function.clone(), Arc::downgrade(&turn));
-        turn
     }
 
     async fn read(
@@ -230,8 +218,7 @@ fn layers(version: &Published) -> Vec<BlobId> {
 #[async_trait]
 impl Load for Loader {
     async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
-        let turn = self.turn(function);
-        let _turn = turn.lock().await;
+        let _turn = self.loading.take(function).await;
         let mut tries = 0;
         loop {
             // Whoever was before has loaded it.

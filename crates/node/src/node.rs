@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_api::{Api, Guard, Readiness};
 use aloft_aws::{Aws, Signatures, Trust};
 use aloft_base::{
-    Chance, Clock, FunctionName, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant,
+    Chance, Clock, FunctionName, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant, Turns,
 };
 use aloft_build::Builder;
 use aloft_call::Streams;
@@ -128,7 +128,7 @@ impl Node {
             clock: time.clock.clone(),
             feed: feed.clone(),
             obstacle: config.obstacle.clone(),
-            loading: Mutex::default(),
+            loading: Turns::default(),
         });
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let logs = Logs::new(store.clone(), clock, chance, aloft_log::Bounds::default());
