@@ -64,8 +64,7 @@ fn split(message: &str) -> Vec<&str> {
     found
 }
 
-pub(super) fn parse(text: &str) -> Result<Columns, InvalidPattern> {
-    let mut cursor = Cursor::new(text);
+pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Columns, InvalidPattern> {
     cursor.takes("[");
     let mut columns = Columns {
         before: Vec::new(),
@@ -79,7 +78,7 @@ pub(super) fn parse(text: &str) -> Result<Columns, InvalidPattern> {
             }
             columns.after = Some(Vec::new());
         } else {
-            let column = column(&mut cursor)?;
+            let column = column(cursor)?;
             columns.after.as_mut().unwrap_or(&mut columns.before).push(column);
         }
         cursor.skip_space();
@@ -87,13 +86,13 @@ pub(super) fn parse(text: &str) -> Result<Columns, InvalidPattern> {
             break;
         }
         if !cursor.takes(",") {
-            return Err(near(&cursor, "a comma or a closing ] is missing"));
+            return Err(near(cursor, "a comma or a closing ] is missing"));
         }
     }
     cursor.skip_space();
     match cursor.peek() {
         None => Ok(columns),
-        Some(_) => Err(near(&cursor, "nothing may stand after the closing ]")),
+        Some(_) => Err(near(cursor, "nothing may stand after the closing ]")),
     }
 }
 

@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::Value as Json;
 
-use super::{Cursor, InvalidPattern, regex};
+use super::{Cursor, InvalidPattern};
 
 /// How deep parentheses may nest.
 const DEPTH: u32 = 32;
@@ -140,17 +140,16 @@ fn is_like(text: &str, pieces: &[String]) -> bool {
     rest.ends_with(last.as_str())
 }
 
-pub(super) fn parse(text: &str) -> Result<Condition, InvalidPattern> {
-    let mut cursor = Cursor::new(text);
+pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Condition, InvalidPattern> {
     cursor.takes("{");
-    let condition = any(&mut cursor, 0)?;
+    let condition = any(cursor, 0)?;
     if !cursor.takes("}") {
-        return Err(wrong(&cursor, "a closing } is missing"));
+        return Err(wrong(cursor, "a closing } is missing"));
     }
     cursor.skip_space();
     match cursor.peek() {
         None => Ok(condition),
-        Some(_) => Err(wrong(&cursor, "nothing may stand after the closing }")),
+        Some(_) => Err(wrong(cursor, "nothing may stand after the closing }")),
     }
 }
 
@@ -246,6 +245,7 @@ fn bracket(cursor: &mut Cursor<'_>) -> Result<Step, InvalidPattern> {
 
 /// A comparison; a value that is not quoted ends before any of `ends` too.
 pub(super) fn test(cursor: &mut Cursor<'_>, ends: &str) -> Result<Test, InvalidPattern> {
+    cursor.count_term()?;
     let mut ahead = Cursor::new(cursor.rest);
     let words: Vec<String> = std::iter::repeat_with(|| {
         ahead.skip_space();
@@ -297,7 +297,7 @@ fn value(cursor: &mut Cursor<'_>, order: Order, ends: &str) -> Result<Test, Inva
         Order::Less | Order::AtMost | Order::More | Order::AtLeast => None,
     };
     if cursor.takes("%") {
-        let regex = regex(&cursor.quoted('%', true)?)?;
+        let regex = cursor.regex()?;
         let is_equal = is_equal
             .ok_or_else(|| InvalidPattern::new("a regular expression is compared by = or !=, not by <"))?;
         return Ok(Test::Regex { regex, is_equal });

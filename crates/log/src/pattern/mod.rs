@@ -12,6 +12,8 @@ mod columns;
 mod json;
 mod terms;
 
+use std::sync::Arc;
+
 use columns::Columns;
 use json::Condition;
 use regex::{Regex, RegexBuilder};
@@ -19,12 +21,17 @@ use terms::Terms;
 
 /// The longest pattern, in characters: CloudWatch's.
 const MAX_CHARS: usize = 1_024;
-/// The bytes that a regular expression may take when it is compiled.
-const REGEX_BYTES: usize = 1 << 20;
+/// The bytes that a regular expression may take when it is compiled: where no shortcut helps, each byte of a message costs a step for
+/// each of its states.
+const REGEX_BYTES: usize = 256 << 10;
+/// The most regular expressions of a pattern: CloudWatch's.
+const MAX_REGEXES: usize = 2;
+/// The most terms, conditions or tests of a pattern: each of them is looked for in each message.
+const MAX_TERMS: usize = 64;
 
-/// A filter pattern.
+/// A filter pattern. Cheap to clone; clones are the same.
 #[derive(Debug, Clone)]
-pub struct Pattern(Form);
+pub struct Pattern(Arc<Form>);
 
 #[derive(Debug, Clone)]
 enum Form {
@@ -59,18 +66,20 @@ impl Pattern {
             )));
         }
         let text = text.trim();
-        if text.starts_with('{') {
-            return Ok(Self(Form::Json(json::parse(text)?)));
-        }
-        if text.starts_with('[') {
-            return Ok(Self(Form::Columns(columns::parse(text)?)));
-        }
-        Ok(Self(Form::Terms(terms::parse(text)?)))
+        let mut cursor = Cursor::new(text);
+        let form = if text.starts_with('{') {
+            Form::Json(json::parse(&mut cursor)?)
+        } else if text.starts_with('[') {
+            Form::Columns(columns::parse(&mut cursor)?)
+        } else {
+            Form::Terms(terms::parse(&mut cursor)?)
+        };
+        Ok(Self(Arc::new(form)))
     }
 
     /// Whether it takes a message.
     pub fn takes(&self, message: &str) -> bool {
-        match &self.0 {
+        match &*self.0 {
             Form::Terms(terms) => terms.take(message),
             Form::Columns(columns) => columns.take(message),
             Form::Json(condition) => {
@@ -82,22 +91,47 @@ impl Pattern {
     }
 }
 
-fn regex(text: &str) -> Result<Regex, InvalidPattern> {
-    RegexBuilder::new(text)
-        .size_limit(REGEX_BYTES)
-        .dfa_size_limit(REGEX_BYTES)
-        .build()
-        .map_err(|error| InvalidPattern::new(format!("the regular expression %{text}%: {error}")))
-}
-
-/// The characters of a pattern, one after the other.
+/// The characters of a pattern, one after the other, and how much of what costs was met among them.
 struct Cursor<'a> {
     rest: &'a str,
+    terms: usize,
+    regexes: usize,
 }
 
 impl<'a> Cursor<'a> {
     fn new(rest: &'a str) -> Self {
-        Self { rest }
+        Self {
+            rest,
+            terms: 0,
+            regexes: 0,
+        }
+    }
+
+    /// Counts a term, a condition or a test.
+    fn count_term(&mut self) -> Result<(), InvalidPattern> {
+        self.terms += 1;
+        if self.terms <= MAX_TERMS {
+            return Ok(());
+        }
+        Err(InvalidPattern::new(format!(
+            "it has more than {MAX_TERMS} terms or conditions"
+        )))
+    }
+
+    /// The regular expression that ends with the next `%`.
+    fn regex(&mut self) -> Result<Regex, InvalidPattern> {
+        let text = self.quoted('%', true)?;
+        self.regexes += 1;
+        if self.regexes > MAX_REGEXES {
+            return Err(InvalidPattern::new(format!(
+                "it has more than {MAX_REGEXES} regular expressions"
+            )));
+        }
+        RegexBuilder::new(&text)
+            .size_limit(REGEX_BYTES)
+            .dfa_size_limit(REGEX_BYTES)
+            .build()
+            .map_err(|error| InvalidPattern::new(format!("the regular expression %{text}%: {error}")))
     }
 
     fn peek(&self) -> Option<char> {
@@ -284,6 +318,9 @@ mod tests {
     fn what_is_no_pattern_is_refused_with_a_reason() {
         let deep = format!("{{ {}$.a = 1{} }}", "(".repeat(100), ")".repeat(100));
         let long = "x".repeat(MAX_CHARS + 1);
+        let terms = "a ".repeat(MAX_TERMS + 1);
+        let conditions = format!("{{ {} }}", vec!["$.a = 1"; MAX_TERMS + 1].join(" && "));
+        let tests = format!("[{}]", vec!["a = 1"; MAX_TERMS + 1].join(" || "));
         for (pattern, said) in [
             ("\"open", "a closing \" is missing"),
             ("%open", "a closing % is missing"),
@@ -305,6 +342,12 @@ mod tests {
             ("[=1]", "name"),
             ("[a=1 && b=2]", "that column"),
             ("[a b]", "comparison"),
+            ("%a% %b% %c%", "more than 2 regular"),
+            ("{ $.a = %a% || $.a = %b% || $.a = %c% }", "more than 2 regular"),
+            ("[a = %a%, b = %b%, c = %c%]", "more than 2 regular"),
+            (terms.as_str(), "more than 64 terms"),
+            (conditions.as_str(), "more than 64 terms"),
+            (tests.as_str(), "more than 64 terms"),
             (deep.as_str(), "deep"),
             (long.as_str(), "characters"),
         ] {

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{Cursor, InvalidPattern, regex};
+use super::{Cursor, InvalidPattern};
 
 /// Terms that must be there, must not, and of which one must.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +38,8 @@ impl Terms {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Terms, InvalidPattern> {
-    let (mut terms, mut cursor) = (Terms::default(), Cursor::new(text));
+pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Terms, InvalidPattern> {
+    let mut terms = Terms::default();
     loop {
         cursor.skip_space();
         if cursor.peek().is_none() {
@@ -52,16 +52,17 @@ pub(super) fn parse(text: &str) -> Result<Terms, InvalidPattern> {
         } else {
             &mut terms.all
         };
-        list.push(term(&mut cursor)?);
+        list.push(term(cursor)?);
     }
 }
 
 fn term(cursor: &mut Cursor<'_>) -> Result<Term, InvalidPattern> {
+    cursor.count_term()?;
     if cursor.takes("\"") {
         return Ok(Term::Text(cursor.quoted('"', false)?));
     }
     if cursor.takes("%") {
-        return Ok(Term::Regex(regex(&cursor.quoted('%', true)?)?));
+        return Ok(Term::Regex(cursor.regex()?));
     }
     let text = cursor.take_while(|next| !next.is_whitespace() && next != '"');
     if text.is_empty() {
