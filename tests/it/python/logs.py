@@ -3,12 +3,14 @@
     logs.py functions         what functions said: START, the lines, END, REPORT, found by group, stream, pattern
     logs.py groups            groups, streams and events that somebody puts
     logs.py json              functions whose log is JSON, from a level on
+    logs.py text              what Python's module logging writes where the log is text
     logs.py again ID          after the platform was killed: the invocation's lines are there
 """
 
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -214,5 +216,67 @@ def in_json():
     assert (done["type"], report["type"]) == ("platform.runtimeDone", "platform.report"), done
 
 
+LINES = """
+import logging
+
+log = logging.getLogger("shop")
+log.warning("loaded")
+
+def handler(event, context):
+    log.info("left out")
+    logging.getLogger().setLevel("INFO")
+    log.info("sold %s", "tea")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("failed")
+    return context.aws_request_id
+"""
+
+# Imports it when it is called, by the way of another module, and asks for the place that it was loaded from.
+LATE = """
+def handler(event, context):
+    import sys
+    assert "logging" not in sys.modules, "it was imported for everybody"
+    import concurrent.futures, inspect, logging
+    assert "class Logger" in inspect.getsource(logging) and type(logging.__spec__.loader).__module__ != "__main__"
+    logging.warning("late")
+    return context.aws_request_id
+"""
+
+OWN = """
+import logging
+logging.basicConfig(level="INFO", format="own %(levelname)s %(message)s")
+
+def handler(event, context):
+    logging.info("said")
+    logging.basicConfig(level="ERROR")
+    logging.info("still said")
+    logging.basicConfig(level="ERROR", force=True)
+    logging.warning("left out")
+    return context.aws_request_id
+"""
+
+
+def in_text():
+    """Python's own logging, as Lambda's runtime sets it up, and as a function may for itself."""
+    def said(name, code):
+        make(name, code)
+        me = result(name)
+        wait(f"the report of {name}", lambda: kept(name, 3)[-1].startswith("REPORT"))
+        return me, [line for line in kept(name, 3) if not line.startswith(("START", "END", "REPORT"))]
+
+    stamp = r"\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,3}Z\t"
+    me, (loaded, sold, failed, *trace) = said("lines", LINES)
+    assert re.fullmatch(r"\[WARNING\]" + stamp + r"\tloaded", loaded), loaded
+    assert re.fullmatch(r"\[INFO\]" + stamp + me + r"\tsold tea", sold), sold
+    assert re.match(r"\[ERROR\]" + stamp + me + r"\tfailed", failed), failed
+    assert "ZeroDivisionError" in "\n".join([failed, *trace]), trace
+    me, (late,) = said("late", LATE)
+    assert re.fullmatch(r"\[WARNING\]" + stamp + me + r"\tlate", late), late
+    _, lines = said("own", OWN)
+    assert lines == ["own INFO said", "own INFO still said"], lines
+
+
 what, *rest = sys.argv[1:]
-{"functions": said, "groups": groups, "json": in_json, "again": again}[what](*rest)
+{"functions": said, "groups": groups, "json": in_json, "text": in_text, "again": again}[what](*rest)

@@ -110,6 +110,13 @@ fn logs_are_written_as_json_from_a_level_on() {
 }
 
 #[test]
+fn pythons_logging_writes_lines_as_on_lambda() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    script("logs.py", &["text"], &platform.exports());
+}
+
+#[test]
 fn logs_are_chosen_by_function_time_and_pattern() {
     let project = project();
     let platform = project.start();

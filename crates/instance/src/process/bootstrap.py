@@ -253,6 +253,43 @@ def log_json():
                     told.setdefault(name, value)
             return encode(told)
 
+    root, _ = log_by(logging, Formatter())
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    level = "DEBUG" if level == "TRACE" else level
+    if isinstance(logging.getLevelName(level), int):
+        root.setLevel(level)
+
+
+def log_text(logging):
+    """Has the module logging write lines, as Lambda's own runtime does."""
+
+    class Formatter(logging.Formatter):
+        converter = time.gmtime
+
+    def stamp(record):
+        # Formatters of the function's own find it, too.
+        record.aws_request_id = Current.request_id
+        return True
+
+    form = "[%(levelname)s]\t%(asctime)s.%(msecs)dZ\t%(aws_request_id)s\t%(message)s"
+    root, handler = log_by(logging, Formatter(form, "%Y-%m-%dT%H:%M:%S"))
+    handler.addFilter(stamp)
+    configure = logging.basicConfig
+
+    def basicConfig(**settings):
+        # It does nothing where the root has a handler, so on Lambda what it asks for is lost: levels, files, a format. Here what a
+        # function sets up itself takes the place of what was set up for it.
+        if root.handlers == [handler]:
+            root.removeHandler(handler)
+        configure(**settings)
+
+    basicConfig.__doc__ = configure.__doc__
+    logging.basicConfig = basicConfig
+
+
+def log_by(logging, formatter):
+    """Gives the root logger a handler that writes to standard output; both are returned."""
+
     class Handler(logging.Handler):
         def emit(self, record):
             try:
@@ -260,14 +297,48 @@ def log_json():
             except Exception:
                 self.handleError(record)
 
-    handler = Handler()
-    handler.setFormatter(Formatter())
-    root = logging.getLogger()
+    root, handler = logging.getLogger(), Handler()
+    handler.setFormatter(formatter)
     root.addHandler(handler)
-    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-    level = "DEBUG" if level == "TRACE" else level
-    if isinstance(logging.getLevelName(level), int):
-        root.setLevel(level)
+    return root, handler
+
+
+class WhenLogging:
+    """Sets the module logging up as soon as somebody imports it, be it within a call.
+
+    Many functions never do, and it is 10 ms of a cold start; to look whether it is there after the handler's module was loaded would miss
+    what is logged while it loads, and whoever imports it later. It stands before the finders of modules and steps aside when it is asked
+    for this one.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                # A loader without it is not the library's, and neither is a module without handlers.
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = WhenLoaded(spec.loader)
+                return spec
+        return None
+
+
+class WhenLoaded:
+    """The loader of the module logging; to the module it shows the one in whose place it is."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__loader__ = module.__spec__.loader = self.loader
+        self.loader.exec_module(module)
+        if hasattr(module, "basicConfig") and hasattr(module, "Handler"):
+            log_text(module)
 
 
 def log_error(kind, message, trace):
@@ -332,6 +403,8 @@ def main():
     api, json = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"]), Json()
     if is_json():
         log_json()
+    else:
+        sys.meta_path.insert(0, WhenLogging())
     try:
         handler = load_handler(os.environ["_HANDLER"])
     except LoadError as error:
