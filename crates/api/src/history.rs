@@ -114,12 +114,15 @@ impl History {
                 from: Position::END,
                 ..source.query.clone()
             };
-            let takes = |event: &Event| wanted.takes(&event.message);
             let mut newest: Vec<Event> = Vec::new();
             // Where little is wanted of much, a page may be empty and not the last.
             loop {
                 query.limit = NEWEST - newest.len();
-                let page = match self.logs.read(&self.namespace, &query, &takes).await {
+                let page = match self
+                    .logs
+                    .read(&self.namespace, &query, wanted.pattern.as_ref())
+                    .await
+                {
                     Ok(page) => page,
                     Err(Error::NoGroup(_)) => break,
                     Err(error) => return Err(error),
@@ -148,8 +151,11 @@ impl History {
     async fn fill(&mut self, wanted: &Wanted) -> Result<(), Error> {
         for source in &mut self.sources {
             while source.events.is_empty() && !source.is_done {
-                let takes = |event: &Event| wanted.takes(&event.message);
-                let page = match self.logs.read(&self.namespace, &source.query, &takes).await {
+                let page = match self
+                    .logs
+                    .read(&self.namespace, &source.query, wanted.pattern.as_ref())
+                    .await
+                {
                     Ok(page) => page,
                     // A function that has said nothing yet.
                     Err(Error::NoGroup(_)) => {

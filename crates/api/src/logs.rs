@@ -165,6 +165,8 @@ impl Lines {
             }
             if let Some(notice) = self.recent.pop_front() {
                 self.told(&notice);
+                // Of many thousands a pattern may take none, and others wait for this thread.
+                tokio::task::consume_budget().await;
                 continue;
             }
             match self.subscription.as_mut()?.next().await? {

@@ -8,11 +8,13 @@ use aloft_store::layout::{self, Binding, Id, Name, Namespace};
 use aloft_store::{
     ATTEMPTS, Batch, BatchId, Direction, Entry as Row, Expect, Snapshot, Store, commit_decided,
 };
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::event::{Group, RETENTION_DAYS, Stream, check_group, check_stream};
 use crate::{Error, stored};
 
+/// Patterns that are matched at once. Each takes a core as long as it is matched.
+const MATCHING: usize = 4;
 /// The kind of the layout's names.
 const KIND: &str = "log-group";
 
@@ -25,6 +27,8 @@ pub struct Bounds {
     pub function_bytes: u64,
     /// The bytes that any other group keeps. 1 GiB.
     pub group_bytes: u64,
+    /// The bytes of chunks that are looked through for one page. 16 MiB.
+    pub looked_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -33,6 +37,7 @@ impl Default for Bounds {
             function_days: 14,
             function_bytes: 256 << 20,
             group_bytes: 1 << 30,
+            looked_bytes: 16 << 20,
         }
     }
 }
@@ -49,6 +54,8 @@ pub(crate) struct Inner {
     /// Held while a group's events change. The group's row decides, by its version; this only keeps those who would find it changed from
     /// doing their work twice.
     pub(crate) turns: Turns<(Namespace, Arc<str>)>,
+    /// For whoever matches a pattern.
+    pub(crate) matching: Arc<Semaphore>,
 }
 
 /// A group as it was read.
@@ -81,6 +88,7 @@ impl Logs {
             chance,
             bounds,
             turns: Turns::default(),
+            matching: Arc::new(Semaphore::new(MATCHING)),
         }))
     }
 
@@ -355,6 +363,23 @@ impl Logs {
         let binding = layout::resolve(&*self.0.store, named(namespace, name)).await?;
         let binding = binding.ok_or_else(missing)?;
         let row = self.0.store.get(&stored::group_key(binding.id)?).await?;
+        let row = row.ok_or_else(missing)?;
+        let group = stored::read_group(name, &row.value)?;
+        Ok(Found { binding, row, group })
+    }
+
+    /// The same at a snapshot's moment.
+    pub(crate) async fn find_in(
+        &self,
+        snapshot: &dyn Snapshot,
+        namespace: &Namespace,
+        name: &str,
+    ) -> Result<Found, Error> {
+        let missing = || Error::NoGroup(name.chars().take(512).collect());
+        check_group(name).map_err(|_| missing())?;
+        let binding = layout::resolve_in(snapshot, named(namespace, name)).await?;
+        let binding = binding.ok_or_else(missing)?;
+        let row = snapshot.get(&stored::group_key(binding.id)?).await?;
         let row = row.ok_or_else(missing)?;
         let group = stored::read_group(name, &row.value)?;
         Ok(Found { binding, row, group })

@@ -304,19 +304,40 @@ pub(crate) fn write_chunk(chunk: &Chunk) -> Bytes {
     writer.finish()
 }
 
-/// A chunk is never written again, so what a newer release added is passed over here and stays where it is.
-pub(crate) fn read_chunk(first: u64, number: u64, value: &Bytes) -> Result<Chunk, aloft_store::Error> {
-    let chunk = read_chunk_from(first, number, value, 0)?;
-    chunk.ok_or_else(|| aloft_store::Error::corrupt("a chunk of a log".to_owned(), "it has no end"))
+/// What stands before a chunk's events.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) stream: Arc<str>,
+    pub(crate) stream_id: u64,
+    /// The milliseconds between the first and the last event.
+    pub(crate) span: u64,
 }
 
-/// The chunk, unless all of it lies before a time: then its events are not even read.
-pub(crate) fn read_chunk_from(
-    first: u64,
-    number: u64,
-    value: &Bytes,
-    from: u64,
-) -> Result<Option<Chunk>, aloft_store::Error> {
+/// A chunk's head; its events are not even read.
+pub(crate) fn read_chunk_head(value: &Bytes) -> Result<Head, aloft_store::Error> {
+    let read = || {
+        let mut head = Head {
+            stream: "".into(),
+            stream_id: 0,
+            span: 0,
+        };
+        let mut fields = Reader::new(value, FORMAT)?;
+        while let Some(field) = fields.next()? {
+            match field.number() {
+                1 => head.stream = field.text()?.into(),
+                2 => head.stream_id = field.u64()?,
+                5 => head.span = field.u64()?,
+                4 => break,
+                _ => {}
+            }
+        }
+        Ok(head)
+    };
+    read().map_err(|error| corrupt("a chunk of a log", error))
+}
+
+/// A chunk is never written again, so what a newer release added is passed over here and stays where it is.
+pub(crate) fn read_chunk(first: u64, number: u64, value: &Bytes) -> Result<Chunk, aloft_store::Error> {
     let read = || {
         let mut chunk = Chunk {
             number,
@@ -331,13 +352,11 @@ pub(crate) fn read_chunk_from(
                 1 => chunk.stream = field.text()?.into(),
                 2 => chunk.stream_id = field.u64()?,
                 3 => chunk.ingested = Timestamp::from_millis(field.u64()?),
-                // It stands before the events.
-                5 if first.saturating_add(field.u64()?) < from => return Ok(None),
                 4 => chunk.events.push(read_event(first, field.nested()?)?),
                 _ => {}
             }
         }
-        Ok(Some(chunk))
+        Ok(chunk)
     };
     read().map_err(|error| corrupt("a chunk of a log", error))
 }

@@ -83,14 +83,14 @@ impl Ground {
     }
 
     async fn read(&self, query: &Query) -> Page {
-        self.logs.read(&self.namespace, query, &|_| true).await.unwrap()
+        self.logs.read(&self.namespace, query, None).await.unwrap()
     }
 
     /// All pages, and how many there were.
-    async fn all(&self, query: &Query, takes: &(dyn Fn(&Event) -> bool + Sync)) -> (Vec<Event>, usize) {
+    async fn all(&self, query: &Query, pattern: Option<&Pattern>) -> (Vec<Event>, usize) {
         let (mut query, mut events, mut pages) = (query.clone(), Vec::new(), 0);
         loop {
-            let page = self.logs.read(&self.namespace, &query, takes).await.unwrap();
+            let page = self.logs.read(&self.namespace, &query, pattern).await.unwrap();
             pages += 1;
             assert!(pages < 10_000 && page.events.len() <= query.limit);
             query.from = page.next;
@@ -165,9 +165,7 @@ async fn groups_and_streams_are_made_listed_and_deleted() {
         logs.put(namespace, "b", "one", vec![(at, "x".into())])
             .await
             .unwrap_err(),
-        logs.read(namespace, &Query::all("b"), &|_| true)
-            .await
-            .unwrap_err(),
+        logs.read(namespace, &Query::all("b"), None).await.unwrap_err(),
         logs.group(namespace, &"long".repeat(2_000)).await.unwrap_err(),
     ] {
         assert!(matches!(gone, Error::NoGroup(_)), "{gone:?}");
@@ -229,7 +227,7 @@ async fn pages_go_forward_and_backward_through_what_overlaps() {
         .keep((0..40).map(|n| said("b", n * 1_000 + 500)).rev().collect())
         .await;
     ground.keep((0..20).map(|n| said("c", n * 2_000)).collect()).await;
-    let (all, _) = ground.all(&Query::all("g"), &|_| true).await;
+    let (all, _) = ground.all(&Query::all("g"), None).await;
     assert_eq!(all.len(), 100);
     assert!(all.is_sorted_by_key(|event| event.position));
     for limit in [1, 3, 7, 99, 100, 101] {
@@ -237,12 +235,12 @@ async fn pages_go_forward_and_backward_through_what_overlaps() {
             limit,
             ..Query::all("g")
         };
-        assert_eq!(ground.all(&query, &|_| true).await.0, all, "{limit}");
+        assert_eq!(ground.all(&query, None).await.0, all, "{limit}");
         let query = Query {
             limit,
             ..Query::newest("g")
         };
-        let (mut back, _) = ground.all(&query, &|_| true).await;
+        let (mut back, _) = ground.all(&query, None).await;
         back.reverse();
         assert_eq!(back, all, "{limit}");
         let query = Query {
@@ -253,7 +251,7 @@ async fn pages_go_forward_and_backward_through_what_overlaps() {
             ..Query::all("g")
         };
         let (some, _) = ground
-            .all(&query, &|event| !event.message.ends_with("7500"))
+            .all(&query, Some(&Pattern::parse("-%7500$%").unwrap()))
             .await;
         let wanted = (5..20)
             .filter(|n| *n != 7 && *n != 17)
@@ -268,13 +266,13 @@ async fn pages_go_forward_and_backward_through_what_overlaps() {
         streams: Streams::Prefix("c".into()),
         ..Query::all("g")
     };
-    let (some, pages) = ground.all(&query, &|_| true).await;
+    let (some, pages) = ground.all(&query, None).await;
     assert!(some.len() == 20 && pages > 4, "{pages}");
     let absent = Query {
         streams: Streams::Named(vec!["d".into()]),
         ..Query::all("g")
     };
-    let absent = ground.logs.read(&ground.namespace, &absent, &|_| true).await;
+    let absent = ground.logs.read(&ground.namespace, &absent, None).await;
     assert!(matches!(absent, Err(Error::NoStream(_))), "{absent:?}");
 }
 
@@ -303,7 +301,7 @@ async fn an_invocation_is_found_without_looking_through_its_group() {
     assert!(ground.store.commit(broken).await.unwrap().is_committed());
     let all = ground
         .logs
-        .read(&ground.namespace, &Query::all("/aws/lambda/f"), &|_| true)
+        .read(&ground.namespace, &Query::all("/aws/lambda/f"), None)
         .await;
     assert!(matches!(all, Err(Error::Store(_))), "{all:?}");
     let query = Query {
@@ -332,7 +330,7 @@ async fn what_was_committed_is_there_after_a_crash() {
         .await;
     let again = Arc::new(ground.store.crash().unwrap());
     let ground = open(again, ground.clock.clone(), Bounds::default());
-    let (all, _) = ground.all(&Query::all("/aws/lambda/f"), &|_| true).await;
+    let (all, _) = ground.all(&Query::all("/aws/lambda/f"), None).await;
     assert_eq!(all.len(), 500);
     let group = ground
         .logs
@@ -350,12 +348,86 @@ async fn what_was_committed_is_there_after_a_crash() {
     assert_eq!(ground.read(&query).await.events.len(), 1);
 }
 
+/// A flood of one millisecond is paged as any other: a page looks through no more than its bound, and ends between two chunks.
+#[tokio::test]
+async fn pages_end_within_a_millisecond() {
+    let ground = ground_with(Bounds {
+        looked_bytes: 1 << 20,
+        ..Bounds::default()
+    });
+    let (logs, namespace) = (&ground.logs, &ground.namespace);
+    logs.create_group(namespace, "g", BTreeMap::new()).await.unwrap();
+    logs.create_stream(namespace, "g", "s").await.unwrap();
+    for turn in 0..40 {
+        let event = |n: u32| {
+            let message = format!("{turn}/{n} {}", "x".repeat(100_000));
+            (Timestamp::from_millis(NOW), message)
+        };
+        logs.put(namespace, "g", "s", (0..4).map(event).collect())
+            .await
+            .unwrap();
+    }
+    let all = Query {
+        bytes: 16 << 20,
+        ..Query::all("g")
+    };
+    let (events, _) = ground.all(&all, None).await;
+    assert_eq!(events.len(), 160);
+    let pattern = |text: &str| Pattern::parse(text).unwrap();
+    for newest in [false, true] {
+        let query = Query {
+            direction: if newest {
+                Direction::Backward
+            } else {
+                Direction::Forward
+            },
+            from: if newest { Position::END } else { Position::START },
+            ..all.clone()
+        };
+        // 16 MiB, of which a page looks through a megabyte and the one chunk with which that is reached.
+        let (none, pages) = ground.all(&query, Some(&pattern("nowhere"))).await;
+        assert!(none.is_empty() && pages >= 10, "{newest}: {pages}");
+        let (some, _) = ground.all(&query, Some(&pattern("\"7/2 \""))).await;
+        let wanted = events.iter().filter(|event| event.message.contains("7/2 "));
+        let mut wanted: Vec<&Event> = wanted.collect();
+        if newest {
+            wanted.reverse();
+        }
+        assert_eq!(some.iter().collect::<Vec<_>>(), wanted, "{newest}");
+        // A page that is full does not look through what lies behind it.
+        let first = Query {
+            limit: 2,
+            ..query.clone()
+        };
+        let before = ground.store.reads();
+        assert_eq!(ground.read(&first).await.events.len(), 2);
+        assert!(ground.store.reads() - before < 8, "{newest}");
+    }
+}
+
+/// What a pattern costs, no other work of the thread waits for.
+#[tokio::test]
+async fn patterns_are_matched_apart() {
+    let ground = ground();
+    ground.keep(vec![entry("g", "s", NOW, "hello")]).await;
+    let (query, pattern) = (Query::all("g"), Pattern::parse("%h.*o%").unwrap());
+    let read = ground.logs.read(&ground.namespace, &query, Some(&pattern));
+    let mut read = std::pin::pin!(read);
+    tokio::select! {
+        biased;
+        _ = &mut read => panic!("it was matched here"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(messages(&read.await.unwrap()), ["hello"]);
+}
+
 #[tokio::test]
 async fn retention_removes_the_oldest_by_age_and_by_size() {
     let bounds = Bounds {
         function_days: 1,
         function_bytes: 100_000,
         group_bytes: 100_000,
+        ..Bounds::default()
     };
     let ground = ground_with(bounds);
     let text = "x".repeat(1_000);
@@ -385,7 +457,7 @@ async fn retention_removes_the_oldest_by_age_and_by_size() {
         .await
         .unwrap();
     assert!(group.bytes <= 100_000 && group.bytes > 90_000, "{group:?}");
-    let (kept, _) = ground.all(&Query::all("/aws/lambda/f"), &|_| true).await;
+    let (kept, _) = ground.all(&Query::all("/aws/lambda/f"), None).await;
     assert_eq!(kept.len() as u64, group.bytes / 1_026);
     assert_eq!(kept.last().unwrap().position.at, NOW + 199 * minute);
     // A stream that the platform made goes with its events, and so does the way to an invocation.
@@ -441,7 +513,7 @@ async fn a_writer_keeps_what_it_is_given_and_tells_what_it_lost() {
         messages(&ground.read(&Query::all("/aws/lambda/quiet")).await),
         ["still here"]
     );
-    let (loud, _) = ground.all(&Query::all("/aws/lambda/loud"), &|_| true).await;
+    let (loud, _) = ground.all(&Query::all("/aws/lambda/loud"), None).await;
     let told = loud.iter().find(|event| event.kind == Kind::Platform).unwrap();
     assert_eq!(
         told.message,
@@ -758,9 +830,10 @@ proptest! {
     #[test]
     fn reading_is_sorting(
         batches in prop::collection::vec(
-            prop::collection::vec((0u64..60_000, 0usize..3), 1..20),
+            prop::collection::vec((prop_oneof![0u64..60_000, 30_000u64..30_003], 0usize..3), 1..20),
             1..12,
         ),
+        looked in prop_oneof![Just(16usize << 20), 0usize..4_000],
         since in 0u64..60_000,
         long in 0u64..60_000,
         limit in 1usize..12,
@@ -768,7 +841,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let ground = ground();
+            let ground = ground_with(Bounds { looked_bytes: looked, ..Bounds::default() });
             let (mut naive, mut number) = (Vec::new(), 0);
             let (logs, namespace) = (&ground.logs, &ground.namespace);
             logs.create_group(namespace, "g", BTreeMap::new()).await.unwrap();
@@ -800,7 +873,7 @@ proptest! {
             naive.sort();
             for backward in [false, true] {
                 let query = Query { since, until, limit, bytes, ..if backward { Query::newest("g") } else { Query::all("g") } };
-                let (mut found, _) = ground.all(&query, &|_| true).await;
+                let (mut found, _) = ground.all(&query, None).await;
                 if backward {
                     found.reverse();
                 }

@@ -21,8 +21,8 @@ use aloft_codec::{KeyReader, KeyWriter, Reader, Unknown, Writer};
 use bytes::Bytes;
 
 use crate::{
-    ATTEMPTS, Batch, BatchId, Direction, Error, Expect, Key, KeyRange, Lane, LogId, MAX_OPERATIONS, Outcome,
-    Position, Shard, Store, Version, commit_decided,
+    ATTEMPTS, Batch, BatchId, Direction, Entry, Error, Expect, Key, KeyRange, Lane, LogId, MAX_OPERATIONS,
+    Outcome, Position, Shard, Snapshot, Store, Version, commit_decided,
 };
 
 /// How long an id is left alone after its name was unbound: longer than any request that may have resolved it lives.
@@ -132,7 +132,16 @@ impl Name<'_> {
 
 /// What the name stands for, if anything.
 pub async fn resolve(store: &dyn Store, name: Name<'_>) -> Result<Option<Binding>, Error> {
-    let Some(entry) = store.get(&name.key()?).await? else {
+    binding(store.get(&name.key()?).await?)
+}
+
+/// The same at a snapshot's moment.
+pub async fn resolve_in(snapshot: &dyn Snapshot, name: Name<'_>) -> Result<Option<Binding>, Error> {
+    binding(snapshot.get(&name.key()?).await?)
+}
+
+fn binding(found: Option<Entry>) -> Result<Option<Binding>, Error> {
+    let Some(entry) = found else {
         return Ok(None);
     };
     Ok(Some(Binding {

@@ -61,6 +61,11 @@ impl Memory {
         self.engine.counters()
     }
 
+    /// How many keys and ranges were read: each would be a round trip in an engine that lies elsewhere.
+    pub fn reads(&self) -> u64 {
+        self.engine.ground().versions().reads
+    }
+
     fn open(map: Map, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         Ok(Self {
             engine: Engine::open(map, clock.clone(), "memory")?,
@@ -151,6 +156,8 @@ struct Versions {
     dead: bool,
     /// The next write fails, after it was made or before.
     fails: Option<bool>,
+    /// Keys and ranges that were read.
+    reads: u64,
 }
 
 pub(crate) struct MapView {
@@ -164,7 +171,7 @@ impl Map {
         let mut versions = self.versions();
         versions.dead = true;
         let (rows, stale, now) = (versions.rows.clone(), versions.stale.clone(), versions.now);
-        let (views, dead, fails) = (BTreeMap::new(), false, None);
+        let (views, dead, fails, reads) = (BTreeMap::new(), false, None, 0);
         Self(Arc::new(Mutex::new(Versions {
             now,
             rows,
@@ -172,6 +179,7 @@ impl Map {
             views,
             dead,
             fails,
+            reads,
         })))
     }
 
@@ -187,7 +195,8 @@ impl Map {
 }
 
 impl Versions {
-    fn get(&self, key: &[u8], at: u64) -> Option<Bytes> {
+    fn get(&mut self, key: &[u8], at: u64) -> Option<Bytes> {
+        self.reads += 1;
         value_at(self.rows.get(key)?, at)
     }
 
@@ -229,8 +238,9 @@ impl Ground for Map {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let versions = self.versions();
-        Ok(versions.get(key, versions.now))
+        let mut versions = self.versions();
+        let now = versions.now;
+        Ok(versions.get(key, now))
     }
 
     fn apply(&self, writes: Vec<Write>) -> Result<(), Error> {
@@ -282,7 +292,8 @@ impl View for MapView {
         direction: Direction,
         visit: Visit<'_>,
     ) -> Result<(), Error> {
-        let versions = self.map.versions();
+        let mut versions = self.map.versions();
+        versions.reads += 1;
         let range = versions.rows.range::<[u8], _>((from, to));
         let mut seen = |(key, values): (&Bytes, &Vec<_>)| match value_at(values, self.at) {
             Some(value) => visit(key.clone(), value),

@@ -3,7 +3,7 @@
 //! A token is a place in the order of time and the direction in which to go on from there. So the token at an end stays the same, which
 //! is how clients know that they are there, and is good again when more has come.
 
-use aloft_log::{Direction, Event, Pattern, Position, Query, Streams, check_stream};
+use aloft_log::{Direction, Pattern, Position, Query, Streams, check_stream};
 use serde_json::{Value as Json, json};
 
 use super::groups::set;
@@ -42,7 +42,7 @@ pub(super) async fn get(context: &Context<'_>, mut input: Members) -> Result<Jso
         bytes: BYTES,
         ..Query::all(&group)
     };
-    let mut page = context.logs.read(context.namespace, &query, &|_| true).await?;
+    let mut page = context.logs.read(context.namespace, &query, None).await?;
     let (forward, backward) = match direction {
         Direction::Forward => {
             let first = page.events.first().map(|event| event.position);
@@ -82,7 +82,7 @@ pub(super) async fn filter(context: &Context<'_>, mut input: Members) -> Result<
     let prefix = input.text("logStreamNamePrefix")?;
     let since = number(&mut input, "startTime", 0, i64::MAX)?;
     let until = number(&mut input, "endTime", 0, i64::MAX - 1)?;
-    let pattern = input.text("filterPattern")?.unwrap_or_default();
+    let pattern = input.text("filterPattern")?;
     let token = input.text("nextToken")?;
     let limit = limit(&mut input, EVENTS)?;
     let from_head = input.boolean("startFromHead")?.unwrap_or(true);
@@ -108,7 +108,9 @@ pub(super) async fn filter(context: &Context<'_>, mut input: Members) -> Result<
         }
         (None, None) => Streams::All,
     };
-    let pattern = Pattern::parse(&pattern).map_err(|error| invalid(error.to_string()))?;
+    let pattern = pattern.filter(|pattern| !pattern.trim().is_empty());
+    let pattern = pattern.map(|pattern| Pattern::parse(&pattern)).transpose();
+    let pattern = pattern.map_err(|error| invalid(error.to_string()))?;
     let (direction, from) = match token.as_deref() {
         Some(token) => place(token)?,
         None if from_head => (Direction::Forward, Position::START),
@@ -125,8 +127,10 @@ pub(super) async fn filter(context: &Context<'_>, mut input: Members) -> Result<
         bytes: BYTES,
         ..Query::all(&group)
     };
-    let takes = |event: &Event| pattern.takes(&event.message);
-    let page = context.logs.read(context.namespace, &query, &takes).await?;
+    let page = context
+        .logs
+        .read(context.namespace, &query, pattern.as_ref())
+        .await?;
     let shown: Vec<Json> = page
         .events
         .iter()
