@@ -53,21 +53,24 @@ struct Source {
 impl History {
     /// Finds where to begin.
     pub(crate) async fn open(logs: Logs, namespace: Namespace, wanted: &Wanted) -> Result<Self, Error> {
-        let groups = match &wanted.function {
-            Some(function) => vec![group_of(function)],
-            None => {
-                let (groups, _) = logs.groups(&namespace, FUNCTIONS, None, GROUPS).await?;
-                let names = groups.into_iter().map(|group| group.name);
-                names.chain([PLATFORM.to_owned()]).collect()
+        let groups = match (&wanted.function, wanted.invocation) {
+            (Some(function), _) => vec![group_of(function)],
+            // One or a few of thousands have something of it, and only those are read.
+            (None, Some(invocation)) => logs.groups_of(&namespace, FUNCTIONS, invocation, GROUPS).await?,
+            (None, None) => {
+                let mut names = logs.group_names(&namespace, FUNCTIONS, GROUPS).await?;
+                names.push(PLATFORM.to_owned());
+                names
             }
         };
+        let count = groups.len().max(1);
         let sources = groups.iter().map(|group| Source {
             query: Query {
                 invocation: wanted.invocation,
                 is_chain: wanted.is_chain,
                 since: wanted.since.map_or(0, Timestamp::as_millis),
-                limit: (PAGES / groups.len()).max(PAGE),
-                bytes: (PAGES_BYTES / groups.len()).max(PAGE_BYTES),
+                limit: (PAGES / count).max(PAGE),
+                bytes: (PAGES_BYTES / count).max(PAGE_BYTES),
                 ..Query::all(group)
             },
             events: VecDeque::new(),
@@ -104,7 +107,7 @@ impl History {
         horizon.is_some_and(|horizon| at.as_millis() <= *horizon)
     }
 
-    /// Takes the newest of each group, and lets the rest begin behind them.
+    /// Takes the newest of each group, which are all: what comes from now on is told by the feed.
     async fn begin_with_newest(&mut self, wanted: &Wanted) -> Result<(), Error> {
         let bytes = NEWEST_BYTES / self.sources.len().max(1);
         for source in &mut self.sources {
@@ -139,9 +142,7 @@ impl History {
                     break;
                 }
             }
-            if let Some(newest) = newest.first() {
-                source.query.from = newest.position.next();
-            }
+            source.is_done = true;
             source.events.extend(newest.into_iter().rev());
         }
         Ok(())

@@ -338,6 +338,7 @@ mod tests {
 
     /// A feed, and a log that is written when the test says so.
     struct Ground {
+        store: Arc<Memory>,
         logs: Logs,
         namespace: Namespace,
         feed: Feed,
@@ -350,6 +351,7 @@ mod tests {
             let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW)));
             let store = Arc::new(Memory::new(clock.clone()));
             Self {
+                store: store.clone(),
                 logs: Logs::new(
                     store,
                     clock.clone(),
@@ -446,6 +448,26 @@ mod tests {
             .into_iter()
             .filter(|text| !text.starts_with("START"))
             .collect()
+    }
+
+    /// Of each function its name's binding, its group, its chunks and its stream; and of a call's only those of the one that ran it.
+    #[tokio::test(start_paused = true)]
+    async fn many_functions_cost_a_few_reads_each() {
+        let mut ground = Ground::new();
+        for n in 0..20u8 {
+            ground
+                .keep(&[said(&format!("f{n}"), n.into(), n.into(), "said")])
+                .await;
+        }
+        let before = ground.store.reads();
+        assert_eq!(own(ground.shown("").await).len(), 20);
+        let all = ground.store.reads() - before;
+        assert!(all <= 20 * 4 + 2, "{all}");
+        let before = ground.store.reads();
+        let id = InvocationId::from_u128(7);
+        assert_eq!(own(ground.shown(&format!("invocation={id}")).await), ["said"]);
+        let one = ground.store.reads() - before;
+        assert!(one <= 20 + 1 + 6, "{one}");
     }
 
     #[tokio::test(start_paused = true)]

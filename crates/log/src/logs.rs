@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, Turns};
+use aloft_base::{Chance, Clock, InvocationId, Turns};
 use aloft_store::layout::{self, Binding, Id, Name, Namespace};
 use aloft_store::{
     ATTEMPTS, Batch, BatchId, Direction, Entry as Row, Expect, Snapshot, Store, commit_decided,
 };
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::event::{Group, RETENTION_DAYS, Stream, check_group, check_stream};
@@ -15,6 +16,10 @@ use crate::{Error, stored};
 
 /// Patterns that are matched at once. Each takes a core as long as it is matched.
 const MATCHING: usize = 4;
+/// Names that are taken at once.
+const NAMES: usize = 1_000;
+/// Rows of groups that are asked for at once, so that many groups do not cost as many round trips, one after the other.
+const AT_ONCE: usize = 32;
 /// The kind of the layout's names.
 const KIND: &str = "log-group";
 
@@ -135,8 +140,7 @@ impl Logs {
         Ok(self.find(namespace, name).await?.group)
     }
 
-    /// Groups in the order of their names, after `after` and with this prefix: at most `limit`, and the name of the last that was looked
-    /// at if there may be more.
+    /// Groups in the order of their names, after `after` and with this prefix: at most `limit`, and whether there may be more.
     ///
     /// # Errors
     /// The store's.
@@ -147,6 +151,66 @@ impl Logs {
         after: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<Group>, bool), Error> {
+        let (names, more) = self.names(namespace, prefix, after, limit).await?;
+        let snapshot = self.0.store.snapshot().await?;
+        let rows = names
+            .into_iter()
+            .map(|(name, id)| group_row(&*snapshot, name, id));
+        let rows: Result<Vec<Option<Group>>, Error> =
+            stream::iter(rows).buffered(AT_ONCE).try_collect().await;
+        // One that is not there was deleted since then.
+        Ok((rows?.into_iter().flatten().collect(), more))
+    }
+
+    /// The names of groups with this prefix that have events of an invocation or, with its chain, records of what it led to; of the
+    /// first `limit` groups. Each group is asked once, many at a time.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn groups_of(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        invocation: InvocationId,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let (mut names, _) = self.names(namespace, prefix, None, limit).await?;
+        let mut found = Vec::new();
+        while !names.is_empty() {
+            let later = names.split_off(names.len().min(NAMES));
+            // One for so many, so that none is kept open for long.
+            let snapshot = self.0.store.snapshot().await?;
+            let asked = names
+                .into_iter()
+                .map(|(name, id)| if_it_knows(&*snapshot, name, id, invocation));
+            let some: Vec<Option<String>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+            found.extend(some.into_iter().flatten());
+            names = later;
+        }
+        Ok(found)
+    }
+
+    /// The names of groups with this prefix, as [`groups`](Self::groups), without reading the groups.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn group_names(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let (names, _) = self.names(namespace, prefix, None, limit).await?;
+        Ok(names.into_iter().map(|(name, _)| name).collect())
+    }
+
+    async fn names(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<(String, Id)>, bool), Error> {
         // What sorts just before the prefix lets the look begin there.
         let before = prefix.char_indices().next_back().and_then(|(at, last)| {
             let lower = char::from_u32(u32::from(last).checked_sub(1)?)?;
@@ -156,30 +220,25 @@ impl Logs {
             (Some(after), _) => Some(after.to_owned()),
             (None, before) => before,
         };
-        let mut groups = Vec::new();
+        let mut found = Vec::new();
         loop {
-            let page = layout::list(&*self.0.store, namespace, KIND, after.as_deref(), 200).await?;
+            let page = layout::list(&*self.0.store, namespace, KIND, after.as_deref(), NAMES).await?;
             let (names, more) = page;
-            for (name, _) in names {
+            for (name, id) in names {
                 after = Some(name.clone());
                 if !name.starts_with(prefix) {
                     if name.as_str() > prefix {
-                        return Ok((groups, false));
+                        return Ok((found, false));
                     }
                     continue;
                 }
-                if groups.len() == limit {
-                    return Ok((groups, true));
+                if found.len() == limit {
+                    return Ok((found, true));
                 }
-                match self.group(namespace, &name).await {
-                    Ok(group) => groups.push(group),
-                    // Deleted since then.
-                    Err(Error::NoGroup(_)) => {}
-                    Err(error) => return Err(error),
-                }
+                found.push((name, id));
             }
             if !more {
-                return Ok((groups, false));
+                return Ok((found, false));
             }
         }
     }
@@ -393,6 +452,25 @@ impl Logs {
     pub(crate) fn batch(&self) -> Batch {
         Batch::new(BatchId::draw(&*self.0.chance))
     }
+}
+
+/// The group of an id, if it is still there.
+async fn group_row(snapshot: &dyn Snapshot, name: String, id: Id) -> Result<Option<Group>, Error> {
+    let row = snapshot.get(&stored::group_key(id)?).await?;
+    let group = row.map(|row| stored::read_group(&name, &row.value));
+    Ok(group.transpose()?)
+}
+
+/// The group's name, if it has something of the invocation.
+async fn if_it_knows(
+    snapshot: &dyn Snapshot,
+    name: String,
+    id: Id,
+    invocation: InvocationId,
+) -> Result<Option<String>, Error> {
+    let range = stored::invocations(id, invocation);
+    let page = snapshot.scan(&range, Direction::Forward, 1).await?;
+    Ok((!page.entries.is_empty()).then_some(name))
 }
 
 /// Adds to the batch that the group is changed from what was read.

@@ -421,6 +421,35 @@ async fn patterns_are_matched_apart() {
     assert_eq!(messages(&read.await.unwrap()), ["hello"]);
 }
 
+/// Groups are asked once each, and only those that know the invocation are found.
+#[tokio::test]
+async fn an_invocations_groups_are_found_by_one_read_of_each() {
+    let ground = ground();
+    for n in 0..50 {
+        let name = format!("/aws/lambda/f{n:02}");
+        ground.keep(vec![of(n, entry(&name, "s", NOW, "said"))]).await;
+    }
+    let before = ground.store.reads();
+    let id = InvocationId::from_u128(7);
+    let found = ground.logs.groups_of(&ground.namespace, FUNCTIONS, id, 100).await;
+    assert_eq!(found.unwrap(), ["/aws/lambda/f07"]);
+    assert!(
+        ground.store.reads() - before <= 50 + 1,
+        "a read each, and the names"
+    );
+    let before = ground.store.reads();
+    let (groups, _) = ground
+        .logs
+        .groups(&ground.namespace, "", None, 100)
+        .await
+        .unwrap();
+    assert_eq!(groups.len(), 50);
+    assert!(
+        ground.store.reads() - before <= 50 + 1,
+        "a read each, and the names"
+    );
+}
+
 #[tokio::test]
 async fn retention_removes_the_oldest_by_age_and_by_size() {
     let bounds = Bounds {
