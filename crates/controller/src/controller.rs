@@ -156,7 +156,7 @@ impl Controller {
     }
 
     /// The numbers of a function's versions that have a pool.
-    pub fn numbers(&self, function: &FunctionName) -> Vec<u64> {
+    pub(crate) fn numbers(&self, function: &FunctionName) -> Vec<u64> {
         let range = (function.clone(), 0)..=(function.clone(), u64::MAX);
         let pools = self.0.pools.load();
         pools.range(range).map(|((_, number), _)| *number).collect()
@@ -180,6 +180,18 @@ impl Controller {
         for pool in replaced.values() {
             inner.retire(pool, &mut retired);
         }
+    }
+
+    /// Loads anew what runs of a function that was changed, and retires what is not the same any more. What cannot be loaded is retired, too:
+    /// whoever calls it is told why.
+    pub async fn renew(&self, function: &FunctionName) {
+        for number in self.numbers(function) {
+            let loaded = self.0.load.load(function, &Qualifier::numbered(number)).await;
+            if let Err(fault) = loaded {
+                tracing::debug!(%function, number, %fault, "what runs cannot be loaded anew");
+            }
+        }
+        self.retire_replaced(|name| name == function);
     }
 
     /// Does ahead what the first start of an instance of a version would wait for.

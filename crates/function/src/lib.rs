@@ -5,7 +5,7 @@
 //!   another, each in one commit, with the references that keep its artifacts.
 //! - [`Layers`] are code that functions share; a function that uses one keeps what it holds.
 //! - A [`Version`] is all that an instance needs: code on this machine, interpreter, limits. The [`Catalogue`] says which version a
-//!   call gets: a look-up in memory that takes no lock. What it does not know, a node [`Load`]s. A change of a function is forgotten
+//!   call gets: a look-up in memory that takes no lock. What it does not know, a [`Loader`] reads and a node [`Make`]s. A change of a function is forgotten
 //!   there before it is answered, so that calls that come later get what was changed.
 //! - Which artifact each function of the project runs is also a row in the store ([`Deployed`]), written in one commit with the
 //!   reference that keeps the artifact.
@@ -21,6 +21,7 @@ mod events;
 mod functions;
 mod layers;
 mod load;
+mod loader;
 mod policy;
 mod provisioned;
 mod qualified;
@@ -41,6 +42,7 @@ pub use events::EventInvoke;
 pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Publish, Published, Update};
 pub use layers::{Compatible, LayerVersion, Layers, UsedLayer};
 pub use load::{Load, NoOthers};
+pub use loader::{Loader, Make};
 pub use policy::Policy;
 pub use provisioned::{Provisioned, Warm, Warmth};
 pub use reserved::Reserved;

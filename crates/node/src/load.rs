@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, ErrorKind, FunctionName, Size, Turns};
+use aloft_base::{Clock, ErrorKind, FunctionName, Size};
 use aloft_build::Builder;
 use aloft_call::{Fault, Grants, Qualifier};
 use aloft_controller::Controller;
 use aloft_definition::{DEFAULT_IDLE, DEFAULT_QUEUE_LENGTH, DEFAULT_QUEUE_WAIT};
 use aloft_function::{
-    Alias, Catalogue, Code, Found, FunctionUrl, Functions, Load, MAX_VERSIONS, Program, Published, Queue,
-    UrlId, Version,
+    Catalogue, Code, Functions, Load as _, Loader, MAX_VERSIONS, Make, Program, Published, Queue, Version,
 };
 use aloft_observe::{Build, Feed, Notice};
 use aloft_store::blobs::BlobId;
@@ -21,39 +20,34 @@ use async_trait::async_trait;
 
 use crate::runtimes::Runtimes;
 
-/// How often the store is read again because functions changed meanwhile. After that what was read runs once, unremembered.
-const TRIES: u32 = 8;
 /// Functions of one page.
 const PAGE: usize = 1_000;
 
-/// Loads versions that users made by the API.
-pub(crate) struct Loader {
-    pub(crate) namespace: Namespace,
-    pub(crate) functions: Functions,
-    pub(crate) catalogue: Arc<Catalogue>,
+/// Makes of what is stored of a function what this machine can run.
+pub(crate) struct Maker {
     pub(crate) builder: Builder,
     pub(crate) runtimes: Arc<Runtimes>,
-    pub(crate) chance: Arc<dyn Chance>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) feed: Feed,
     /// Why functions cannot be run here.
     pub(crate) obstacle: Option<String>,
-    /// By function, what is held by whoever loads it: a thousand calls of a new function unpack it once.
-    pub(crate) loading: Turns<FunctionName>,
 }
 
-impl Loader {
+/// Follows what users change of functions.
+pub(crate) struct Follower {
+    pub(crate) namespace: Namespace,
+    pub(crate) functions: Functions,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) load: Arc<Loader>,
+    pub(crate) maker: Arc<Maker>,
+}
+
+impl Follower {
     /// Loads anew what runs of functions that were changed, and retires the rest, for as long as it is awaited.
     pub(crate) async fn follow(&self, controller: &Controller) {
         loop {
             for function in self.catalogue.changed().await {
-                for number in controller.numbers(&function) {
-                    let loaded = self.load(&function, &Qualifier::numbered(number)).await;
-                    if let Err(fault) = loaded.map_err(|fault| (fault.kind(), fault)) {
-                        tracing::debug!(%function, number, fault = %fault.1, "what runs cannot be loaded anew");
-                    }
-                }
-                controller.retire_replaced(|name| *name == function);
+                controller.renew(&function).await;
                 self.keep(controller, &function).await;
                 self.prepare(controller, &function).await;
                 let reserved = self.functions.reload_reserved(&self.namespace, &function);
@@ -69,7 +63,7 @@ impl Loader {
     async fn prepare(&self, controller: &Controller, function: &FunctionName) {
         let latest = self.functions.get(&self.namespace, function, 0).await;
         let is_component = latest.is_ok_and(|latest| latest.configuration.runtime == Program::WASM);
-        if is_component && let Ok(version) = self.load(function, &Qualifier::Latest).await {
+        if is_component && let Ok(version) = self.load.load(function, &Qualifier::Latest).await {
             controller.begin_to_prepare(version);
         }
     }
@@ -86,7 +80,7 @@ impl Loader {
         };
         let mut wanted = Vec::new();
         for (number, instances) in kept {
-            match self.load(function, &Qualifier::numbered(number)).await {
+            match self.load.load(function, &Qualifier::numbered(number)).await {
                 Ok(version) => wanted.push((version, instances as usize)),
                 Err(fault) => {
                     tracing::warn!(%function, number, %fault, "what is to be kept loaded cannot be")
@@ -112,9 +106,13 @@ impl Loader {
                     versions.extend(published.await.map(|(versions, _)| versions).unwrap_or_default());
                 }
                 for version in versions {
-                    if let Ok(program) = self.runtimes.named(&version.configuration.runtime).await {
+                    if let Ok(program) = self.maker.runtimes.named(&version.configuration.runtime).await {
                         let layers = layers(&version);
-                        used.extend(self.builder.places(version.artifact.blob, &layers, &program));
+                        used.extend(
+                            self.maker
+                                .builder
+                                .places(version.artifact.blob, &layers, &program),
+                        );
                     }
                 }
             }
@@ -124,24 +122,10 @@ impl Loader {
             }
         }
     }
+}
 
-    async fn read(
-        &self,
-        function: &FunctionName,
-        qualifier: &Qualifier,
-    ) -> Result<(Published, Option<Alias>), aloft_function::Error> {
-        let (number, alias) = match qualifier {
-            Qualifier::Latest => (0, None),
-            Qualifier::Version(number) => (*number, None),
-            Qualifier::Alias(name) => {
-                let alias = self.functions.alias(&self.namespace, function, name).await?;
-                (alias.choose(&*self.chance), Some(alias))
-            }
-        };
-        let published = self.functions.get(&self.namespace, function, number).await?;
-        Ok((published, alias))
-    }
-
+#[async_trait]
+impl Make for Maker {
     async fn make(&self, function: &FunctionName, published: &Published) -> Result<Version, Fault> {
         let configuration = &published.configuration;
         let refuse = |why: String| Fault::Unrunnable { why };
@@ -207,62 +191,15 @@ impl Loader {
             }),
         })
     }
+
+    async fn check(&self, runtime: &str) -> Result<(), String> {
+        let found = self.runtimes.named(runtime).await;
+        found.map(drop).map_err(|error| error.to_string())
+    }
 }
 
 /// The zips of a version's layers, in their order.
 fn layers(version: &Published) -> Vec<BlobId> {
     let layers = version.configuration.layers.iter();
     layers.map(|layer| layer.artifact.blob).collect()
-}
-
-#[async_trait]
-impl Load for Loader {
-    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
-        let _turn = self.loading.take(function).await;
-        let mut tries = 0;
-        loop {
-            // Whoever was before has loaded it.
-            if let Found::Version(version) = self.catalogue.find(function, qualifier, &*self.chance) {
-                return Ok(version);
-            }
-            let epoch = self.catalogue.epoch();
-            let (published, alias) =
-                self.read(function, qualifier)
-                    .await
-                    .map_err(|error| match error.kind() {
-                        ErrorKind::Missing => Fault::no_function(function, qualifier),
-                        _ => Fault::Platform {
-                            why: error.to_string(),
-                        },
-                    })?;
-            let version = Arc::new(self.make(function, &published).await?);
-            tries += 1;
-            if self.catalogue.keep(epoch, &version, alias) || tries == TRIES {
-                return Ok(version);
-            }
-        }
-    }
-
-    async fn url(&self, id: UrlId) -> Result<Option<Arc<FunctionUrl>>, Fault> {
-        let mut tries = 0;
-        loop {
-            let epoch = self.catalogue.epoch();
-            let found = self.functions.find_url(&self.namespace, id).await;
-            let found = found.map_err(|error| Fault::Platform {
-                why: error.to_string(),
-            })?;
-            let Some(url) = found.map(Arc::new) else {
-                return Ok(None);
-            };
-            tries += 1;
-            if self.catalogue.keep_url(epoch, &url) || tries == TRIES {
-                return Ok(Some(url));
-            }
-        }
-    }
-
-    async fn check(&self, runtime: &str) -> Result<(), String> {
-        let found = self.runtimes.named(runtime).await;
-        found.map(drop).map_err(|error| error.to_string())
-    }
 }

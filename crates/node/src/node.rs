@@ -10,14 +10,14 @@ use std::time::Duration;
 use aloft_api::{Api, Guard, Readiness};
 use aloft_aws::{Aws, Signatures, Trust};
 use aloft_base::{
-    Chance, Clock, FunctionName, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant, Turns,
+    Chance, Clock, FunctionName, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant,
 };
 use aloft_build::Builder;
 use aloft_call::Streams;
 use aloft_controller::Controller;
 use aloft_deferred::Deferred;
 use aloft_delivery::Ground;
-use aloft_function::{Catalogue, Deployed, Functions, Layers};
+use aloft_function::{Catalogue, Deployed, Functions, Layers, Loader};
 use aloft_gateway::{FunctionUrls, Gateway};
 use aloft_http::{Limits, Room};
 use aloft_instance::process::ProcessRuntime;
@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 
 use crate::edge::{Application, Calls, Fresh, Services, Signed};
 use crate::engine::Engine;
-use crate::load::Loader;
+use crate::load::{Follower, Maker};
 use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
 use crate::run::Run;
@@ -118,18 +118,27 @@ impl Node {
         let functions = Functions::new(store.clone(), clock, chance, catalogue.clone());
         let names = functions.load_reserved(&namespace).await?;
         let runtimes = Arc::new(Runtimes::new(config.search.clone(), &config.runtimes).await?);
-        let loader = Arc::new(Loader {
-            namespace: namespace.clone(),
-            functions: functions.clone(),
-            catalogue: catalogue.clone(),
+        let maker = Arc::new(Maker {
             builder: builder.clone(),
             runtimes: runtimes.clone(),
-            chance: time.chance.clone(),
             clock: time.clock.clone(),
             feed: feed.clone(),
             obstacle: config.obstacle.clone(),
-            loading: Turns::default(),
         });
+        let loader = Arc::new(Loader::new(
+            namespace.clone(),
+            functions.clone(),
+            catalogue.clone(),
+            time.chance.clone(),
+            maker.clone(),
+        ));
+        let follower = Follower {
+            namespace: namespace.clone(),
+            functions: functions.clone(),
+            catalogue: catalogue.clone(),
+            load: loader.clone(),
+            maker,
+        };
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let logs = Logs::new(store.clone(), clock, chance, aloft_log::Bounds::default());
         let recording = record(&logs, &namespace, &feed, &metrics, &time);
@@ -322,7 +331,13 @@ impl Node {
             }
             Ok::<(), Infallible>(())
         });
-        follow_functions(&loader, &controller, names, (builder, project.used()), &tasks);
+        follow_functions(
+            Arc::new(follower),
+            &controller,
+            names,
+            (builder, project.used()),
+            &tasks,
+        );
         address.write(&config.data)?;
         Ok(Self {
             config,
@@ -403,13 +418,13 @@ fn record(logs: &Logs, namespace: &Namespace, feed: &Feed, metrics: &Metrics, ti
 
 /// Retires what was replaced of functions that users change, and removes what no version runs from any more.
 fn follow_functions(
-    loader: &Arc<Loader>,
+    follower: Arc<Follower>,
     controller: &Controller,
     names: Vec<FunctionName>,
     (builder, mut used): (Builder, BTreeSet<PathBuf>),
     tasks: &Tasks,
 ) {
-    let (followed, controller, stop) = (loader.clone(), controller.clone(), tasks.stop().clone());
+    let (followed, controller, stop) = (follower.clone(), controller.clone(), tasks.stop().clone());
     tasks.start("follow the functions that change", Policy::Alone, async move {
         let follow = async {
             for name in &names {
@@ -424,13 +439,12 @@ fn follow_functions(
         }
         Ok::<(), Infallible>(())
     });
-    let loader = loader.clone();
     tasks.start(
         "remove artifacts that nothing runs from",
         Policy::Alone,
         async move {
             let swept = async {
-                used.extend(loader.used().await?);
+                used.extend(follower.used().await?);
                 builder.sweep(used).await?;
                 Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
             };
