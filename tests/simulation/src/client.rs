@@ -8,6 +8,7 @@ use aloft_base::{Chance, Stop};
 use crate::clock::NodeClock;
 use crate::front;
 use crate::history::{Ask, Told};
+use crate::scenario::aliases;
 use crate::shared::Shared;
 
 /// Asks until `stop` is asked for.
@@ -18,11 +19,17 @@ pub(crate) async fn ask_on(shared: &Arc<Shared>, clock: &NodeClock, client: usiz
         if shared.scenario.has_redrive && shared.chance.below(6) == 0 {
             redrive(shared, clock).await;
         } else {
-            let ask = shared.scenario.draw(&shared.chance, shared.number());
+            let ask = if shared.scenario.has_aliases {
+                aliases::draw(shared)
+            } else {
+                shared.scenario.draw(&shared.chance, shared.number())
+            };
             if let Ask::Apply(wanted) = &ask {
                 shared.state().wanted = *wanted;
             }
-            front::ask(shared, clock, ask).await;
+            if let Told::Published { version, .. } = front::ask(shared, clock, ask).await {
+                shared.state().published.insert(version);
+            }
         }
         // Mostly a little while, sometimes at once, so that rows are busy and idle in turns.
         let bound = if shared.chance.below(3) == 0 { 5 } else { think };
@@ -74,6 +81,13 @@ pub(crate) async fn read_all(shared: &Arc<Shared>, clock: &NodeClock) {
     }
     if scenario.has_later {
         asks.push(Ask::GivenUp);
+    }
+    if scenario.has_aliases {
+        asks.push(Ask::List);
+        asks.extend(aliases::every_name().map(|name| Ask::Call {
+            number: shared.number(),
+            name,
+        }));
     }
     if scenario.has_jobs {
         asks.push(Ask::Jobs);

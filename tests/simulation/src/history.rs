@@ -1,6 +1,8 @@
 //! What can be seen from outside: what clients asked and were told, what functions were called with and did, and what
 //! clients read when all is over. It is all that the checker knows.
 
+use aloft_call::Qualifier;
+
 /// A row as a client or a function sees it: who wrote it last, and how often it was added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Image {
@@ -30,6 +32,15 @@ pub struct Wanted {
     pub retries: u32,
     /// Whether the other one is there.
     pub has_audit: bool,
+}
+
+/// Where an alias points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pointing {
+    /// The version; 0 for `$LATEST`.
+    pub version: u64,
+    /// Another version with its percents of the calls.
+    pub other: Option<(u64, u64)>,
 }
 
 /// What a client asks of a node.
@@ -66,7 +77,42 @@ pub enum Ask {
     Later {
         /// Its number, which is what the function is called with.
         number: u64,
+        /// By which of the function's names.
+        name: Qualifier,
     },
+    /// Calls a function by one of its names, and waits.
+    Call {
+        /// The call's number, which is what the function is called with.
+        number: u64,
+        /// The name.
+        name: Qualifier,
+    },
+    /// Gives a function other code.
+    Edit {
+        /// The code's number.
+        code: u64,
+    },
+    /// Publishes what the function is now as a version.
+    Publish,
+    /// Makes an alias point somewhere, whether it is there or not.
+    Point {
+        /// The alias.
+        alias: &'static str,
+        /// To what.
+        to: Pointing,
+    },
+    /// Deletes an alias.
+    Unpoint {
+        /// The alias.
+        alias: &'static str,
+    },
+    /// Deletes a version.
+    Unpublish {
+        /// Its number.
+        version: u64,
+    },
+    /// All versions and aliases.
+    List,
     /// The calls that were given up and that nobody was told about.
     GivenUp,
     /// All dead letters.
@@ -165,6 +211,37 @@ pub enum Told {
     Enqueued,
     /// The call is accepted: it will end one way or another.
     Accepted,
+    /// A version was called, and took it.
+    Ran {
+        /// The version's number; 0 for `$LATEST`.
+        version: u64,
+    },
+    /// There is no such version or alias.
+    Missing,
+    /// The function has the code.
+    Edited,
+    /// What the function was is a version.
+    Published {
+        /// Its number.
+        version: u64,
+        /// Its code.
+        code: u64,
+    },
+    /// The alias points there.
+    Pointed,
+    /// There is no such alias any more.
+    Unpointed,
+    /// The version is deleted.
+    Unpublished,
+    /// The version stays, because an alias points to it.
+    InUse,
+    /// All versions, each with its code, and all aliases.
+    Listed {
+        /// Versions.
+        versions: Vec<(u64, u64)>,
+        /// Aliases.
+        aliases: Vec<(String, Pointing)>,
+    },
     /// Calls that were given up, each with the function that was called.
     GivenUp(Vec<(String, u64)>),
     /// Dead letters.
@@ -223,6 +300,36 @@ pub enum Seen {
         /// Whether the function took it.
         is_taken: bool,
     },
+    /// A node begins to work on a request.
+    Handles(u64, u64),
+    /// A node, in which of its lives, has done with a request, and how; its client may never hear of it.
+    Handled(u64, u64, Told),
+    /// A node begins to make a call that had been accepted for later.
+    Attempts {
+        /// The attempt, unique in the run: a call that was handed over twice is two calls of one number.
+        attempt: u64,
+        /// The call's number.
+        number: u64,
+        /// Which life of which node makes it.
+        life: u64,
+    },
+    /// An attempt has ended; `true` if the function's version or alias was not there.
+    Attempted(u64, bool),
+    /// A function that has versions is run.
+    Ran {
+        /// The call's number.
+        number: u64,
+        /// Which life of which node runs it.
+        life: u64,
+        /// The version's number; 0 for `$LATEST`.
+        version: u64,
+        /// The number of the code that is run.
+        code: u64,
+        /// The number of the code that its configuration was made for.
+        meant: u64,
+    },
+    /// From now on this life of a node owns the store, and no former one does.
+    Owned(u64),
     /// A node's life ended, and with it everything that ran on it.
     Died(u64),
     /// An owner was told that it owns the partition.

@@ -15,6 +15,7 @@ use crate::clock::NodeClock;
 use crate::fault::Fault;
 use crate::history::{Event, Image, Seen};
 use crate::machine::Gate;
+use crate::scenario::aliases;
 use crate::scenario::later::number_of;
 use crate::shared::Shared;
 
@@ -152,6 +153,18 @@ impl Instance for StandIn {
             event: event.clone(),
         };
         self.shared.see(began, called);
+        if let Some(number) = later
+            && let Some((code, meant)) = aliases::codes_of(&self.version)
+        {
+            let ran = Seen::Ran {
+                number,
+                life: self.gate.life,
+                version: self.version.number,
+                code,
+                meant,
+            };
+            self.shared.see(began, ran);
+        }
         let stopped = || CallFault::Exited {
             how: "it was stopped".to_owned(),
         };

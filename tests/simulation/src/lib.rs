@@ -1,5 +1,5 @@
 //! The deterministic simulation: one or two nodes over a store in memory, on one thread, under a seed, with everything going wrong
-//! that can. What runs is the platform's own code: store, tables, rules, delivery and controller. HTTP and processes stay
+//! that can. What runs is the platform's own code: store, tables, rules, delivery, deferred calls, catalogue and controller. HTTP and processes stay
 //! outside; instances are stand-ins.
 //!
 //! [`run()`] plays one seed: a scenario begins, faults strike for a while, then they stop, everything must come to rest, and the
@@ -18,7 +18,7 @@
 //!
 //! # Checks
 //! [`Check`] lists them. A run of many seeds prints how often each fault struck and each check had something to check; a zero fails it.
-//! [`Lie`] lists what a wrong store may do; tests prove that the checker finds each.
+//! [`Lie`] lists what a wrong store, catalogue or loader may do; tests prove that the checker finds each.
 //!
 //! # Use
 //! `cargo xtask simulate` runs seeds; `--seed S` replays one and `--trace` shows every line of it. To add a scenario, see
@@ -49,7 +49,7 @@ mod world;
 
 pub use check::{Check, Verdict};
 pub use fault::{Fault, Faults};
-pub use history::{Ask, Dead, Event, File, History, Image, Line, Range, Seen, Told, Wanted};
+pub use history::{Ask, Dead, Event, File, History, Image, Line, Pointing, Range, Seen, Told, Wanted};
 pub use lie::Lie;
 pub use run::{Options, Report, Totals, any_seed, run};
 pub use scenario::{SCENARIOS, SWEEPS, Scenario};

@@ -1,7 +1,7 @@
-//! Lies that a store may tell. They prove the checker: a run under each of them must fail, by the check that is meant for it.
+//! Lies that a store may tell, and few of what stands on it. They prove the checker: a run under each of them must fail, by the check that is meant for it.
 //! A check that no lie can fail proves nothing.
 
-use aloft_store::{Batch, BatchId, Operation, Record};
+use aloft_store::{Batch, BatchId, Expect, Operation, Record};
 
 /// What the store does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,16 @@ pub enum Lie {
     LoseBlob,
     /// A commit is said to lie before all others.
     OldPosition,
+    /// Of several rows that a commit changes the last one is lost.
+    HalfBatch,
+    /// A commit is made whatever it expects.
+    IgnoreExpect,
+    /// A node goes on with what it knows of a function that was changed.
+    NeverForget,
+    /// A call for later gets its version when it is accepted.
+    ResolveEarly,
+    /// A node runs a version from another one's code.
+    OtherCode,
 }
 
 impl Lie {
@@ -50,18 +60,29 @@ impl Lie {
         Self::BusyPoll,
         Self::LoseBlob,
         Self::OldPosition,
+        Self::HalfBatch,
+        Self::IgnoreExpect,
+        Self::NeverForget,
+        Self::ResolveEarly,
+        Self::OtherCode,
     ];
 
     /// In how many of a hundred chances it is told: rarely, as a defect would.
     pub(crate) fn percent(self) -> u64 {
         match self {
-            Self::BusyPoll | Self::IgnoreFence => 100,
+            Self::BusyPoll
+            | Self::IgnoreFence
+            | Self::IgnoreExpect
+            | Self::NeverForget
+            | Self::ResolveEarly => 100,
             Self::SkipRecord
             | Self::Reorder
             | Self::LoseTask
             | Self::KeepTask
             | Self::ForgetBatch
-            | Self::OldPosition => 30,
+            | Self::OldPosition
+            | Self::HalfBatch
+            | Self::OtherCode => 30,
             Self::Acknowledge | Self::DropRecord | Self::DropRow | Self::StaleRead | Self::LoseBlob => 10,
         }
     }
@@ -73,6 +94,35 @@ pub(crate) fn is_change(batch: &Batch) -> bool {
     has(|operation| matches!(operation, Operation::Append { .. }))
         && has(|operation| matches!(operation, Operation::Expect(..)))
         && !has(|operation| matches!(operation, Operation::Settle(_) | Operation::Fence(..)))
+}
+
+/// Whether the batch changes rows that were read before, and nothing else.
+pub(crate) fn is_decided(batch: &Batch) -> bool {
+    let rows = batch.operations().iter().all(|operation| {
+        matches!(
+            operation,
+            Operation::Expect(..) | Operation::Put(..) | Operation::Delete(_) | Operation::Fence(..)
+        )
+    });
+    let expects = |operation: &Operation| matches!(operation, Operation::Expect(_, Expect::Version(_)));
+    rows && batch.operations().iter().any(expects)
+}
+
+/// The batch without the last row that it puts; nothing if it puts but one.
+pub(crate) fn half(batch: &Batch) -> Option<Batch> {
+    let is_put = |operation: &Operation| matches!(operation, Operation::Put(..));
+    let mut puts = batch
+        .operations()
+        .iter()
+        .filter(|operation| is_put(operation))
+        .count();
+    (puts > 1).then(|| {
+        let kept = batch.operations().iter().filter(|operation| {
+            puts -= usize::from(is_put(operation));
+            puts > 0 || !is_put(operation)
+        });
+        kept.cloned().fold(Batch::new(batch.id()), Batch::with)
+    })
 }
 
 /// The batch without some of its operations.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::blobs::NodeBlobs;
 use crate::clock::NodeClock;
 use crate::front::{Request, unknown};
-use crate::history::{Ask, Told};
+use crate::history::{Ask, Seen, Told};
 use crate::machine::Gate;
 use crate::scenario::later::Later;
 use crate::scenario::orders::Orders;
@@ -84,6 +84,9 @@ async fn start(parts: &Parts, tasks: &Tasks) -> Result<Runs> {
     let scenario = parts.shared.scenario;
     if scenario.has_lease {
         parts.own.own().await?;
+        parts
+            .shared
+            .see(parts.clock.world_ms(), Seen::Owned(parts.gate.life));
         let (own, stop) = (parts.own.clone(), tasks.stop().clone());
         tasks.start(
             "lease",
@@ -135,8 +138,17 @@ async fn serve(
         let Some(request) = request else { return };
         let (parts, runs) = (parts.clone(), runs.clone());
         tasks.start("request", Policy::Alone, async move {
-            let told = answer(&parts, &runs, request.op, &request.ask).await;
+            let (op, life) = (request.op, parts.gate.life);
+            let see = |seen| {
+                // Only where requests are made that may take effect long after they were asked.
+                if parts.shared.scenario.has_aliases {
+                    parts.shared.see(parts.clock.world_ms(), seen);
+                }
+            };
+            see(Seen::Handles(op, life));
+            let told = answer(&parts, &runs, op, &request.ask).await;
             parts.gate.pass().await;
+            see(Seen::Handled(op, life, told.clone()));
             parts.shared.state().answers.answer(request.ticket, told);
             Ok::<(), Infallible>(())
         });
@@ -152,13 +164,26 @@ async fn answer(parts: &Parts, runs: &Runs, op: u64, ask: &Ask) -> Told {
         (Ask::Forget { name }, _) => told(files::forget(parts, name).await),
         (Ask::Fetch { name }, _) => told(files::fetch(parts, name).await),
         (Ask::Files, _) => told(files::count(parts).await),
-        (Ask::Later { number }, _) => match &runs.later {
-            Some(later) => told(later.accept(*number).await),
+        (Ask::Later { number, name }, _) => match &runs.later {
+            Some(later) => told(later.accept(*number, name).await),
             None => unknown("this node makes no calls later"),
         },
         (Ask::GivenUp, _) => match &runs.later {
             Some(later) => told(later.given_up().await),
             None => unknown("this node makes no calls later"),
+        },
+        (
+            Ask::Call { .. }
+            | Ask::Edit { .. }
+            | Ask::Publish
+            | Ask::Point { .. }
+            | Ask::Unpoint { .. }
+            | Ask::Unpublish { .. }
+            | Ask::List,
+            _,
+        ) => match &runs.later {
+            Some(later) => told(later.answered(ask).await),
+            None => unknown("this node has no functions with versions"),
         },
         (_, Some(orders)) => orders.answer(op, ask).await,
         (_, None) => unknown("this node has no tables"),

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) blobs: MemoryBlobs,
     /// The project's file, which lies on no node.
     pub(crate) wanted: Wanted,
+    /// The versions that clients were told are published.
+    pub(crate) published: BTreeSet<u64>,
     /// The engine is poisoned and is to be opened anew.
     pub(crate) is_full: bool,
     /// Who owns it, where it has one owner at a time.
@@ -84,6 +86,7 @@ impl Shared {
                 retries: RETRIES,
                 has_audit: true,
             },
+            published: BTreeSet::new(),
             is_full: false,
             lease: None,
             wakes: vec![Wake::new(); scenario.nodes],

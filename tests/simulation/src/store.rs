@@ -231,6 +231,13 @@ impl NodeStore {
             Some(Lie::IgnoreFence) if has_fence(&batch) && shared.lies(Lie::IgnoreFence) => {
                 lie::without(&batch, |operation| matches!(operation, Operation::Fence(..)))
             }
+            Some(Lie::IgnoreExpect) if lie::is_decided(&batch) && shared.lies(Lie::IgnoreExpect) => {
+                lie::without(&batch, |operation| matches!(operation, Operation::Expect(..)))
+            }
+            Some(Lie::HalfBatch) if lie::is_decided(&batch) => match lie::half(&batch) {
+                Some(half) if shared.lies(Lie::HalfBatch) => half,
+                _ => batch,
+            },
             _ => batch,
         };
         let mut first = memory.commit(batch.clone()).await?;

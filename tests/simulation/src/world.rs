@@ -80,7 +80,7 @@ impl World {
         self.shared.state().faults.stop();
         self.shared.see(self.now_ms, Seen::Calm);
         self.tasks.stop().ask();
-        if self.shared.scenario.has_orders {
+        if self.shared.scenario.has_orders || self.shared.scenario.has_lease {
             self.retire();
         }
         let has_rested = self.rest()?;

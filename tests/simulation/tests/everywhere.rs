@@ -64,3 +64,8 @@ fn two_owners() {
 fn calls_that_are_made_later() {
     sweep(6, 50);
 }
+
+#[test]
+fn aliases_that_move() {
+    sweep(7, 100);
+}

@@ -116,3 +116,43 @@ fn a_blob_that_is_acknowledged_and_not_there() {
 fn a_commit_that_is_said_to_be_old() {
     is_found(Lie::OldPosition, "rules that come and go", &[Check::Removed]);
 }
+
+#[test]
+fn a_node_that_goes_on_with_what_was_changed() {
+    let checks = &[Check::Resolved];
+    is_found(Lie::NeverForget, "aliases that move", checks);
+    is_found(Lie::StaleRead, "aliases that move", checks);
+}
+
+#[test]
+fn a_call_that_gets_its_version_when_it_is_accepted() {
+    is_found(Lie::ResolveEarly, "aliases that move", &[Check::ResolvedLater]);
+}
+
+#[test]
+fn a_version_that_runs_another_ones_code() {
+    is_found(Lie::OtherCode, "aliases that move", &[Check::Code]);
+}
+
+#[test]
+fn a_commit_of_several_rows_that_loses_one() {
+    let checks = &[Check::Kept];
+    is_found(Lie::HalfBatch, "aliases that move", checks);
+    let scenario = "aliases that move on the one of two nodes that owns the store";
+    is_found(Lie::HalfBatch, scenario, checks);
+}
+
+#[test]
+fn a_version_that_is_said_to_be_missing() {
+    is_found(Lie::HalfBatch, "aliases that move", &[Check::Found]);
+}
+
+/// An alias is moved to a version while that is deleted.
+#[test]
+fn a_commit_that_does_not_look_at_what_it_was_decided_on() {
+    is_found(
+        Lie::IgnoreExpect,
+        "aliases that move",
+        &[Check::Kept, Check::InUse],
+    );
+}

@@ -23,10 +23,12 @@ pub(super) fn check(verdict: &mut Verdict, seen: &[Seen]) {
     }
     for seen in seen {
         match seen {
-            Seen::Asked(op, Ask::Later { number }) => {
+            Seen::Asked(op, Ask::Later { number, .. }) => {
                 asked.insert(*op, *number);
                 begun.insert(*number);
             }
+            // Nobody waits for its end but its client.
+            Seen::Asked(_, Ask::Call { number, .. }) => _ = begun.insert(*number),
             Seen::Made {
                 function,
                 number,

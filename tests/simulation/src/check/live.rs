@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Check, Verdict};
 use crate::history::{Seen, Told};
 use crate::scenario::Scenario;
-use crate::scenario::orders::CONCURRENCY;
+use crate::scenario::orders::{AT_ONCE, CONCURRENCY};
 
 /// What a poll may cost on the store, by what runs: two readers, two runners of retries and the trimmer; a worker.
 const ORDERS_POLL: u64 = 16;
@@ -61,11 +61,17 @@ pub(super) fn check(verdict: &mut Verdict, scenario: &Scenario, seen: &[Seen]) {
     verdict.check(Check::Live, is_at_rest, || {
         "the run did not come to its end".to_owned()
     });
-    instances(verdict, seen);
+    // Of a function that users made the node runs as many calls as of all.
+    let most = if scenario.has_aliases {
+        AT_ONCE
+    } else {
+        CONCURRENCY
+    };
+    instances(verdict, seen, most);
 }
 
 /// One call at a time on an instance, and no more instances at work than a function may have.
-fn instances(verdict: &mut Verdict, seen: &[Seen]) {
+fn instances(verdict: &mut Verdict, seen: &[Seen], most: usize) {
     // By call: life, instance and function.
     let mut at_work: BTreeMap<u64, (u64, u64, &str)> = BTreeMap::new();
     for seen in seen {
@@ -86,7 +92,7 @@ fn instances(verdict: &mut Verdict, seen: &[Seen]) {
                     .values()
                     .filter(|(of, _, name)| of == life && name == function);
                 let count = same.count();
-                verdict.check(Check::Instances, count <= CONCURRENCY, || {
+                verdict.check(Check::Instances, count <= most, || {
                     format!("{count} instances of {function} work at once")
                 });
             }

@@ -1,6 +1,7 @@
 //! The checker. It sees what a client and a function see ([`Seen`]), and knows nothing of the store, the faults or the code that
 //! it judges. Each check counts what it had to check; one that had nothing proves nothing.
 
+mod aliases;
 mod events;
 mod files;
 mod jobs;
@@ -70,6 +71,18 @@ checks! {
     Finished "finished is noted",
     /// A call that was accepted for later is made until the function took it, its witness was told, or it is a dead letter.
     Accepted "accepted calls end",
+    /// A version runs its own code with its own configuration, always the same.
+    Code "versions run their own code",
+    /// A call runs what its name meant at some moment between its asking and its start: nothing that was replaced before.
+    Resolved "calls run what they name",
+    /// A call that is made later runs what its name means then, in each attempt.
+    ResolvedLater "later calls run what they name then",
+    /// Nobody is told that a version or an alias is missing that is there.
+    Found "what is there is found",
+    /// Versions that were published and aliases that were moved stay, and no alias points to a version that is not there.
+    Kept "versions and aliases stay",
+    /// A version to which an alias points is not deleted, and no other is refused to be.
+    InUse "versions in use stay",
     /// No entry of an owner lies behind one of a later owner.
     Fence "fences hold",
     /// An owner's acknowledged entries are in the ledger.
@@ -120,6 +133,9 @@ pub(crate) fn check(scenario: &Scenario, seen: &[Seen]) -> Verdict {
     }
     if scenario.has_later {
         later::check(&mut verdict, seen);
+    }
+    if scenario.has_aliases {
+        aliases::check(&mut verdict, seen);
     }
     if scenario.has_jobs {
         jobs::check(&mut verdict, seen);

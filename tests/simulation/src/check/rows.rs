@@ -52,6 +52,13 @@ fn key_of(ask: &Ask) -> Option<&str> {
         Ask::Put { key } | Ask::Add { key } | Ask::Delete { key } | Ask::Get { key } => Some(key),
         Ask::Invoke
         | Ask::Later { .. }
+        | Ask::Call { .. }
+        | Ask::Edit { .. }
+        | Ask::Publish
+        | Ask::Point { .. }
+        | Ask::Unpoint { .. }
+        | Ask::Unpublish { .. }
+        | Ask::List
         | Ask::GivenUp
         | Ask::Enqueue { .. }
         | Ask::Letters

@@ -1,22 +1,28 @@
 //! Calls that are made later: clients hand them over and do not wait. All of it is the platform's own code; only what runs inside an
 //! instance is played. Of every other call somebody is told when it was given up; the rest become dead letters then.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, InvocationId, Tasks};
-use aloft_call::{Lineage, Qualifier, Trace};
+use aloft_base::{Chance, Clock, FunctionName, InvocationId, Policy, Tasks};
+use aloft_call::{
+    Call, Caller, Fault as CallFault, Invoke, Lineage, Outcome, Payload, Principal, Qualifier, Trace,
+};
 use aloft_controller::Controller;
 use aloft_deferred::{Bounds, Deferred, Item};
 use aloft_delivery::{Ground, Letter, LetterId};
-use aloft_function::Catalogue;
+use aloft_function::{Catalogue, Load, NoOthers};
 use aloft_observe::Metrics;
 use anyhow::Result;
+use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::aliases::Named;
 use super::orders::{DRAIN, controller, namespace, version};
-use crate::history::Told;
+use crate::front::unknown;
+use crate::history::{Ask, Seen, Told};
 use crate::node::Parts;
 
 /// The function that is called.
@@ -34,7 +40,41 @@ pub(crate) struct Later {
     deferred: Deferred,
     controller: Controller,
     ground: Ground,
+    clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    /// What is called, where it has versions and aliases.
+    named: Option<Named>,
+}
+
+/// Tells when attempts begin and end.
+struct Watched {
+    parts: Parts,
+    inner: Controller,
+}
+
+#[async_trait]
+impl Invoke for Watched {
+    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+        let number = match &call.payload {
+            Payload::Direct(direct) if function.as_str() == WORKER => number_of(&direct.body),
+            _ => None,
+        };
+        let Some(number) = number.filter(|_| self.parts.shared.scenario.has_aliases) else {
+            return self.inner.invoke(function, call).await;
+        };
+        let see = |seen| self.parts.shared.see(self.parts.clock.world_ms(), seen);
+        let attempt = self.parts.shared.number();
+        see(Seen::Attempts {
+            attempt,
+            number,
+            life: self.parts.gate.life,
+        });
+        let outcome = self.inner.invoke(function, call).await;
+        self.parts.gate.pass().await;
+        let is_missing = matches!(outcome.result, Err(CallFault::NoFunction { .. }));
+        see(Seen::Attempted(attempt, is_missing));
+        outcome
+    }
 }
 
 impl Later {
@@ -42,24 +82,42 @@ impl Later {
     pub(crate) async fn start(parts: &Parts, tasks: &Tasks) -> Result<Self> {
         let (clock, chance): (Arc<dyn Clock>, Arc<dyn Chance>) = (parts.clock.clone(), parts.chance.clone());
         let (catalogue, metrics) = (Arc::new(Catalogue::new()), Metrics::new());
-        let ground = Ground::open(parts.store.clone(), &namespace(), clock, chance.clone()).await?;
-        let controller = controller(parts, tasks, &catalogue, &metrics);
+        let ground = Ground::open(parts.store.clone(), &namespace(), clock.clone(), chance.clone()).await?;
+        let named = parts.shared.scenario.has_aliases;
+        let named = named.then(|| Named::new(parts, &catalogue));
+        let load: Arc<dyn Load> = match &named {
+            Some(named) => named.load.clone(),
+            None => Arc::new(NoOthers),
+        };
+        let controller = controller(parts, tasks, &catalogue, &metrics, load);
         let deferred = aloft_deferred::Parts {
             ground: ground.clone(),
             namespace: namespace(),
-            invoke: Arc::new(controller.clone()),
+            invoke: Arc::new(Watched {
+                parts: parts.clone(),
+                inner: controller.clone(),
+            }),
             spacing: SPACING,
             drain: DRAIN,
             metrics: aloft_rule::Metrics::register(&metrics).deliveries(),
         };
         let deferred = Deferred::new(deferred, tasks.stop().child());
-        catalogue.replace([version(WORKER)?, version(WITNESS)?]);
+        match &named {
+            None => catalogue.replace([version(WORKER)?, version(WITNESS)?]),
+            Some(named) => {
+                catalogue.replace([version(WITNESS)?]);
+                named.begin().await?;
+                follow(catalogue, controller.clone(), tasks);
+            }
+        }
         deferred.resume().await?;
         Ok(Self {
             deferred,
             controller,
             ground,
+            clock,
             chance,
+            named,
         })
     }
 
@@ -71,14 +129,21 @@ impl Later {
     }
 
     /// Accepts a call.
-    pub(crate) async fn accept(&self, number: u64) -> Result<Told> {
+    pub(crate) async fn accept(&self, number: u64, name: &Qualifier) -> Result<Told> {
+        let name = match &self.named {
+            None => name.clone(),
+            Some(named) => match named.accepted(name).await? {
+                Some(name) => name,
+                None => return Ok(Told::Missing),
+            },
+        };
         let witness = number
             .is_multiple_of(2)
             .then(|| WITNESS.parse().map(|name| (name, Qualifier::Latest)))
             .transpose()?;
         let item = Item {
             function: WORKER.parse()?,
-            qualifier: Qualifier::Latest,
+            qualifier: name,
             arn: WORKER.to_owned(),
             payload: number.to_string().into(),
             trace: Trace::begin(&*self.chance),
@@ -91,6 +156,40 @@ impl Later {
         let id = InvocationId::draw(&*self.chance);
         self.deferred.accept(&item, id, Lineage::default()).await?;
         Ok(Told::Accepted)
+    }
+
+    /// Answers what concerns versions and aliases.
+    pub(crate) async fn answered(&self, ask: &Ask) -> Result<Told> {
+        match (ask, &self.named) {
+            (Ask::Call { number, name }, _) => self.call_by(*number, name).await,
+            (_, Some(named)) => named.answered(ask).await,
+            (_, None) => Ok(unknown("what this node calls has no versions")),
+        }
+    }
+
+    async fn call_by(&self, number: u64, name: &Qualifier) -> Result<Told> {
+        let call = Call {
+            id: InvocationId::draw(&*self.chance),
+            qualifier: name.clone(),
+            caller: Caller {
+                tenant: namespace().tenant,
+                region: namespace().region,
+                principal: Principal::Anonymous,
+            },
+            payload: Payload::Direct(number.to_string().into()),
+            lineage: Lineage::default(),
+            deadline: self.clock.instant().checked_add(Duration::from_secs(10)),
+            trace: Trace::begin(&*self.chance),
+            stream: None,
+        };
+        let outcome = self.controller.invoke(&WORKER.parse()?, call).await;
+        Ok(match outcome.result {
+            Ok(_) => Told::Ran {
+                version: outcome.usage.number,
+            },
+            Err(CallFault::NoFunction { .. }) => Told::Missing,
+            Err(fault) => unknown(&fault.to_string()),
+        })
     }
 
     /// The calls that were given up and that nobody was told about.
@@ -110,6 +209,26 @@ impl Later {
         let (_, function) = letter.name.split_once('/')?;
         Some((function.to_owned(), number_of(&self.deferred.payload(letter)?)?))
     }
+}
+
+/// Follows what is changed of functions, as a node does.
+fn follow(catalogue: Arc<Catalogue>, controller: Controller, tasks: &Tasks) {
+    let stop = tasks.stop().clone();
+    tasks.start("follow the functions that change", Policy::Alone, async move {
+        let followed = async {
+            loop {
+                for function in catalogue.changed().await {
+                    controller.renew(&function).await;
+                }
+            }
+        };
+        tokio::select! {
+            // Both are safe to cancel: with the node, what runs ends.
+            () = followed => {}
+            () = stop.asked() => {}
+        }
+        Ok::<(), Infallible>(())
+    });
 }
 
 /// The number of the call that a function is called with, or told about.

@@ -1,6 +1,7 @@
 //! Scenarios: how many nodes there are, what runs on them, and what clients ask. To add one, add it to [`SCENARIOS`]; if it does
 //! something new, give it a file here for its part of a node, an [`Ask`], and a check that sees only what is told.
 
+pub(crate) mod aliases;
 pub(crate) mod files;
 pub(crate) mod jobs;
 pub(crate) mod later;
@@ -10,6 +11,7 @@ pub(crate) mod orders;
 use std::time::Duration;
 
 use aloft_base::Chance;
+use aloft_call::Qualifier;
 
 use crate::fault::Fault;
 use crate::history::{Ask, Wanted};
@@ -43,6 +45,8 @@ pub struct Scenario {
     pub has_jobs: bool,
     /// Whether clients hand over calls that are made later.
     pub has_later: bool,
+    /// Whether what they call has versions and aliases, which clients publish, move and delete.
+    pub has_aliases: bool,
     /// Whether owners write a ledger.
     pub has_ledger: bool,
     /// Whether clients have dead letters delivered anew, and drop some.
@@ -82,6 +86,7 @@ const BASE: Scenario = Scenario {
     has_files: false,
     has_jobs: false,
     has_later: false,
+    has_aliases: false,
     has_ledger: false,
     has_redrive: false,
     deadly_every: 0,
@@ -179,6 +184,25 @@ pub const SCENARIOS: &[Scenario] = &[
         nodes: 2,
         has_orders: false,
         has_later: true,
+        but: TWO_NODES,
+        ..BASE
+    },
+    Scenario {
+        name: "aliases that move",
+        think_ms: 100,
+        has_orders: false,
+        has_later: true,
+        has_aliases: true,
+        ..BASE
+    },
+    Scenario {
+        name: "aliases that move on the one of two nodes that owns the store",
+        nodes: 2,
+        has_lease: true,
+        has_orders: false,
+        has_later: true,
+        has_aliases: true,
+        trouble_ms: 60_000,
         but: TWO_NODES,
         ..BASE
     },
@@ -290,6 +314,17 @@ pub const SWEEPS: &[Scenario] = &[
         only: &[Fault::Raise],
         ..BASE
     },
+    Scenario {
+        name: "every effect of aliases that move",
+        clients: 2,
+        think_ms: 60,
+        trouble_ms: 300,
+        has_orders: false,
+        has_later: true,
+        has_aliases: true,
+        only: &[Fault::Raise],
+        ..BASE
+    },
 ];
 
 impl Scenario {
@@ -319,7 +354,10 @@ impl Scenario {
             return Ask::Enqueue { job: number };
         }
         if self.has_later {
-            return Ask::Later { number };
+            return Ask::Later {
+                number,
+                name: Qualifier::Latest,
+            };
         }
         let key = format!("k{}", chance.below(self.keys));
         if self.has_files {

@@ -10,7 +10,7 @@ use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal,
 use aloft_controller::Controller;
 use aloft_delivery::{Content, Ground, LetterId, Policy};
 use aloft_event::Pattern;
-use aloft_function::{Catalogue, Code, Interpreter, NoOthers, Program, Queue, Version};
+use aloft_function::{Catalogue, Code, Interpreter, Load, NoOthers, Program, Queue, Version};
 use aloft_item::{Item, Number, Value};
 use aloft_observe::{Feed, Metrics};
 use aloft_rule::{Order, Rule, Rules, TableLogs, TableSource};
@@ -35,6 +35,8 @@ pub(crate) const AUDIT: &str = "audit";
 pub(crate) const RETRIES: u32 = 6;
 /// How many instances a function may have.
 pub(crate) const CONCURRENCY: usize = 3;
+/// How many calls a node runs at once.
+pub(crate) const AT_ONCE: usize = 4;
 /// How long events may be under way: longer than any of them is.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long a node that stops waits.
@@ -117,6 +119,7 @@ pub(crate) fn controller(
     tasks: &Tasks,
     catalogue: &Arc<Catalogue>,
     metrics: &Metrics,
+    load: Arc<dyn Load>,
 ) -> Controller {
     let stage = Stage {
         shared: parts.shared.clone(),
@@ -126,11 +129,11 @@ pub(crate) fn controller(
     let controller = aloft_controller::Parts {
         config: aloft_controller::Config {
             parallel_starts: 2,
-            concurrency: 4,
+            concurrency: AT_ONCE,
             ..aloft_controller::Config::default()
         },
         catalogue: catalogue.clone(),
-        load: Arc::new(NoOthers),
+        load,
         runtime: Arc::new(stage),
         clock: parts.clock.clone(),
         chance: parts.chance.clone(),
@@ -146,7 +149,7 @@ impl Orders {
         let (clock, chance): (Arc<dyn Clock>, Arc<dyn Chance>) = (parts.clock.clone(), parts.chance.clone());
         let tables = Tables::open(parts.store.clone(), clock.clone(), chance.clone()).await?;
         let (catalogue, metrics) = (Arc::new(Catalogue::new()), Metrics::new());
-        let controller = controller(parts, tasks, &catalogue, &metrics);
+        let controller = controller(parts, tasks, &catalogue, &metrics, Arc::new(NoOthers));
         let logs = TableLogs {
             tables: tables.clone(),
             namespace: namespace(),
@@ -244,6 +247,13 @@ impl Orders {
                     .map_err(Into::into),
             )?,
             Ask::Later { .. }
+            | Ask::Call { .. }
+            | Ask::Edit { .. }
+            | Ask::Publish
+            | Ask::Point { .. }
+            | Ask::Unpoint { .. }
+            | Ask::Unpublish { .. }
+            | Ask::List
             | Ask::GivenUp
             | Ask::Enqueue { .. }
             | Ask::Jobs
