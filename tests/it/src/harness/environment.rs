@@ -39,6 +39,11 @@ pub(crate) fn component(name: &str) -> PathBuf {
         .join(format!("{name}.wasm"))
 }
 
+/// The packages that npm built: AWS's client for Node.js.
+pub(crate) fn clients() -> PathBuf {
+    told("ALOFT_TEST_TOOLS").join("clients/node_modules")
+}
+
 /// The tree.
 pub(crate) fn root() -> PathBuf {
     told("ALOFT_TEST_ROOT")
