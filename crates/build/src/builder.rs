@@ -176,6 +176,15 @@ impl Builder {
         })
     }
 
+    /// As [`take_in`](Self::take_in), of code that is one file and no zip: it becomes one.
+    ///
+    /// # Errors
+    /// [`Error::Zip`] if no file can have this name.
+    pub async fn take_in_file(&self, name: String, content: Bytes) -> Result<Zip, Error> {
+        let zip = self.blocking(move || zip::of_one(&name, &content)).await?;
+        self.take_in(zip.into()).await
+    }
+
     /// A stored zip, to be read.
     ///
     /// # Errors

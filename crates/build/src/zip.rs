@@ -15,14 +15,15 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use ::zip::ZipArchive;
 use ::zip::read::ZipFile;
 use ::zip::result::ZipError as Refusal;
+use ::zip::write::SimpleFileOptions;
+use ::zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::Error;
 use crate::artifact::{BYTES, DEPTH, FILES, of_store, of_stream};
@@ -103,6 +104,21 @@ pub(crate) fn look_through(zip: impl Read + Seek) -> Result<Looked, Error> {
 pub(crate) fn unpack(zip: impl Read + Seek, to: &Path) -> Result<Looked, Error> {
     fs::create_dir_all(to).map_err(Error::io("make the folder", to))?;
     walk(zip, &mut Under(to))
+}
+
+/// A zip with one file, stored as it is: the same bytes for the same content, whatever packs them.
+pub(crate) fn of_one(name: &str, content: &[u8]) -> Result<Vec<u8>, Error> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(content.len() + NAME_BYTES)));
+    let written = zip
+        .start_file(name, options)
+        .and_then(|()| Ok(zip.write_all(content)?))
+        .and_then(|()| zip.finish());
+    let zip = written.map_err(|refusal| ZipError::Unreadable(refusal.to_string()))?;
+    Ok(zip.into_inner())
 }
 
 struct Nowhere;

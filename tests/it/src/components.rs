@@ -336,5 +336,6 @@ fn a_component_is_made_and_called_by_lambdas_api() {
         fs::read_to_string(folder.join("answer.json")).unwrap(),
         "{\"n\": 1}"
     );
-    script("components.py", &[], &platform.exports());
+    let bytes = component("component");
+    script("components.py", &[bytes.to_str().unwrap()], &platform.exports());
 }

@@ -1,6 +1,6 @@
 //! Code: what `CreateFunction` and `UpdateFunctionCode` are given, taken in.
 
-use aloft_function::{Artifact, Publish, Update};
+use aloft_function::{Artifact, Configuration, Program, Publish, Update};
 use aloft_http::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,8 +22,16 @@ const ELSEWHERE: &[&str] = &[
     "SourceKMSKeyArn",
 ];
 
-/// Takes in the zip that the members hold.
-pub(super) async fn taken(context: &Context<'_>, mut input: Members) -> Result<Artifact, Refused> {
+/// How WebAssembly begins, and how the name of its file ends.
+const WASM: &[u8] = b"\0asm";
+const WASM_END: &str = ".wasm";
+
+/// Takes in the zip that the members hold, or, as a function's code, a component as it is.
+pub(super) async fn taken(
+    context: &Context<'_>,
+    mut input: Members,
+    function: Option<&Configuration>,
+) -> Result<Artifact, Refused> {
     if let Some(name) = ELSEWHERE.iter().find(|name| input.take(name).is_some()) {
         return Err(Error::Invalid(format!(
             "{name} is not supported yet: give the code as ZipFile (the CLI's --zip-file fileb://code.zip)"
@@ -34,11 +42,17 @@ pub(super) async fn taken(context: &Context<'_>, mut input: Members) -> Result<A
     if text.is_empty() {
         return Err(Error::Invalid("Please provide a source for function code: ZipFile".to_owned()).into());
     }
-    let zip = STANDARD
+    let code = STANDARD
         .decode(&text)
         .map_err(|error| Refused::Serialization(format!("ZipFile is not valid Base64: {error}")))?;
     drop(text);
-    let taken = context.parts.builder.take_in(Bytes::from(zip)).await;
+    let component = function.filter(|_| code.starts_with(WASM));
+    let name = component.map(file_of_component).transpose()?;
+    let (builder, code) = (&context.parts.builder, Bytes::from(code));
+    let taken = match name {
+        Some(name) => builder.take_in_file(name, code).await,
+        None => builder.take_in(code).await,
+    };
     let zip = taken.map_err(|error| match error {
         aloft_build::Error::Zip(error) => Error::Invalid(format!(
             "Could not unzip uploaded file. Please check your file, then try to upload again: {error}"
@@ -49,6 +63,26 @@ pub(super) async fn taken(context: &Context<'_>, mut input: Members) -> Result<A
         blob: zip.artifact,
         bytes: zip.bytes,
         content: zip.looked.bytes,
+    })
+}
+
+/// The name of the file that a component becomes which was given as it is.
+fn file_of_component(function: &Configuration) -> Result<String, Error> {
+    let Configuration { runtime, handler, .. } = function;
+    if runtime != Program::WASM {
+        return Err(Error::Invalid(format!(
+            "The code is WebAssembly, which the runtime {runtime} does not run: give a zip of what it runs, or use the runtime {}",
+            Program::WASM
+        )));
+    }
+    let is_file = handler
+        .strip_suffix(WASM_END)
+        .is_some_and(|stem| !stem.is_empty());
+    is_file.then(|| handler.clone()).ok_or_else(|| {
+        Error::Invalid(format!(
+            "The code is a component and no zip, and becomes the file that the handler names; the handler \"{handler}\" does not end \
+             in {WASM_END}, as app{WASM_END} does"
+        ))
     })
 }
 
@@ -67,7 +101,7 @@ pub(super) async fn update(context: &Context<'_>, body: Bytes) -> Result<Respons
     // Before the code is taken in, so that nothing is kept of what changes nothing.
     let latest = functions.get(context.namespace, &named.function, 0).await;
     let mut latest = latest.map_err(|error| context.failed(&named, error))?;
-    let artifact = taken(context, input).await?;
+    let artifact = taken(context, input, Some(&latest.configuration)).await?;
     layers::check_size(&latest.configuration.layers, artifact)?;
     if is_dry {
         if expected.is_some_and(|expected| expected != latest.revision) {

@@ -44,7 +44,7 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
     super::tags::check(&tags)?;
     let is_published = input.boolean("Publish")?.unwrap_or_default();
     configuration.layers = layers::used(context, &layers.unwrap_or_default()).await?;
-    let artifact = code::taken(context, code.unwrap_or_default()).await?;
+    let artifact = code::taken(context, code.unwrap_or_default(), Some(&configuration)).await?;
     layers::check_size(&configuration.layers, artifact)?;
     let functions = &context.parts.functions;
     let created = functions

@@ -44,7 +44,7 @@ pub(super) async fn publish(context: &Context<'_>, body: bytes::Bytes) -> Result
         }
     }
     rules.check()?;
-    let artifact = code::taken(context, content.unwrap_or_default()).await?;
+    let artifact = code::taken(context, content.unwrap_or_default(), None).await?;
     let version = LayerVersion {
         number: 0,
         artifact,
