@@ -62,3 +62,13 @@ refused("which the runtime provided does not run", client.create_function, **mak
 client.create_function(**make("other", packed({"bootstrap": "#!/bin/sh\n"}), "provided"))
 refused("which the runtime provided does not run", client.update_function_code, FunctionName="other", ZipFile=COMPONENT)
 refused("not a zip", client.publish_layer_version, LayerName="other", Content={"ZipFile": COMPONENT})
+
+# What cannot be compiled says so at each call, and is compiled no more than once.
+for code, said in ((b"\0asm\x0d\0\x01\0" + b"nonsense", "cannot be compiled"), (b"\0asm\x01\0\0\0", "core module")):
+    client.update_function_code(FunctionName="bare", ZipFile=code)
+    failed = [call("bare", 3)["Payload"] for _ in range(5)]
+    assert {error["errorType"] for error in failed} == {"Runtime.InvalidComponent"}, failed
+    message, = {error["errorMessage"] for error in failed}
+    assert said in message, message
+client.update_function_code(FunctionName="bare", ZipFile=COMPONENT)
+assert call("bare", "the last")["Payload"] == "the last"

@@ -338,4 +338,17 @@ fn a_component_is_made_and_called_by_lambdas_api() {
     );
     let bytes = component("component");
     script("components.py", &[bytes.to_str().unwrap()], &platform.exports());
+    platform.event("the last call", |event| {
+        event["function"] == "bare" && event["in_bytes"] == "\"the last\"".len()
+    });
+    let compiled = platform.count(|event| {
+        event["event"] == "build"
+            && event["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("compiling "))
+    });
+    assert_eq!(
+        compiled, 3,
+        "the one that is right, however it is given, and two that are wrong"
+    );
 }

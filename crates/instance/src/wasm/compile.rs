@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::engine;
+use super::failures::{Failure, Holds};
 
 /// What tells the child what it is.
 const WORD: &str = "compile-component";
@@ -28,6 +29,11 @@ const TIME: Duration = Duration::from_secs(300);
 /// One thread for each processor compiles, and some wait.
 const PROCESSES: u32 = 1_024;
 const FILES: u32 = 64;
+/// How a core module begins; a component says another version.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+/// How the child ends when it is the component that is wrong, and when it could not do its work.
+const WRONG: i32 = 1;
+const UNABLE: i32 = 2;
 /// Where the program lies inside.
 const PROGRAM: &str = "/aloft";
 
@@ -39,31 +45,34 @@ pub fn compiler_if_asked() {
     }
     let status = match compile() {
         Ok(()) => 0,
-        Err(error) => {
+        Err((status, error)) => {
             eprintln!("{error}");
-            1
+            status
         }
     };
     std::process::exit(status)
 }
 
-fn compile() -> Result<(), String> {
+fn compile() -> Result<(), (i32, String)> {
     let mut component = Vec::new();
     let mut input = std::io::stdin().lock().take(LARGEST + 1);
     input
         .read_to_end(&mut component)
-        .map_err(|error| format!("it cannot be read: {error}"))?;
+        .map_err(|error| (UNABLE, format!("it cannot be read: {error}")))?;
     if component.len() as u64 > LARGEST {
-        return Err(format!("it has more than {} MiB", LARGEST >> 20));
+        return Err((WRONG, format!("it has more than {} MiB", LARGEST >> 20)));
     }
-    let engine = engine::compiling().map_err(|error| format!("{error:#}"))?;
+    let engine = engine::compiling().map_err(|error| (UNABLE, format!("{error:#}")))?;
     // All reasons in one line: the outermost alone says little.
     let code = engine
         .precompile_component(&component)
-        .map_err(|error| format!("{error:#}"))?;
+        .map_err(|error| (WRONG, format!("{error:#}")))?;
     let mut output = std::io::stdout().lock();
     let written = output.write_all(&code).and_then(|()| output.flush());
-    written.map_err(|error| format!("what it was compiled to cannot be written: {error}"))
+    written.map_err(|error| {
+        let why = format!("what it was compiled to cannot be written: {error}");
+        (UNABLE, why)
+    })
 }
 
 /// Compiles components.
@@ -79,7 +88,12 @@ impl Compiler {
     ///
     /// # Errors
     /// [`Fault::Init`] says what is wrong with the component.
-    pub(super) async fn compile(&self, name: &str, component: Bytes) -> Result<Vec<u8>, Fault> {
+    pub(super) async fn compile(&self, name: &str, component: Bytes) -> Result<Vec<u8>, Failure> {
+        if component.starts_with(MODULE) {
+            let why = "it is a core module, and a component is expected: build it for wasm32-wasip2, or make one of it with \
+                       `wasm-tools component new`";
+            return Err(refused(Holds::Always, why));
+        }
         let is_isolated = self.isolation == Isolation::Full;
         let mut mounts = Mount::system();
         mounts.push(Mount::read_only(&self.program, PROGRAM));
@@ -102,8 +116,11 @@ impl Compiler {
             has_input: true,
             isolation: self.isolation,
         };
-        let failed = |why: String| Fault::Platform {
-            why: format!("the component cannot be compiled: {why}"),
+        let failed = |why: String| Failure {
+            fault: Fault::Platform {
+                why: format!("the component cannot be compiled: {why}"),
+            },
+            holds: Holds::Not,
         };
         let mut child = self
             .spawner
@@ -130,33 +147,39 @@ impl Compiler {
             (read, exit.clone())
         };
         let Ok((read, exit)) = tokio::time::timeout(TIME, work).await else {
-            return Err(refused(&format!("it took longer than {TIME:?}")));
+            return Err(refused(Holds::AWhile, &format!("it took longer than {TIME:?}")));
         };
         match exit {
-            Exit { oom: true, .. } => Err(refused(&format!("it took more than {MEMORY}"))),
+            Exit { oom: true, .. } => Err(refused(Holds::AWhile, &format!("it took more than {MEMORY}"))),
             Exit { status: Some(0), .. } => {
                 read.map_err(|error| failed(error.to_string()))?;
                 match code.len() as u64 <= LARGEST_CODE {
                     true => Ok(code),
-                    false => Err(refused("its machine code is too large")),
+                    false => Err(refused(Holds::Always, "its machine code is too large")),
                 }
             }
-            Exit { status: Some(1), .. } => Err(refused(String::from_utf8_lossy(&said).trim())),
-            exit => Err(refused(&format!(
-                "the compiler ended with {}: {}",
-                match (exit.status, exit.signal) {
+            Exit {
+                status: Some(WRONG), ..
+            } => Err(refused(Holds::Always, String::from_utf8_lossy(&said).trim())),
+            exit => {
+                let how = match (exit.status, exit.signal) {
                     (Some(status), _) => format!("exit status {status}"),
                     (_, Some(signal)) => format!("signal {signal}"),
                     _ => "its sandbox".to_owned(),
-                },
-                String::from_utf8_lossy(&said).trim()
-            ))),
+                };
+                let said = String::from_utf8_lossy(&said);
+                let why = format!("the compiler ended with {how}: {}", said.trim());
+                Err(refused(Holds::AWhile, &why))
+            }
         }
     }
 }
 
-fn refused(why: &str) -> Fault {
-    invalid(&format!("the component cannot be compiled: {why}"))
+fn refused(holds: Holds, why: &str) -> Failure {
+    Failure {
+        fault: invalid(&format!("the component cannot be compiled: {why}")),
+        holds,
+    }
 }
 
 /// A component that is none, or not one for us: the function's own error.

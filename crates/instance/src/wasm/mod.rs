@@ -1,7 +1,8 @@
 //! Functions as WebAssembly components of the world `wasi:http/proxy` 0.2, run by wasmtime.
 //!
 //! A component is compiled once on each node, in a child of its own (it is a stranger's input to a large program), and what comes of it is
-//! kept on this node's disk under a key that only this node has: it is machine code. Each call gets a fresh instance, in
+//! kept on this node's disk under a key that only this node has: it is machine code. One that cannot be compiled is remembered while the node
+//! runs, so that calls to it fail at once. Each call gets a fresh instance, in
 //! memory that is mapped copy-on-write from the component's, so calls cannot see each other. Guests run on threads of their own and
 //! yield every few milliseconds: one that computes without end holds up neither the platform nor the others, and is
 //! ended at its timeout.
@@ -16,6 +17,7 @@
 mod cache;
 mod compile;
 mod engine;
+mod failures;
 mod guest;
 mod instance;
 mod outgoing;

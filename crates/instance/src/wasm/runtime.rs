@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Component as Part, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
@@ -21,6 +21,7 @@ use wasmtime::component::Component;
 use super::cache::Cache;
 use super::compile::{Compiler, LARGEST, invalid};
 use super::engine::{self, TICK};
+use super::failures::Failures;
 use super::guest::Loaded;
 use super::instance::WasmInstance;
 use crate::process::Services;
@@ -69,6 +70,8 @@ pub struct WasmRuntime {
     guests: OnceCell<(Arc<Guests>, Arc<Cache>)>,
     /// By the component's file. Folders of code are never written to again, so the same file is the same component.
     loaded: Mutex<BTreeMap<PathBuf, Weak<OnceCell<Arc<Loaded>>>>>,
+    /// By the same, and for the same reason.
+    failures: Mutex<Failures>,
 }
 
 impl WasmRuntime {
@@ -80,6 +83,7 @@ impl WasmRuntime {
             compiling: Semaphore::new(COMPILED),
             guests: OnceCell::new(),
             loaded: Mutex::default(),
+            failures: Mutex::default(),
         }
     }
 
@@ -122,17 +126,21 @@ impl WasmRuntime {
     }
 
     async fn make(&self, version: &Version, file: PathBuf) -> Result<Arc<Loaded>, Fault> {
+        if let Some(fault) = self.failures().of(&file, self.parts.clock.instant()) {
+            return Err(fault);
+        }
         let (guests, cache) = self.guests().await?;
         let (known, now) = (cache.clone(), self.parts.clock.now());
+        let place = file.clone();
         let read = move || {
-            let size = std::fs::metadata(&file)?.len();
+            let size = std::fs::metadata(&place)?.len();
             if size > LARGEST {
                 return Err(std::io::Error::other(format!(
                     "it has {size} bytes, more than {} MiB",
                     LARGEST >> 20
                 )));
             }
-            let component = std::fs::read(&file)?;
+            let component = std::fs::read(&place)?;
             let name = known.name(&component);
             let found = known.find(&name, now);
             Ok((component, name, found))
@@ -148,7 +156,7 @@ impl WasmRuntime {
         })?;
         let compiled = match found {
             Some(compiled) => compiled,
-            None => self.compile(version, component, name, cache).await?,
+            None => self.compile(version, (file, component), name, cache).await?,
         };
         let engine = guests.engine.clone();
         let linked = blocking(move || {
@@ -167,7 +175,7 @@ impl WasmRuntime {
     async fn compile(
         &self,
         version: &Version,
-        component: Vec<u8>,
+        (file, component): (PathBuf, Vec<u8>),
         name: String,
         cache: &Arc<Cache>,
     ) -> Result<PathBuf, Fault> {
@@ -181,10 +189,15 @@ impl WasmRuntime {
         };
         let (began, kib) = (self.parts.clock.instant(), component.len() >> 10);
         self.tell(version, format!("compiling {} ({kib} KiB)", version.handler), 0);
-        let code = compiler
+        let compiled = compiler
             .compile(version.function.as_str(), component.into())
-            .await?;
-        let took = self.parts.clock.instant().duration_since(began);
+            .await;
+        let now = self.parts.clock.instant();
+        let took = now.duration_since(began);
+        let code = compiled.map_err(|failure| {
+            self.failures().keep(file, &failure, took, now);
+            failure.fault
+        })?;
         let cache = cache.clone();
         let kept = blocking(move || cache.keep(&name, &code)).await?;
         self.tell(
@@ -197,6 +210,10 @@ impl WasmRuntime {
                 "what a component was compiled to cannot be kept: {error}"
             ))
         })
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, version: &Version, message: String, took_ms: u64) {

@@ -218,6 +218,14 @@ impl Platform {
         found.unwrap_or_else(|| panic!("no event: {what}; the last ones:\n{}", self.said.tail()))
     }
 
+    /// How many events came that `wanted` accepts.
+    pub(crate) fn count(&self, wanted: impl Fn(&Value) -> bool) -> usize {
+        let counted = self.said.wait(PATIENCE, |state| {
+            Some(state.events.iter().filter(|event| wanted(event)).count())
+        });
+        counted.unwrap_or_default()
+    }
+
     /// What became of a rule's deliveries to a function: what was given up, what was counted, what the function wrote and how
     /// its calls ended. For a failure to tell its cause.
     pub(crate) fn story(&self, rule: &str, function: &str) -> String {
