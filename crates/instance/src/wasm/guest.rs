@@ -14,6 +14,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::guests::Pace;
 use super::outgoing::Outgoing;
 
 /// What a guest may make the platform hold beside its own memory: handles (of bodies, streams, header fields) at once, bytes of header fields
@@ -31,6 +32,7 @@ pub(super) type Answered = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 pub(super) struct Loaded {
     engine: Engine,
     ready: ProxyPre<State>,
+    pub(super) pace: Arc<Pace>,
 }
 
 impl Loaded {
@@ -46,6 +48,7 @@ impl Loaded {
         Ok(Self {
             engine: engine.clone(),
             ready: ProxyPre::new(linker.instantiate_pre(component)?)?,
+            pace: Arc::default(),
         })
     }
 

@@ -19,9 +19,10 @@ use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use super::guest::{Answered, Limits, State, Used, body};
+use super::guests::Guests;
 use super::outgoing::{Outgoing, SERVICES};
 use super::printed::Printed;
-use super::runtime::{Guests, Parts, Slot};
+use super::runtime::{Parts, Slot};
 use crate::contract::http::{Broken, answer, ask};
 use crate::lineage::{Causes, Stamped};
 use crate::lines::{Lines, Teller};
@@ -120,8 +121,9 @@ impl WasmInstance {
         };
         let limits = Limits::new(self.version.memory.bytes(), used.clone());
         let (sender, begun) = oneshot::channel::<Answered>();
+        let pace = loaded.pace.clone();
         let run = loaded.run(State::new(wasi, outgoing, limits), request, sender);
-        let Some(mut guest) = self.guests.run(run) else {
+        let Some(guest) = self.guests.run(&pace, run).await else {
             return Err(Fault::Draining);
         };
         let answered = match begun.await {
@@ -138,7 +140,7 @@ impl WasmInstance {
             Err(_) => None,
         };
         match (guest.ended().await, answered) {
-            (Err(error), _) => Err(platform(&error.to_string())),
+            (Err(why), _) => Err(platform(&why)),
             (Ok(Err(error)), _) => Err(self.fault(&error, used)),
             (Ok(Ok(())), None) => Err(garbage("it returned without an answer")),
             (Ok(Ok(())), Some(Err(Broken { why, .. }))) => Err(garbage(&why)),

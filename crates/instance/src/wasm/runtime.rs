@@ -1,12 +1,10 @@
-//! Loading components and starting instances of them, and the threads that guests run on.
+//! Loading components and starting instances of them.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::{Component as Part, Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use aloft_base::{Chance, Clock, Policy, Region, Tasks, Tenant};
+use aloft_base::{Chance, Clock, Region, Tasks, Tenant};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_function::Version;
 use aloft_http::Room;
@@ -14,15 +12,14 @@ use aloft_observe::{Build, Feed, Notice};
 use aloft_sandbox::{Isolation, Spawner};
 use async_trait::async_trait;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OnceCell, Semaphore};
-use wasmtime::Engine;
+use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::Component;
 
 use super::cache::Cache;
 use super::compile::{Compiler, LARGEST, invalid};
-use super::engine::{self, TICK};
 use super::failures::Failures;
 use super::guest::Loaded;
+use super::guests::Guests;
 use super::instance::WasmInstance;
 use crate::process::Services;
 use crate::runtime::{Runtime, Started};
@@ -255,99 +252,6 @@ impl Runtime for WasmRuntime {
             init: self.parts.clock.instant().duration_since(began),
             sandbox: std::time::Duration::ZERO,
         })
-    }
-}
-
-/// The threads that guests run on, and the clock by which they yield.
-pub(super) struct Guests {
-    engine: Engine,
-    threads: Option<tokio::runtime::Runtime>,
-    count: Arc<Count>,
-}
-
-/// How many guests run.
-#[derive(Default)]
-struct Count {
-    running: AtomicUsize,
-    begun: Notify,
-}
-
-/// One that runs, until it is dropped.
-struct Running(Arc<Count>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Guests {
-    fn start(tasks: &Tasks) -> wasmtime::Result<Self> {
-        let engine = engine::running()?;
-        let threads = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("guest")
-            .enable_time()
-            .build()?;
-        let count = Arc::new(Count::default());
-        let (ticking, counted, stop) = (engine.clone(), count.clone(), tasks.stop().clone());
-        tasks.start("let guests yield", Policy::Vital, async move {
-            loop {
-                tokio::select! {
-                    () = counted.begun.notified() => {}
-                    () = stop.asked() => return Ok::<(), Infallible>(()),
-                }
-                while counted.running.load(Ordering::Relaxed) > 0 {
-                    tokio::time::sleep(TICK).await;
-                    ticking.increment_epoch();
-                }
-            }
-        });
-        Ok(Self {
-            engine,
-            threads: Some(threads),
-            count,
-        })
-    }
-
-    /// Runs a guest on a thread of its own kind. It ends with what is returned.
-    pub(super) fn run(
-        &self,
-        work: impl Future<Output = wasmtime::Result<()>> + Send + 'static,
-    ) -> Option<Guest> {
-        let threads = self.threads.as_ref()?;
-        if self.count.running.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.count.begun.notify_one();
-        }
-        let running = Running(self.count.clone());
-        Some(Guest(threads.spawn(async move {
-            let _running = running;
-            work.await
-        })))
-    }
-}
-
-impl Drop for Guests {
-    fn drop(&mut self) {
-        // A runtime may not be waited for where others' futures run.
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
-        }
-    }
-}
-
-/// A guest that runs. Dropped, it is ended where it next yields.
-pub(super) struct Guest(tokio::task::JoinHandle<wasmtime::Result<()>>);
-
-impl Guest {
-    /// Waits for its end.
-    pub(super) async fn ended(&mut self) -> Result<wasmtime::Result<()>, tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
