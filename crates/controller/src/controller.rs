@@ -277,7 +277,13 @@ impl Controller {
         let inner = &self.0;
         match inner.catalogue.find(function, qualifier, &*inner.chance) {
             Found::Version(version) => Ok(version),
-            Found::Unknown(chosen) => inner.load.load(function, &chosen).await,
+            Found::Unknown(chosen) => match inner.load.load(function, &chosen).await {
+                // The alias was moved since that version was chosen of it, and the version deleted.
+                Err(Fault::NoFunction { .. }) if chosen != *qualifier => {
+                    inner.load.load(function, qualifier).await
+                }
+                loaded => loaded,
+            },
         }
     }
 

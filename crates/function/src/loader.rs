@@ -63,16 +63,25 @@ impl Loader {
         function: &FunctionName,
         qualifier: &Qualifier,
     ) -> Result<(Published, Option<Alias>), Error> {
-        let (number, alias) = match qualifier {
-            Qualifier::Latest => (0, None),
-            Qualifier::Version(number) => (*number, None),
-            Qualifier::Alias(name) => {
-                let alias = self.functions.alias(&self.namespace, function, name).await?;
-                (alias.choose(&*self.chance), Some(alias))
-            }
+        let read = |number| self.functions.get(&self.namespace, function, number);
+        let name = match qualifier {
+            Qualifier::Latest => return Ok((read(0).await?, None)),
+            Qualifier::Version(number) => return Ok((read(*number).await?, None)),
+            Qualifier::Alias(name) => name,
         };
-        let published = self.functions.get(&self.namespace, function, number).await?;
-        Ok((published, alias))
+        let mut tries = 0;
+        let mut alias = self.functions.alias(&self.namespace, function, name).await?;
+        loop {
+            let found = read(alias.choose(&*self.chance)).await;
+            tries += 1;
+            match found {
+                // No version is deleted while an alias points to it, so this one points elsewhere by now.
+                Err(Error::Missing { .. }) if tries < TRIES => {
+                    alias = self.functions.alias(&self.namespace, function, name).await?;
+                }
+                found => return Ok((found?, Some(alias))),
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The catalogue over the store in memory.
 
+mod loader;
 mod reads;
 
 use std::collections::BTreeMap;
