@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aloft_call::{ColdStart, Fault};
-use aloft_instance::Instance;
+use aloft_instance::{Initialization, Instance};
 use aloft_observe::Found;
 use tokio::sync::oneshot;
 
@@ -66,7 +66,7 @@ pub(crate) enum Decision {
 /// What is to be done once the lock is free.
 #[derive(Default)]
 pub(crate) struct Effects {
-    pub(crate) starts: usize,
+    pub(crate) starts: Vec<Initialization>,
     pub(crate) stops: Vec<Arc<dyn Instance>>,
     pub(crate) released: Vec<Permit>,
     pub(crate) mine: Option<Decision>,
@@ -106,8 +106,8 @@ impl Core {
     ) {
         for action in actions {
             let (ticket, decision) = match action {
-                Action::Start => {
-                    effects.starts += 1;
+                Action::Start(initialization) => {
+                    effects.starts.push(initialization);
                     continue;
                 }
                 Action::Stop(id) => {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use aloft_base::Backoff;
+use aloft_instance::Initialization;
 
 mod serving;
 
@@ -68,7 +69,7 @@ pub enum Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Start an instance.
-    Start,
+    Start(Initialization),
     /// Run the call on the instance.
     Run(Ticket, InstanceId),
     /// Refuse the call.
@@ -388,7 +389,13 @@ impl State {
         let to_be_kept = if is_due { self.missing() } else { 0 };
         let needed = for_calls.max(to_be_kept).min(allowed);
         self.starting += needed;
-        actions.extend(std::iter::repeat_n(Action::Start, needed));
+        let kept = to_be_kept.min(needed);
+        for (initialization, count) in [
+            (Initialization::Provisioned, kept),
+            (Initialization::OnDemand, needed - kept),
+        ] {
+            actions.extend(std::iter::repeat_n(Action::Start(initialization), count));
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aloft_base::Policy;
 use aloft_call::{Bound, Call, ColdStart, Fault, Outcome, Usage};
 use aloft_function::{Version, Warmth};
-use aloft_instance::{Called, Instance, Started};
+use aloft_instance::{Called, Initialization, Instance, Started};
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
@@ -319,10 +319,10 @@ impl Pool {
             instance.stop();
         }
         drop(effects.released);
-        for _ in 0..effects.starts {
+        for initialization in effects.starts {
             let (pool, owner) = (self.clone(), inner.clone());
             inner.tasks.start("start an instance", Policy::Alone, async move {
-                pool.start(&owner).await;
+                pool.start(&owner, initialization).await;
                 Ok::<(), Infallible>(())
             });
         }
@@ -336,13 +336,13 @@ impl Pool {
         }
     }
 
-    async fn start(self: &Arc<Self>, inner: &Arc<Inner>) {
+    async fn start(self: &Arc<Self>, inner: &Arc<Inner>, initialization: Initialization) {
         let room = match inner.memory.room(inner, self).await {
             Ok(room) => room,
             Err(fault) => return self.step(inner, Command::StartFailed, Some((fault, Duration::ZERO))),
         };
         let began = inner.clock.instant();
-        let started = AssertUnwindSafe(inner.runtime.start(self.version.clone()))
+        let started = AssertUnwindSafe(inner.runtime.start(self.version.clone(), initialization))
             .catch_unwind()
             .await;
         let panicked = || {

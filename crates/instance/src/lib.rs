@@ -6,7 +6,8 @@
 //!
 //! - `lambda`: Python, Node.js and the code's own program by the Lambda Runtime API (2018-06-01), so that handlers and bootstraps
 //!   written for AWS Lambda run unmodified. Routes reach them as payload format 2.0, changes of tables as DynamoDB stream records, other
-//!   events as CloudEvents. Code must be loaded within 10 s.
+//!   events as CloudEvents. Code must be loaded within 10 s, or the function's
+//!   timeout if that is longer.
 //! - `command`: a program that runs once for each call, with the payload on its standard input and the answer on its output.
 //! - `http`: a server of the code's own, which listens on `PORT`. Requests reach it as they are, events as CloudEvents. It must listen
 //!   within 60 s.
@@ -28,4 +29,4 @@ mod runtime;
 pub mod wasm;
 
 pub use contract::{Begun, Contract, Needs, Session, Spoken};
-pub use runtime::{Called, Instance, Runtime, Started};
+pub use runtime::{Called, Initialization, Instance, Runtime, Started};

@@ -9,6 +9,25 @@ use aloft_function::Version;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+/// Why an instance is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initialization {
+    /// Calls wait for it.
+    OnDemand,
+    /// It is one of those that are kept loaded.
+    Provisioned,
+}
+
+impl Initialization {
+    /// Lambda's word for it, as functions see it in `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Provisioned => "provisioned-concurrency",
+        }
+    }
+}
+
 /// A way to run code.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
@@ -22,7 +41,7 @@ pub trait Runtime: Send + Sync + 'static {
     }
 
     /// Starts an instance of a version and waits until its code is loaded.
-    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault>;
+    async fn start(&self, version: Arc<Version>, initialization: Initialization) -> Result<Started, Fault>;
 }
 
 /// An instance that has loaded its code.

@@ -6,7 +6,7 @@ use aloft_call::Fault;
 use aloft_function::{Program, Version};
 use aloft_instance::process::ProcessRuntime;
 use aloft_instance::wasm::WasmRuntime;
-use aloft_instance::{Runtime, Started};
+use aloft_instance::{Initialization, Runtime, Started};
 use async_trait::async_trait;
 
 /// The runtimes of a node: components in wasmtime, everything else as processes.
@@ -30,7 +30,7 @@ impl Runtime for Run {
         self.of(version).prepare(version).await
     }
 
-    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault> {
-        self.of(&version).start(version.clone()).await
+    async fn start(&self, version: Arc<Version>, initialization: Initialization) -> Result<Started, Fault> {
+        self.of(&version).start(version.clone(), initialization).await
     }
 }

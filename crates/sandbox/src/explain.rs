@@ -108,7 +108,7 @@ pub(crate) fn to_error(name: String, failure: Failure) -> Error {
             program: subject,
             reason: match errno {
                 libc::ENOENT => {
-                    "its loader, or the interpreter that its first line names, is not among the mounts".into()
+                    "its loader, or the interpreter that its first line names, is not in the sandbox (a first line that ends with CR LF names none)".into()
                 }
                 _ => answer.to_string(),
             },

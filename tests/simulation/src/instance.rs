@@ -7,7 +7,7 @@ use std::time::Duration;
 use aloft_base::{Chance, Stop};
 use aloft_call::{Answer, Call, Fault as CallFault, FunctionError, Payload};
 use aloft_function::Version;
-use aloft_instance::{Called, Instance, Runtime, Started};
+use aloft_instance::{Called, Initialization, Instance, Runtime, Started};
 use aloft_item::{Change, Item, Value};
 use async_trait::async_trait;
 
@@ -75,7 +75,7 @@ fn raised(message: &str) -> FunctionError {
 
 #[async_trait]
 impl Runtime for Stage {
-    async fn start(&self, version: Arc<Version>) -> Result<Started, CallFault> {
+    async fn start(&self, version: Arc<Version>, _: Initialization) -> Result<Started, CallFault> {
         let effect = self.shared.before(&self.gate).await;
         let init = self.shared.millis(400);
         tokio::time::sleep(init).await;

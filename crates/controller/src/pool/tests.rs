@@ -7,6 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+const START: Action = Action::Start(Initialization::OnDemand);
+const KEEP: Action = Action::Start(Initialization::Provisioned);
+
 const LIMITS: Limits = Limits {
     concurrency: 2,
     calls: 1,
@@ -51,7 +54,7 @@ impl Open {
 #[test]
 fn a_cold_call_starts_an_instance_and_a_warm_one_takes_it() {
     let mut pool = Open::new(LIMITS);
-    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [START]);
     assert_eq!(
         pool.decide(Command::Started(InstanceId(1)), at(1)),
         [Action::Run(Ticket(1), InstanceId(1))]
@@ -66,8 +69,8 @@ fn a_cold_call_starts_an_instance_and_a_warm_one_takes_it() {
 #[test]
 fn a_burst_starts_in_parallel_and_what_is_free_first_is_taken() {
     let mut pool = Open::new(LIMITS);
-    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
-    assert_eq!(pool.decide(Command::Call(Ticket(2), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [START]);
+    assert_eq!(pool.decide(Command::Call(Ticket(2), 0), at(0)), [START]);
     assert_eq!(
         pool.decide(Command::Call(Ticket(3), 0), at(0)),
         [],
@@ -126,7 +129,7 @@ fn who_waits_for_a_start_is_told_how_it_ends() {
         starts: 1,
         ..LIMITS
     });
-    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [START]);
     assert_eq!(pool.next_deadline(), None, "nothing is due while it loads");
     assert_eq!(pool.decide(Command::Call(Ticket(2), 0), at(1)), []);
     assert_eq!(pool.decide(Command::Call(Ticket(3), 0), at(2)), []);
@@ -138,7 +141,7 @@ fn who_waits_for_a_start_is_told_how_it_ends() {
     assert_eq!(pool.decide(Command::Tick, at(10)), []);
     assert_eq!(
         pool.decide(Command::StartFailed, at(10)),
-        [Action::Fail(Ticket(1)), Action::Start]
+        [Action::Fail(Ticket(1)), START]
     );
     assert_eq!(pool.next_deadline(), Some(at(12)), "that of the third");
     assert_eq!(
@@ -155,11 +158,11 @@ fn who_waits_for_a_start_is_told_how_it_ends() {
 #[test]
 fn one_failed_start_answers_one_call_and_the_rest_get_their_own_try() {
     let mut pool = Open::new(Limits { starts: 1, ..LIMITS });
-    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [START]);
     assert_eq!(pool.decide(Command::Call(Ticket(2), 0), at(0)), []);
     assert_eq!(
         pool.decide(Command::StartFailed, at(1)),
-        [Action::Fail(Ticket(1)), Action::Start]
+        [Action::Fail(Ticket(1)), START]
     );
     assert_eq!(
         pool.decide(Command::StartFailed, at(2)),
@@ -210,7 +213,7 @@ fn who_is_not_admitted_waits() {
     let mut pool = State::new(LIMITS);
     assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), []);
     assert_eq!(pool.wanted(), Some(0));
-    assert_eq!(pool.decide(Command::Admit, at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Admit, at(0)), [START]);
     assert_eq!(pool.wanted(), None);
     pool.decide(Command::Started(InstanceId(1)), at(1));
     assert_eq!(
@@ -304,23 +307,17 @@ fn what_is_kept_is_loaded_without_a_call_and_not_unloaded() {
     });
     assert_eq!(
         pool.decide(Command::Keep(3), at(0)),
-        [Action::Start; 2],
+        [KEEP; 2],
         "two start at a time"
     );
-    assert_eq!(
-        pool.decide(Command::Started(InstanceId(1)), at(1)),
-        [Action::Start]
-    );
+    assert_eq!(pool.decide(Command::Started(InstanceId(1)), at(1)), [KEEP]);
     for n in 2..=3 {
         assert_eq!(pool.decide(Command::Started(InstanceId(n)), at(1)), []);
     }
     assert_eq!(pool.next_deadline(), None, "none is to be unloaded");
     assert_eq!(pool.decide(Command::Tick, at(1_000)), []);
     assert_eq!(pool.decide(Command::Unload, at(1_000)), []);
-    assert_eq!(
-        pool.decide(Command::Ended(InstanceId(2)), at(1_000)),
-        [Action::Start]
-    );
+    assert_eq!(pool.decide(Command::Ended(InstanceId(2)), at(1_000)), [KEEP]);
     pool.decide(Command::Started(InstanceId(4)), at(1_001));
     // Fewer are to be kept: the rest is unloaded as ever.
     assert_eq!(pool.decide(Command::Keep(1), at(1_001)), []);
@@ -370,7 +367,7 @@ fn one_that_leaves_is_none_of_those_that_are_kept() {
     }
     assert_eq!(
         pool.decide(Command::Finished(InstanceId(1), false), at(1)),
-        [Action::Start]
+        [KEEP]
     );
     pool.decide(Command::Started(InstanceId(2)), at(2));
     assert_eq!(pool.0.staying(), 1);
@@ -386,17 +383,17 @@ fn one_that_leaves_is_none_of_those_that_are_kept() {
 #[test]
 fn what_cannot_be_kept_loaded_is_tried_again_after_growing_pauses() {
     let mut pool = State::new(LIMITS);
-    assert_eq!(pool.decide(Command::Keep(1), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Keep(1), at(0)), [KEEP]);
     assert_eq!(pool.decide(Command::Keep(1), at(0)), [], "it is said already");
     assert_eq!(pool.decide(Command::StartFailed, at(0)), []);
     assert_eq!(pool.next_deadline(), Some(at(1)));
-    assert_eq!(pool.decide(Command::Tick, at(1)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Tick, at(1)), [KEEP]);
     assert_eq!(pool.next_deadline(), None, "it is looked at when that ends");
     pool.decide(Command::StartFailed, at(1));
     assert_eq!(pool.next_deadline(), Some(at(3)));
     // A call is not made to wait for that.
     pool.decide(Command::Call(Ticket(1), 0), at(2));
-    assert_eq!(pool.decide(Command::Admit, at(2)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Admit, at(2)), [START]);
     let run = Action::Run(Ticket(1), InstanceId(1));
     assert_eq!(pool.decide(Command::Started(InstanceId(1)), at(2)), [run]);
     assert_eq!(pool.next_deadline(), None);
@@ -410,13 +407,13 @@ fn an_instance_that_takes_several_calls_is_filled_and_leaves_with_its_last() {
         ..LIMITS
     });
     let run = |ticket, instance| Action::Run(Ticket(ticket), InstanceId(instance));
-    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(1), 0), at(0)), [START]);
     assert_eq!(
         pool.decide(Command::Call(Ticket(2), 0), at(0)),
         [],
         "it will take both"
     );
-    assert_eq!(pool.decide(Command::Call(Ticket(3), 0), at(0)), [Action::Start]);
+    assert_eq!(pool.decide(Command::Call(Ticket(3), 0), at(0)), [START]);
     let both = pool.decide(Command::Started(InstanceId(1)), at(1));
     assert_eq!(both, [run(1, 1), run(2, 1)]);
     assert_eq!(pool.decide(Command::Started(InstanceId(2)), at(1)), [run(3, 2)]);
@@ -457,7 +454,7 @@ impl World {
     fn perform(&mut self, actions: Vec<Action>, limits: Limits) {
         for action in actions {
             match action {
-                Action::Start => self.starting += 1,
+                Action::Start(_) => self.starting += 1,
                 Action::Release => {
                     self.permits = self
                         .permits

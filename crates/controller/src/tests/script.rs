@@ -9,7 +9,7 @@ use std::time::Duration;
 use aloft_base::{InvocationId, Stop};
 use aloft_call::{Answer, Call, Fault};
 use aloft_function::Version;
-use aloft_instance::{Called, Instance, Runtime, Started};
+use aloft_instance::{Called, Initialization, Instance, Runtime, Started};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
@@ -187,7 +187,7 @@ impl Given {
 
 #[async_trait]
 impl Runtime for Scripted {
-    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault> {
+    async fn start(&self, version: Arc<Version>, _: Initialization) -> Result<Started, Fault> {
         let (loaded, result) = oneshot::channel();
         let start = Start {
             version,

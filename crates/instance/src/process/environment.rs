@@ -7,13 +7,14 @@ use aloft_call::{Qualifier, log_stream};
 use aloft_function::{Program, Version};
 
 use super::Credentials;
+use crate::runtime::Initialization;
 
 /// All variables but the addresses of the listeners, which the sandbox announces itself.
 pub(crate) fn environment(
     version: &Version,
     region: &Region,
     credentials: Credentials,
-    now: Timestamp,
+    (initialization, now): (Initialization, Timestamp),
 ) -> Vec<(OsString, OsString)> {
     let number = Qualifier::numbered(version.number).to_string();
     let stream = log_stream(&version.id, version.number, now);
@@ -25,7 +26,7 @@ pub(crate) fn environment(
         ("AWS_LAMBDA_FUNCTION_NAME", version.function.to_string()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb.to_string()),
         ("AWS_LAMBDA_FUNCTION_VERSION", number.clone()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.name().to_owned()),
         (
             "AWS_LAMBDA_LOG_GROUP_NAME",
             format!("/aws/lambda/{}", version.function),

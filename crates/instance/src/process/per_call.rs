@@ -12,13 +12,14 @@ use async_trait::async_trait;
 use super::instance::ProcessInstance;
 use super::start::Host;
 use crate::contract::Contract;
-use crate::runtime::{Called, Instance};
+use crate::runtime::{Called, Initialization, Instance};
 
 /// A place in which a program runs, again and again.
 pub(super) struct PerCall {
     host: Arc<Host>,
     contract: Arc<dyn Contract>,
     version: Arc<Version>,
+    initialization: Initialization,
     /// What runs there now.
     running: Mutex<Option<Arc<ProcessInstance>>>,
     peak: AtomicU64,
@@ -26,11 +27,16 @@ pub(super) struct PerCall {
 }
 
 impl PerCall {
-    pub(super) fn new(host: Arc<Host>, contract: Arc<dyn Contract>, version: Arc<Version>) -> Self {
+    pub(super) fn new(
+        host: Arc<Host>,
+        contract: Arc<dyn Contract>,
+        (version, initialization): (Arc<Version>, Initialization),
+    ) -> Self {
         Self {
             host,
             contract,
             version,
+            initialization,
             running: Mutex::default(),
             peak: AtomicU64::new(0),
             stop: Stop::new(),
@@ -48,7 +54,11 @@ impl Instance for PerCall {
         let one = (call.id, self.contract.of_call(&call));
         let launched = self
             .host
-            .launch(&*self.contract, self.version.clone(), Some(one))
+            .launch(
+                &*self.contract,
+                (self.version.clone(), self.initialization),
+                Some(one),
+            )
             .await;
         let instance = match launched {
             // It was stopped meanwhile, and what came late must not run on.

@@ -18,7 +18,7 @@ use crate::contract::Contract;
 use crate::contract::command::PerCallCommand;
 use crate::contract::http::Http;
 use crate::contract::lambda::Lambda;
-use crate::runtime::{Instance, Runtime, Started};
+use crate::runtime::{Initialization, Instance, Runtime, Started};
 
 /// Runs functions as processes in sandboxes.
 pub struct ProcessRuntime {
@@ -57,17 +57,20 @@ impl ProcessRuntime {
 
 #[async_trait]
 impl Runtime for ProcessRuntime {
-    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault> {
+    async fn start(&self, version: Arc<Version>, initialization: Initialization) -> Result<Started, Fault> {
         let began = self.host.clock().instant();
         let contract = version.program.contract();
         let contract = self.contracts.get(contract).ok_or_else(|| Fault::Unrunnable {
             why: format!("nobody here speaks the contract \"{contract}\""),
         })?;
         let (instance, sandbox): (Arc<dyn Instance>, _) = if contract.is_per_call() {
-            let instance = PerCall::new(self.host.clone(), contract.clone(), version);
+            let instance = PerCall::new(self.host.clone(), contract.clone(), (version, initialization));
             (Arc::new(instance), Duration::ZERO)
         } else {
-            let (instance, sandbox) = self.host.launch(&**contract, version, None).await?;
+            let (instance, sandbox) = self
+                .host
+                .launch(&**contract, (version, initialization), None)
+                .await?;
             (instance, sandbox)
         };
         Ok(Started {

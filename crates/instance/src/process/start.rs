@@ -23,6 +23,7 @@ use super::logs::Logs;
 use crate::contract::{Begun, Contract, Needs};
 use crate::lineage::{Causes, Stamped};
 use crate::lines::Teller;
+use crate::runtime::Initialization;
 
 /// Where a function finds its code, the platform's bootstrap, and what it requires.
 pub(super) const TASK: &str = "/var/task";
@@ -103,7 +104,12 @@ impl Host {
         &*self.clock
     }
 
-    fn spec(&self, version: &Version, caller: &Caller, needs: &Needs) -> Result<Spec, Fault> {
+    fn spec(
+        &self,
+        (version, initialization): (&Version, Initialization),
+        caller: &Caller,
+        needs: &Needs,
+    ) -> Result<Spec, Fault> {
         let is_isolated = self.config.isolation == Isolation::Full;
         // Without walls the host's own paths are seen.
         let inside = |path: &'static str, outside: &Path| {
@@ -151,7 +157,12 @@ impl Host {
             (variable.into(), seen.into())
         });
         let credentials = self.services.credentials(caller);
-        let mut variables = environment(version, &self.config.region, credentials, self.clock.now());
+        let mut variables = environment(
+            version,
+            &self.config.region,
+            credentials,
+            (initialization, self.clock.now()),
+        );
         variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
         variables.push(("LAMBDA_TASK_ROOT".into(), task.clone().into()));
         if let (Program::Command(_), Some(_)) = (&version.program, version.program.python()) {
@@ -165,8 +176,13 @@ impl Host {
         variables.extend(needs.variables.iter().cloned());
         let of_layers = layers
             .as_ref()
-            .map(|layers| of_layers(layers, &task, version, sdk.as_ref().map(|(_, sdk)| sdk)));
-        for (name, value) in of_layers.into_iter().flatten().chain(sdk) {
+            .map(|layers| of_layers(layers, version, sdk.as_ref().map(|(_, sdk)| sdk)));
+        let libraries = [("LD_LIBRARY_PATH".into(), libraries(&task, layers.as_deref()))];
+        for (name, value) in libraries
+            .into_iter()
+            .chain(of_layers.into_iter().flatten())
+            .chain(sdk)
+        {
             // A user's own counts.
             if variables.iter().all(|(other, _)| *other != name) {
                 variables.push((name, value));
@@ -328,7 +344,7 @@ impl Host {
     pub(super) async fn launch(
         &self,
         contract: &dyn Contract,
-        version: Arc<Version>,
+        (version, initialization): (Arc<Version>, Initialization),
         one: Option<(InvocationId, Vec<(OsString, OsString)>)>,
     ) -> Result<(Arc<ProcessInstance>, Duration), Fault> {
         let began = self.clock.instant();
@@ -347,12 +363,12 @@ impl Host {
         let (one, variables) = one.unzip();
         needs.variables.extend(variables.into_iter().flatten());
         let patience = needs.patience;
-        let spec = self.spec(&version, &caller, &needs)?;
+        let spec = self.spec((&version, initialization), &caller, &needs)?;
         let started = self
             .spawner
             .spawn(&spec)
             .await
-            .map_err(|error| platform(&error.to_string()))?;
+            .map_err(|error| unstarted(&version, error))?;
         let sandbox = self.clock.instant().duration_since(began);
         let instance = Arc::new(self.attend(contract, needs, (version, caller), (started, one))?);
         let loaded = async {
@@ -405,22 +421,21 @@ fn command_line(command: &Command, task: &Path) -> Result<Vec<OsString>, Fault> 
         .collect())
 }
 
+/// Where native code is looked for: in Lambda's folders of the code and of layers.
+fn libraries(task: &Path, layers: Option<&Path>) -> OsString {
+    let mut folders = vec![task.to_owned(), task.join("lib")];
+    folders.extend(layers.map(|layers| layers.join("lib")));
+    joined(&folders)
+}
+
+fn joined(folders: &[PathBuf]) -> OsString {
+    let folders: Vec<&OsStr> = folders.iter().map(|folder| folder.as_os_str()).collect();
+    folders.join(OsStr::new(":"))
+}
+
 /// Where programs find what layers bring: Lambda's folders in `/opt`.
-fn of_layers(
-    layers: &Path,
-    task: &Path,
-    version: &Version,
-    sdk: Option<&OsString>,
-) -> Vec<(OsString, OsString)> {
-    let joined = |parts: &[&Path]| {
-        let parts: Vec<&OsStr> = parts.iter().map(|part| part.as_os_str()).collect();
-        parts.join(OsStr::new(":"))
-    };
-    let libraries = joined(&[task, &task.join("lib"), &layers.join("lib")]);
-    let mut variables = vec![
-        ("LD_LIBRARY_PATH".into(), libraries),
-        ("ALOFT_LAYERS".into(), layers.into()),
-    ];
+fn of_layers(layers: &Path, version: &Version, sdk: Option<&OsString>) -> Vec<(OsString, OsString)> {
+    let mut variables = vec![("ALOFT_LAYERS".into(), layers.into())];
     if let Some(interpreter) = version.program.node() {
         let major = interpreter
             .runtime
@@ -431,7 +446,7 @@ fn of_layers(
             nodejs.join(major).join("node_modules"),
             nodejs.join("node_modules"),
         );
-        let mut path = joined(&[&own, &any]);
+        let mut path = joined(&[own, any]);
         if let Some(sdk) = sdk {
             path.push(":");
             path.push(sdk);
@@ -464,19 +479,32 @@ fn is_program(file: &Path) -> bool {
     found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
+/// Whose fault it is that a program was not started: an interpreter is the platform's, a program in the code its author's.
+fn unstarted(version: &Version, error: aloft_sandbox::Error) -> Fault {
+    match error {
+        aloft_sandbox::Error::Program { program, reason, .. } if version.program.interpreter().is_none() => {
+            invalid_entrypoint(format!("cannot run {program}: {reason}"))
+        }
+        error => platform(&error.to_string()),
+    }
+}
+
+fn invalid_entrypoint(message: String) -> Fault {
+    Fault::Init(FunctionError {
+        kind: "Runtime.InvalidEntrypoint".into(),
+        message,
+        ..FunctionError::default()
+    })
+}
+
 /// Whether the code has a program to be started.
 fn check_own(code: &Code) -> Result<(), Fault> {
     let mut folders = [Some(&code.task), code.layers.as_ref()].into_iter().flatten();
     let has_program = folders.any(|folder| is_program(&folder.join(OWN)));
     has_program.then_some(()).ok_or_else(|| {
-        let message = format!(
+        invalid_entrypoint(format!(
             "Couldn't find valid bootstrap(s): [{TASK}/{OWN} {LAYERS}/{OWN}]: the code must have an executable file of this name at its top"
-        );
-        Fault::Init(FunctionError {
-            kind: "Runtime.InvalidEntrypoint".into(),
-            message,
-            ..FunctionError::default()
-        })
+        ))
     })
 }
 

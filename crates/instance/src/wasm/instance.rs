@@ -27,7 +27,7 @@ use crate::contract::http::{Broken, answer, ask};
 use crate::lineage::{Causes, Stamped};
 use crate::lines::{Lines, Teller};
 use crate::process::environment;
-use crate::runtime::{Called, Instance, time_of};
+use crate::runtime::{Called, Initialization, Instance, time_of};
 
 /// Variables that only a process needs.
 const OF_PROCESSES: [&str; 6] = [
@@ -59,12 +59,17 @@ pub(super) struct WasmInstance {
 
 impl WasmInstance {
     pub(super) fn new(
-        (version, slot): (Arc<Version>, Slot),
+        (version, slot, initialization): (Arc<Version>, Slot, Initialization),
         (parts, caller): (&Parts, &Caller),
         (guests, room, platform): (Arc<Guests>, Room, Handle),
     ) -> Self {
         let credentials = parts.services.credentials(caller);
-        let variables = environment(&version, &parts.region, credentials, parts.clock.now());
+        let variables = environment(
+            &version,
+            &parts.region,
+            credentials,
+            (initialization, parts.clock.now()),
+        );
         let variables = variables.into_iter();
         let texts =
             variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

@@ -22,7 +22,7 @@ use super::guest::Loaded;
 use super::guests::Guests;
 use super::instance::WasmInstance;
 use crate::process::Services;
-use crate::runtime::{Runtime, Started};
+use crate::runtime::{Initialization, Runtime, Started};
 
 /// Bytes of requests that all guests together may make the platform hold.
 const ROOM: usize = 256 << 20;
@@ -230,7 +230,7 @@ impl Runtime for WasmRuntime {
         self.load(version).await.map(|_| ())
     }
 
-    async fn start(&self, version: Arc<Version>) -> Result<Started, Fault> {
+    async fn start(&self, version: Arc<Version>, initialization: Initialization) -> Result<Started, Fault> {
         let began = self.parts.clock.instant();
         let (slot, _) = self.load(&version).await?;
         let (guests, _) = self.guests().await?;
@@ -243,7 +243,7 @@ impl Runtime for WasmRuntime {
             },
         };
         let instance = WasmInstance::new(
-            (version, slot),
+            (version, slot, initialization),
             (&self.parts, &caller),
             (guests.clone(), self.room.clone(), Handle::current()),
         );

@@ -8,7 +8,7 @@ use aloft_base::InvocationId;
 use aloft_call::{Answer, Call, Caller, Fault, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_function::{Command, Program, Version};
 use aloft_instance::process::Process;
-use aloft_instance::{Begun, Contract, Needs, Runtime, Session, Spoken};
+use aloft_instance::{Begun, Contract, Initialization, Needs, Runtime, Session, Spoken};
 use aloft_sandbox::{Isolation, Socket};
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -126,7 +126,11 @@ pub(super) async fn a_contract_from_outside_is_spoken(spawner: Spawner) {
             ..(*place.version()).clone()
         })
     };
-    let instance = runtime.start(version("lines")).await.unwrap().instance;
+    let instance = runtime
+        .start(version("lines"), Initialization::OnDemand)
+        .await
+        .unwrap()
+        .instance;
     let called = instance.call(call("\"shout\"")).await;
     assert!(
         matches!(&called.result, Ok(Answer::Bytes(bytes)) if bytes == "\"SHOUT\"\n"),
@@ -139,7 +143,7 @@ pub(super) async fn a_contract_from_outside_is_spoken(spawner: Spawner) {
     );
     assert!(!called.is_reusable);
     instance.ended().await;
-    let Err(unknown) = runtime.start(version("nobody's")).await else {
+    let Err(unknown) = runtime.start(version("nobody's"), Initialization::OnDemand).await else {
         panic!("it speaks what it does not know")
     };
     assert!(unknown.to_string().contains("\"nobody's\""), "{unknown}");

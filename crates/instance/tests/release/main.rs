@@ -28,8 +28,8 @@ use aloft_base::{Clock, Region, Size, Stop, SystemChance, SystemClock, Tasks, Te
 use aloft_call::{Caller, Grants};
 use aloft_function::{Code, Program, Queue, Version};
 use aloft_http::{Handler, Request, Response, empty};
-use aloft_instance::Runtime;
 use aloft_instance::process::{Config, Credentials, ProcessRuntime, Pythons, Services};
+use aloft_instance::{Initialization, Runtime};
 use aloft_observe::Feed;
 use aloft_sandbox::{Isolation, Spawner};
 use async_trait::async_trait;
@@ -206,7 +206,9 @@ async fn check(trap: Trap, isolation: Isolation, spawner: Spawner) {
     let id = spawner.id();
     let runtime = place.runtime(spawner, isolation, trap, &tasks);
     let before = held(id);
-    let started = AssertUnwindSafe(runtime.start(version)).catch_unwind().await;
+    let started = AssertUnwindSafe(runtime.start(version, Initialization::OnDemand))
+        .catch_unwind()
+        .await;
     if let Ok(started) = started {
         assert_eq!(trap, Trap::None, "no panic");
         let instance = started.unwrap().instance;

@@ -2,7 +2,7 @@
 
 use aloft_call::Fault;
 use aloft_function::{Command, Program, Version};
-use aloft_instance::{Instance, Runtime};
+use aloft_instance::{Initialization, Instance, Runtime};
 
 use super::lines::call;
 use super::*;
@@ -47,17 +47,33 @@ pub(super) async fn who_expects_to_be_told_is_told(isolation: Isolation, spawner
         })
     };
     let (half, grace) = (Duration::from_millis(500), Duration::from_secs(2));
-    let server = runtime.start(version("http", "ends")).await.unwrap().instance;
+    let server = runtime
+        .start(version("http", "ends"), Initialization::OnDemand)
+        .await
+        .unwrap()
+        .instance;
     let took = stop(&server).await;
     assert!(took >= half, "{took:?}: it was not told");
-    let server = runtime.start(version("http", "lingers")).await.unwrap().instance;
+    let server = runtime
+        .start(version("http", "lingers"), Initialization::OnDemand)
+        .await
+        .unwrap()
+        .instance;
     let took = stop(&server).await;
     assert!(took >= grace && took < PATIENCE / 2, "{took:?}");
     // One on Lambda's contract is not told, though it would not mind.
-    let handler = runtime.start(place.version()).await.unwrap().instance;
+    let handler = runtime
+        .start(place.version(), Initialization::OnDemand)
+        .await
+        .unwrap()
+        .instance;
     let took = stop(&handler).await;
     assert!(took < grace, "{took:?}");
-    let command = runtime.start(version("command", "ends")).await.unwrap().instance;
+    let command = runtime
+        .start(version("command", "ends"), Initialization::OnDemand)
+        .await
+        .unwrap()
+        .instance;
     let (called, took) = tokio::join!(command.call(call("\"x\"")), async {
         // Long enough for it to be there; one that is not told would end by a signal, and one that is not ready by this one.
         tokio::time::sleep(Duration::from_secs(3)).await;
