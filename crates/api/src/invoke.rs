@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aloft_base::{ErrorKind, FunctionName, InvocationId};
-use aloft_call::{Answer, Call, Caller, Lineage, Payload, Principal, Qualifier, Trace};
+use aloft_call::{Answer, Call, Caller, Direct, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_http::{BodyError, Request, Response, collect};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Resul
         .await
         .map_err(|error: BodyError| Error::new(error.kind(), error.to_string()))?;
     if !payload.is_empty() {
-        serde_json::from_slice::<serde::de::IgnoredAny>(&payload)
+        Direct::check(&payload)
             .map_err(|error| Error::new(ErrorKind::Invalid, format!("the payload is not JSON: {error}")))?;
     }
     let (tenant, region) = parts.owner.clone();

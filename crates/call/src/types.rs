@@ -53,6 +53,19 @@ pub struct Direct {
     pub is_tailed: bool,
 }
 
+impl Direct {
+    /// Whether these bytes are JSON, which is what a direct call has.
+    ///
+    /// # Errors
+    /// Where they are not, in words for the caller.
+    pub fn check(body: &[u8]) -> Result<(), String> {
+        // serde_json does not look whether bytes that it passes over are text.
+        let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+        let checked: Result<serde::de::IgnoredAny, _> = serde_json::from_str(text);
+        checked.map(drop).map_err(|error| error.to_string())
+    }
+}
+
 impl<B: Into<bytes::Bytes>> From<B> for Direct {
     fn from(body: B) -> Self {
         Self {
@@ -121,6 +134,21 @@ pub trait Invoke: Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_direct_call_is_json_and_json_is_utf_8() {
+        for good in [&b"null"[..], b" {\"a\": [1e3]} ", "\"\u{fc}\"".as_bytes()] {
+            assert_eq!(Direct::check(good), Ok(()), "{good:?}");
+        }
+        for (bad, why) in [
+            (&b"{"[..], "EOF while parsing"),
+            (b"1 2", "trailing characters"),
+            (b"\"bad\xff\"", "invalid utf-8 sequence of 1 bytes from index 4"),
+        ] {
+            let said = Direct::check(bad).unwrap_err();
+            assert!(said.starts_with(why), "{bad:?}: {said}");
+        }
+    }
 
     #[test]
     fn the_first_invocation_is_the_root_of_what_it_causes() {
