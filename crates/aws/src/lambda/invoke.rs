@@ -2,14 +2,13 @@
 
 use aloft_access::{Action, Resource, decide};
 use aloft_base::InvocationId;
-use aloft_call::{Answer, Call, Direct, Fault, Lineage, Outcome, Payload, Qualifier, Report};
+use aloft_call::{Answer, Call, Direct, Fault, Lineage, Outcome, Payload, Qualifier, Report, Trace};
 use aloft_http::{Response, full};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 
 use super::names::Named;
@@ -23,6 +22,7 @@ const CONTEXT: usize = 3_583;
 
 const EXECUTED: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 
 /// How a function is called.
@@ -107,8 +107,7 @@ fn payload(body: Bytes) -> Result<Bytes, Error> {
     if body.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
-    let is_json = serde_json::from_slice::<IgnoredAny>(&body);
-    is_json.map(|_| body).map_err(|error| {
+    Direct::check(&body).map(|()| body).map_err(|error| {
         Error::Content(format!(
             "Could not parse request body into json: Could not parse payload into json: {error}"
         ))
@@ -148,7 +147,7 @@ fn answered(
     let mut response = Response::new(full(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    describe(headers, id, outcome.usage.number);
+    describe(headers, (id, context.trace), outcome.usage.number);
     if is_error {
         headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }
@@ -158,9 +157,10 @@ fn answered(
     Ok(response)
 }
 
-/// Says on an answer which call it answers, and which version ran.
-pub(super) fn describe(headers: &mut HeaderMap, id: InvocationId, version: u64) {
+/// Says on an answer which call it answers, in which trace, and which version ran.
+pub(super) fn describe(headers: &mut HeaderMap, (id, trace): (InvocationId, Trace), version: u64) {
     for (name, value) in [
+        (TRACE_ID, trace.xray()),
         (EXECUTED, Qualifier::numbered(version).to_string()),
         (REQUEST_ID, id.to_string()),
     ] {

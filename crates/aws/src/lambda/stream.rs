@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
     };
     let mut response = Response::new(framed(events));
     response.headers_mut().insert(CONTENT_TYPE, EVENTS);
-    invoke::describe(response.headers_mut(), id, version);
+    invoke::describe(response.headers_mut(), (id, context.trace), version);
     Ok(response)
 }
 

@@ -20,6 +20,7 @@ use tokio::net::unix::pipe;
 use crate::process::Process;
 
 pub(crate) mod command;
+mod forwarded;
 pub(crate) mod http;
 pub(crate) mod lambda;
 

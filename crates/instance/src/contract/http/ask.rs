@@ -1,18 +1,14 @@
 //! A call as a request.
 
-use std::net::IpAddr;
-
 use aloft_call::{Call, Fault, HttpCall, Payload};
 use aloft_http::{Body, Request, collect, empty, full};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Uri};
 
+use crate::contract::forwarded;
 use crate::process::{PAYLOAD_LIMIT, unread};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const CLOUD_EVENT: HeaderValue = HeaderValue::from_static("application/cloudevents+json");
@@ -38,7 +34,7 @@ pub(super) async fn request(mut call: Call) -> Result<(Request, u64, bool), Faul
 pub(crate) fn streamed(call: Call) -> Result<(Request, bool), Fault> {
     let (id, trace) = (call.id.to_string(), call.trace.traceparent());
     let (mut request, is_http) = match call.payload {
-        Payload::Http(http) => (forwarded(http), true),
+        Payload::Http(http) => (handed_on(http), true),
         Payload::Event(event) => {
             let body = serde_json::to_vec(&event.event.to_value()).map_err(|error| Fault::Payload {
                 why: error.to_string(),
@@ -49,41 +45,21 @@ pub(crate) fn streamed(call: Call) -> Result<(Request, bool), Fault> {
         Payload::Direct(direct) => (posted(JSON, direct.body), false),
     };
     for (name, value) in [(REQUEST_ID, id), (TRACEPARENT, trace)] {
-        set(request.headers_mut(), name, &value);
+        forwarded::set(request.headers_mut(), name, &value);
     }
     Ok((request, is_http))
 }
 
-fn forwarded(http: HttpCall) -> Request {
+fn handed_on(http: HttpCall) -> Request {
     let HttpCall {
         mut head, body, peer, ..
     } = http;
-    let former = head
-        .headers
-        .get(FORWARDED_FOR)
-        .and_then(|value| value.to_str().ok());
-    let way = way(former, peer);
-    set(&mut head.headers, FORWARDED_FOR, &way);
-    if !head.headers.contains_key(FORWARDED_PROTO) {
-        head.headers
-            .insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    }
-    if let Some(host) = head.headers.get(HOST).cloned() {
-        head.headers.entry(FORWARDED_HOST).or_insert(host);
-    }
+    forwarded::write(&mut head.headers, peer);
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
     request
-}
-
-/// The addresses that a request came by: the client's, behind what others said before.
-fn way(former: Option<&str>, peer: IpAddr) -> String {
-    match former {
-        Some(former) => format!("{former}, {peer}"),
-        None => peer.to_string(),
-    }
 }
 
 fn posted(kind: HeaderValue, body: Bytes) -> Request {
@@ -92,10 +68,4 @@ fn posted(kind: HeaderValue, body: Bytes) -> Request {
     *request.uri_mut() = Uri::from_static("/");
     request.headers_mut().insert(CONTENT_TYPE, kind);
     request
-}
-
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(name, value);
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! - The program is ready as soon as it accepts a connection.
 //! - A request of a route is handed on as it came, without what belongs to a connection, with `X-Request-Id`, `X-Forwarded-For`,
-//!   `-Proto` and `-Host`, and `traceparent`. The answer goes back as it is; a long one goes out while it is made.
+//!   `-Proto`, `-Host` and `-Port`, and `traceparent`. The answer goes back as it is; a long one goes out while it is made.
 //! - An event is a POST to `/` of a CloudEvent in structured mode, a direct call one of its payload
 //!   (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>). A status of 2xx is success, with
 //!   the body as the answer; any other is the function's error.

@@ -13,6 +13,7 @@ use aloft_http::{Drive, Limits, collect};
 use aloft_sandbox::{Isolation, Listen};
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderName;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -21,12 +22,14 @@ use super::http_event::{decode as decode_http, decode_headed, encode as encode_h
 use super::records::encode as encode_event;
 use super::server::{ANSWER_LIMIT, RuntimeApi};
 use super::stream::To;
-use crate::contract::{Begun, Contract, Needs, Session, Spoken};
+use crate::contract::{Begun, Contract, Needs, Session, Spoken, forwarded};
 use crate::process::{GRACE, PAYLOAD_LIMIT, Process, adopt, unread};
 
 /// Where Lambda's emulator has the Runtime API.
 const PORT: u16 = 9001;
-/// Lambda's bound for loading the code.
+/// The trace, in the words of X-Ray.
+const TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+/// Lambda's bound for loading the code. A function whose calls may take longer may also take so long to load: Lambda lets its first call do it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// As long as an instance can live.
 const LONG: Duration = Duration::from_secs(86_400 * 365);
@@ -35,13 +38,13 @@ const LONG: Duration = Duration::from_secs(86_400 * 365);
 pub(crate) struct Lambda;
 
 impl Contract for Lambda {
-    fn needs(&self, _: &Version, _: Isolation) -> Result<Needs, Fault> {
+    fn needs(&self, version: &Version, _: Isolation) -> Result<Needs, Fault> {
         Ok(Needs {
             listen: vec![Listen {
                 port: PORT,
                 announce: Some(("AWS_LAMBDA_RUNTIME_API".into(), "".into())),
             }],
-            patience: PATIENCE,
+            patience: PATIENCE.max(version.timeout),
             ..Needs::default()
         })
     }
@@ -120,7 +123,7 @@ impl Talk {
             }
             // After an error, or an answer that was refused, a runtime may go on or end. One that ends must not be given a call in between.
             if told.is_some()
-                && self.exchange.is_waiting()
+                && self.exchange.poll_asked(cx).is_ready()
                 && let Some(fault) = told.take()
             {
                 return Poll::Ready(Err((fault, true)));
@@ -229,6 +232,9 @@ async fn payload(process: &Process, call: Call) -> Result<(Bytes, bool), Fault> 
                 .await
                 .map_err(|error| unread(&error))?;
             let now = process.clock().now();
+            // As API Gateway and function URLs do.
+            forwarded::write(&mut http.head.headers, http.peer);
+            forwarded::set(&mut http.head.headers, TRACE, &call.trace.xray());
             let event = encode_http(&http, &body, call.id, &owner.tenant, &principal, now);
             Ok((event.into(), true))
         }
