@@ -5,10 +5,12 @@
 //! another request, second answers and calls out of order are refused with the error types of Lambda's own emulator.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use aloft_base::InvocationId;
 use aloft_call::{FunctionError, Qualifier};
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use tokio::sync::{oneshot, watch};
 
 use super::stream::To;
@@ -103,6 +105,8 @@ pub(crate) struct Relay<'a> {
 pub(crate) struct Exchange {
     state: Mutex<State>,
     init: watch::Sender<Init>,
+    /// Who waits until the runtime asks for the next invocation.
+    asked: AtomicWaker,
 }
 
 impl Exchange {
@@ -110,6 +114,7 @@ impl Exchange {
         Self {
             state: Mutex::new(State::Loading),
             init: watch::Sender::new(Init::Running),
+            asked: AtomicWaker::new(),
         }
     }
 
@@ -154,9 +159,13 @@ impl Exchange {
         }
     }
 
-    /// Whether the runtime has asked for the next invocation.
-    pub(crate) fn is_waiting(&self) -> bool {
-        matches!(*self.lock(), State::Waiting(_))
+    /// Waits until the runtime has asked for the next invocation. One waits at a time.
+    pub(crate) fn poll_asked(&self, context: &Context<'_>) -> Poll<()> {
+        self.asked.register(context.waker());
+        match *self.lock() {
+            State::Waiting(_) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
     }
 
     /// The runtime's side: `GET …/invocation/next`. What is returned resolves to the next invocation.
@@ -177,7 +186,10 @@ impl Exchange {
                     // The receiver is at hand, so this cannot fail.
                     let _ = sender.send(job);
                 }
-                None => *state = State::Waiting(sender),
+                None => {
+                    *state = State::Waiting(sender);
+                    self.asked.wake();
+                }
             },
             State::Working { .. } => {
                 return Err(Refused::OutOfOrder {
@@ -279,6 +291,10 @@ impl Drop for Relay<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
 
     fn job(id: u128) -> Job {
@@ -294,6 +310,26 @@ mod tests {
 
     fn id(id: u128) -> String {
         InvocationId::from_u128(id).to_string()
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_next_question_is_woken_by_it() {
+        let exchange = Arc::new(Exchange::new());
+        let _next = exchange.next().unwrap();
+        let reply = exchange.give(job(1), None).unwrap();
+        exchange
+            .answer(&id(1), Reply::Error(FunctionError::default()))
+            .unwrap();
+        assert!(matches!(reply.await, Ok(Reply::Error(_))));
+        let other = exchange.clone();
+        let asked = tokio::spawn(poll_fn(move |context| other.poll_asked(context)));
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished());
+        let _next = exchange.next().unwrap();
+        tokio::time::timeout(Duration::from_secs(60), asked)
+            .await
+            .expect("it is woken")
+            .unwrap();
     }
 
     #[tokio::test]
