@@ -43,6 +43,8 @@ struct State {
     /// Where chunks are read into. Each call looks into both pipes, mostly for nothing: a buffer of its own would have to be
     /// filled with zeros each time.
     chunk: Vec<u8>,
+    /// Whether the call has printed anything yet.
+    has_printed: bool,
 }
 
 impl Logs {
@@ -69,11 +71,13 @@ impl Logs {
     pub(crate) fn begin(&self, invocation: InvocationId, is_tailed: bool) {
         let mut state = self.lock();
         self.empty(&mut state);
+        state.has_printed = false;
         state.lines.begin(invocation, is_tailed);
     }
 
-    /// Takes what the invocation that has ended has printed, so that it is told before the call's end is. Returns its last lines. A
-    /// system call only where something lies in a pipe.
+    /// Takes what the invocation that has ended has printed, so that it is told before the call's end is. Returns its last lines.
+    /// System calls only where something lies in a pipe, or something did before: of one that printed a moment ago the event loop may not
+    /// know yet that there is more.
     pub(crate) fn end(&self) -> Option<Bytes> {
         let mut state = self.lock();
         self.empty(&mut state);
@@ -103,7 +107,8 @@ impl Logs {
     fn empty(&self, state: &mut State) {
         for (index, (stream, _)) in self.streams.iter().enumerate() {
             for _ in 0..CHUNKS {
-                if self.take(state, index) != Taken::Some {
+                let looks = state.has_printed;
+                if self.take(state, index, looks) != Taken::Some {
                     break;
                 }
             }
@@ -119,7 +124,7 @@ impl Logs {
             if pipe.ready(Interest::READABLE).await.is_err() {
                 return;
             }
-            let taken = self.take(&mut self.lock(), index);
+            let taken = self.take(&mut self.lock(), index, false);
             if taken == Taken::End {
                 return;
             }
@@ -128,15 +133,18 @@ impl Logs {
         }
     }
 
-    /// Takes one chunk of what lies in the pipe.
-    fn take(&self, state: &mut State, index: usize) -> Taken {
+    /// Takes one chunk of what lies in the pipe: as far as the event loop knows, or by looking itself.
+    fn take(&self, state: &mut State, index: usize, looks: bool) -> Taken {
         let Some((stream, pipe)) = self.streams.get(index) else {
             return Taken::End;
         };
         let mut chunk = std::mem::take(&mut state.chunk);
         chunk.clear();
         chunk.reserve(CHUNK);
-        let read = pipe.try_read_buf(&mut (&mut chunk).limit(CHUNK));
+        let read = match looks {
+            true => rustix::io::read(pipe, rustix::buffer::spare_capacity(&mut chunk)).map_err(Into::into),
+            false => pipe.try_read_buf(&mut (&mut chunk).limit(CHUNK)),
+        };
         let taken = match read {
             Ok(0) => {
                 state.lines.flush(&self.teller, *stream);
@@ -144,6 +152,7 @@ impl Logs {
             }
             Ok(_) => {
                 state.lines.push(&self.teller, *stream, &chunk);
+                state.has_printed = true;
                 Taken::Some
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::Interrupted => {
