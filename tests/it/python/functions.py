@@ -253,7 +253,8 @@ def handler(event, context):
     if event == "odd":
         return object()
     if event == "client":
-        return context.client_context and str(context.client_context)
+        client = context.client_context
+        return [client.custom, client.client.app_title, client.env, context.identity.cognito_identity_id, os.environ["LD_LIBRARY_PATH"]]
     print("one line\\nand another")
     return "well"
 """
@@ -284,7 +285,13 @@ def faults():
     assert "LogResult" not in call("faults")
 
     assert client.invoke(FunctionName="faults", InvocationType="DryRun")["StatusCode"] == 204
-    fails("InvalidRequestContentException", client.invoke, FunctionName="faults", Payload=b"{")
+    for payload in [b"{", b'"bad\xff"']:
+        fails("InvalidRequestContentException", client.invoke, FunctionName="faults", Payload=payload)
+    told = base64.b64encode(json.dumps({"custom": {"a": "ü"}, "client": {"app_title": "shop"}}).encode()).decode()
+    answer = call("faults", "client", ClientContext=told)
+    assert answer["Payload"] == [{"a": "ü"}, "shop", None, None, "/var/task:/var/task/lib"], answer
+    traced = answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"]
+    assert traced.startswith("Root=1-"), traced
     fails("InvalidRequestContentException", client.invoke, FunctionName="faults", ClientContext="?")
     large = json.dumps("x" * (6 << 20))
     fails("RequestTooLargeException", client.invoke, FunctionName="faults", Payload=large)

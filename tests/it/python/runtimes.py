@@ -84,6 +84,13 @@ def javascript():
     body = call("js-nested", "fail")["Payload"]
     assert (body["errorType"], body["errorMessage"]) == ("TypeError", "called back"), body
 
+    print_much = "exports.handler = async () => { for (let n = 0; n < 2000; n += 1) console.log(n, 'x'.repeat(180)); return 1; }"
+    make("prints", {"index.js": print_much})
+    for _ in range(3):
+        lines = base64.b64decode(call("prints", LogType="Tail")["LogResult"]).decode().splitlines()
+        assert [line.split(" ")[0] for line in lines[-2:]] == ["END", "REPORT"], lines[-3:]
+        assert "\tINFO\t1999 x" in lines[-3], lines[-3:]
+
     module = "import { word } from './lib/word.mjs';\nexport const handler = async (event) => [word, event, await Promise.resolve(2)];"
     make("mjs", {"index.mjs": module, "lib/word.mjs": "export const word = 'module';"})
     assert result("mjs", 1) == ["module", 1, 2]
@@ -100,6 +107,17 @@ def javascript():
         ({"index.js": ""}, "index.handler", "Runtime.HandlerNotFound"),
         ({"index.js": ""}, "handler", "Runtime.MalformedHandlerName"),
         ({"index.js": "throw new Error('at the top')"}, "index.handler", "Error"),
+        ({"index.js": "Promise.reject(new Error('x'))"}, "index.handler", "Runtime.HandlerNotFound"),
+        (
+            {"index.js": "Promise.reject(new Error('nobody waits')); exports.handler = async () => 1"},
+            "index.handler",
+            "Runtime.UnhandledPromiseRejection",
+        ),
+        (
+            {"index.js": "process.nextTick(() => { throw new RangeError('later'); }); exports.handler = async () => 1"},
+            "index.handler",
+            "RangeError",
+        ),
     ]:
         make("broken", files, handler)
         body = call("broken")["Payload"]
@@ -202,6 +220,9 @@ def own():
     make("none", {"readme": "no program"}, "x", "provided")
     body = call("none")["Payload"]
     assert body["errorType"] == "Runtime.InvalidEntrypoint", body
+    make("nobody", {"bootstrap": "#!/bin/sh\r\nexit 0\r\n"}, "x", "provided")
+    body = call("nobody")["Payload"]
+    assert body["errorType"] == "Runtime.InvalidEntrypoint" and "CR LF" in body["errorMessage"], body
     make("ends", {"bootstrap": "#!/bin/sh\nexit 4\n"}, "x", "provided.al2")
     body = call("ends")["Payload"]
     assert body["errorType"] == "Runtime.ExitError" and "exit status 4" in body["errorMessage"], body

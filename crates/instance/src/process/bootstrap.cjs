@@ -260,7 +260,23 @@ function finish(kind, body, headers) {
   current = null;
   api.socket.ref();
   api.answered = next;
-  api.post(`invocation/${id}/${kind}?next`, body, headers);
+  whenPrinted(() => api.post(`invocation/${id}/${kind}?next`, body, headers));
+}
+
+// What a call printed must leave before its answer does. A pipe takes 64 KiB at once; what is more waits in this process.
+function whenPrinted(then) {
+  let waiting = 1;
+  const one = () => {
+    waiting -= 1;
+    if (waiting === 0) then();
+  };
+  for (const stream of [process.stdout, process.stderr]) {
+    if (stream.writableLength > 0) {
+      waiting += 1;
+      stream.write("", one);
+    }
+  }
+  one();
 }
 
 let handler;
@@ -423,15 +439,25 @@ globalThis.awslambda = {
   },
 };
 
+let isLoading = true;
 let isDying = false;
+
+// Says why there will be no calls, and ends.
+function failToLoad(told, status) {
+  isDying = true;
+  const type = told.errorType.replace(/[^\x21-\x7e]/g, "?");
+  api.answered = () => process.exit(status);
+  api.post("init/error", JSON.stringify(told), `Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: ${type}\r\n`);
+}
 
 // What nobody caught ends the process, after it was told.
 function die(error) {
   const type = error && error.name ? String(error.name) : "Runtime.Error";
   tellError("Uncaught Exception", error);
   if (isDying) return;
-  if (current === null) process.exit(129);
+  if (current === null && !isLoading) process.exit(129);
   isDying = true;
+  if (isLoading) return failToLoad(described(error), 129);
   const { id, hasBegun, endStream } = current;
   if (hasBegun) {
     endStream(error);
@@ -471,12 +497,15 @@ async function main() {
   } catch (error) {
     const told = described(error);
     process.stderr.write(`${told.errorType}: ${told.errorMessage}\n`);
-    api.answered = () => process.exit(1);
-    const type = told.errorType.replace(/[^\x21-\x7e]/g, "?");
-    api.post("init/error", JSON.stringify(told), `Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: ${type}\r\n`);
+    failToLoad(told, 1);
     return;
   }
-  ask();
+  // A rejection that nobody caught while the code was loaded is told before the next turn.
+  setImmediate(() => {
+    if (isDying) return;
+    isLoading = false;
+    ask();
+  });
 }
 
 main();

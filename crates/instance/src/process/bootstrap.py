@@ -79,20 +79,66 @@ class RuntimeApi:
         return int(head[9:12]), head, buffer[begin:end]
 
     def receive(self, most):
-        part = self.connection.recv(most)
+        try:
+            part = self.connection.recv(most)
+        except ConnectionError:
+            part = b""
         if not part:
-            raise ConnectionError("the platform closed the Runtime API's connection")
+            # The platform closes it when the instance is to end, which is nothing to be told in the function's log.
+            os._exit(0)
         return part
+
+
+class Members:
+    """An object with the members of the class, from a dict that may lack some: as Lambda's own runtime makes its contexts."""
+
+    members = ()
+
+    def __init__(self, values):
+        for name in self.members:
+            setattr(self, name, values.get(name))
+
+    def __repr__(self):
+        return "%s([%s])" % (type(self).__name__, ",".join("%s=%s" % (name, getattr(self, name)) for name in self.members))
+
+
+class CognitoIdentity(Members):
+    members = ("cognito_identity_id", "cognito_identity_pool_id")
+
+
+class Client(Members):
+    members = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+
+
+class ClientContext(Members):
+    """What the caller says of itself."""
+
+    members = ("custom", "env", "client")
+
+    @classmethod
+    def read(cls, text):
+        import json
+
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            return None
+        context = cls(values)
+        context.client = Client(context.client) if isinstance(context.client, dict) else None
+        return context
 
 
 class LambdaContext:
     """What handlers get as their second argument. What is the same for every call is kept on the class."""
 
     client_context = None
-    identity = None
+    # Nobody calls with an identity of Cognito, and handlers look at its members without asking.
+    identity = CognitoIdentity({})
 
     def __init__(self, request_id, head):
         self.aws_request_id = request_id
+        client = field(head, b"\r\nlambda-runtime-client-context: ")
+        if client:
+            self.client_context = ClientContext.read(client)
         self.invoked_function_arn = field(head, b"\r\nlambda-runtime-invoked-function-arn: ").decode("latin-1")
         self._deadline_ms = int(field(head, b"\r\nlambda-runtime-deadline-ms: "))
 
