@@ -94,10 +94,7 @@ pub enum Denial {
         resource: String,
     },
     /// Functions do not make functions, and those of a project call no others.
-    #[error(
-        "function \"{function}\" may not {action} {resource}: a project's functions call no others yet; \
-         let it write a row, and a rule call the other"
-    )]
+    #[error("function \"{function}\" may not {action} {resource}: {instead}")]
     NotCallable {
         /// Who asked.
         function: FunctionName,
@@ -105,6 +102,8 @@ pub enum Denial {
         action: Action,
         /// Of what.
         resource: String,
+        /// Why not, and what to do.
+        instead: &'static str,
     },
     /// Functions print, and the platform keeps it.
     #[error(
@@ -173,6 +172,14 @@ fn decide_function(
                 function: function.clone(),
                 action,
                 resource: resource.to_string(),
+                instead: match grants.everything {
+                    true => {
+                        "functions call others, and whoever has the account's keys makes, changes and lists them"
+                    }
+                    false => {
+                        "a project's functions call no others yet; let it write a row, and a rule call the other"
+                    }
+                },
             });
         }
         (Action::Manage, _) | (Action::Read | Action::Write, Resource::Tables) => {

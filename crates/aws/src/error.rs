@@ -32,8 +32,8 @@ pub(crate) enum Error {
     /// The caller may not do it.
     #[error(transparent)]
     Denied(#[from] Denial),
-    /// A table of another account.
-    #[error("table \"{0}\" belongs to another account")]
+    /// An ARN of another account, or of another service.
+    #[error("\"{0}\" is nothing of this account and service")]
     OtherAccount(String),
     /// The JSON, or a member's type.
     #[error("{0}")]

@@ -281,6 +281,6 @@ async fn a_table_of_another_account_is_refused() {
         let text = wire
             .refused("GetItem", input, &format!("{SERVICE}AccessDeniedException"))
             .await;
-        assert_eq!(text, format!("table \"{arn}\" belongs to another account"));
+        assert_eq!(text, format!("\"{arn}\" is nothing of this account and service"));
     }
 }
