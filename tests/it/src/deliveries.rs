@@ -146,8 +146,9 @@ fn the_example_shows_what_becomes_of_a_failure() {
     let platform = project.start();
     let sign_up = |address: &str| {
         let body = json!({ "address": address }).to_string();
-        let json = [("content-type", "application/json")];
-        call("POST", &platform.url("/signups"), &json, body.as_bytes())
+        // As curl sends it.
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        call("POST", &platform.url("/signups"), &form, body.as_bytes())
     };
     let said = |function: &str, text: &str| {
         platform.event(text, |line| {
