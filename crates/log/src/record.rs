@@ -19,7 +19,7 @@ pub async fn record(
     clock: std::sync::Arc<dyn Clock>,
     stop: Stop,
 ) {
-    let (mut narrator, mut dropped) = (Narrator::default(), feed.dropped());
+    let (mut narrator, mut dropped) = (Narrator::default(), feed.dropped_others());
     loop {
         let next = tokio::select! {
             // Both are safe to cancel.
@@ -41,7 +41,7 @@ pub async fn record(
             }
             next = is_last.then(|| subscription.try_next()).flatten();
         }
-        let now_dropped = feed.dropped();
+        let now_dropped = feed.dropped_others();
         if now_dropped > dropped {
             writer.push(Narrator::missed(now_dropped - dropped, clock.now()));
             dropped = now_dropped;

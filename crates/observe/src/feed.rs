@@ -4,19 +4,20 @@
 //! subscriber reads the same memory by number: tokio's broadcast channel would be a second one, bounded in count only.
 //!
 //! What functions print has a queue of its own, a share of each batch and a part of the memory: a function that prints without
-//! end loses lines, its own and its neighbours', but nobody's metering records, not even for a subscriber who fell behind.
-//! (Behind a flood a record may come before the last lines of its call.)
+//! end loses lines of its own (see [`Shares`]), but nobody's metering records, not even for a subscriber who fell behind. Each notice
+//! has a number from when it was published, so that a record waits for the lines before it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aloft_base::{Policy, Tasks};
 use tokio::sync::{mpsc, watch};
 
-use crate::Notice;
+use crate::shares::{Shares, Size};
+use crate::{Line, Notice};
 
 /// Places of each queue.
 const QUEUE: usize = 8_192;
@@ -35,15 +36,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What happens, as it happens. Cheap to clone; clones are the same feed.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    lines: mpsc::Sender<Notice>,
-    others: mpsc::Sender<Notice>,
+    lines: mpsc::Sender<(u64, Line)>,
+    others: mpsc::Sender<(u64, Notice)>,
     shared: Arc<Shared>,
 }
 
 /// What the collector takes in.
 struct Incoming {
-    lines: mpsc::Receiver<Notice>,
-    others: mpsc::Receiver<Notice>,
+    lines: mpsc::Receiver<(u64, Line)>,
+    others: mpsc::Receiver<(u64, Notice)>,
 }
 
 #[derive(Debug)]
@@ -51,8 +52,11 @@ struct Shared {
     kept: Mutex<Kept>,
     /// The number of the next notice; told to subscribers. None once the feed has ended.
     next: watch::Sender<Option<u64>>,
-    queued_bytes: AtomicUsize,
-    dropped: AtomicU64,
+    shares: Mutex<Shares>,
+    /// The number of what is published next.
+    published: AtomicU64,
+    dropped_lines: AtomicU64,
+    dropped_others: AtomicU64,
 }
 
 /// The latest notices, in one numbering.
@@ -94,8 +98,13 @@ impl Feed {
         let shared = Arc::new(Shared {
             kept: Mutex::default(),
             next: watch::Sender::new(Some(0)),
-            queued_bytes: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
+            shares: Mutex::new(Shares::new(Size {
+                lines: QUEUE,
+                bytes: QUEUE_BYTES,
+            })),
+            published: AtomicU64::new(0),
+            dropped_lines: AtomicU64::new(0),
+            dropped_others: AtomicU64::new(0),
         });
         tasks.start(
             "feed",
@@ -112,25 +121,34 @@ impl Feed {
     /// Says that something happened. Never waits; drops the notice when the collector is too far behind.
     pub fn publish(&self, notice: Notice) {
         let shared = &self.shared;
-        let is_taken = if matches!(notice, Notice::Log(_)) {
-            let weight = notice.weight();
-            let queued = shared.queued_bytes.fetch_add(weight, Ordering::Relaxed);
-            let is_taken = queued + weight <= QUEUE_BYTES && self.lines.try_send(notice).is_ok();
-            if !is_taken {
-                shared.queued_bytes.fetch_sub(weight, Ordering::Relaxed);
+        let number = || shared.published.fetch_add(1, Ordering::Relaxed);
+        let line = match notice {
+            Notice::Log(line) => line,
+            other => {
+                if self.others.try_send((number(), other)).is_err() {
+                    shared.dropped_others.fetch_add(1, Ordering::Relaxed);
+                }
+                return;
             }
-            is_taken
-        } else {
-            self.others.try_send(notice).is_ok()
         };
-        if !is_taken {
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
+        let Some((said, line)) = shared.shares().admit(line) else {
+            shared.dropped_lines.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        for line in said.into_iter().chain([line]) {
+            // There is a place, for it was counted. Once the feed has ended nobody misses it.
+            let _ = self.lines.try_send((number(), line));
         }
     }
 
-    /// How many notices were dropped because the queue was full.
+    /// How many notices were dropped because their queue was full.
     pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.shared.dropped_lines.load(Ordering::Relaxed) + self.dropped_others()
+    }
+
+    /// Those among them that are no lines. How many lines are missing is said among the lines.
+    pub fn dropped_others(&self) -> u64 {
+        self.shared.dropped_others.load(Ordering::Relaxed)
     }
 
     /// What is kept, oldest first, and everything from then on without a gap.
@@ -153,6 +171,10 @@ impl Feed {
 impl Shared {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,6 +210,8 @@ impl Subscription {
 
 async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> Result<(), Infallible> {
     let (mut lines, mut others) = (Vec::with_capacity(LINES), Vec::with_capacity(BATCH));
+    // What was published behind lines that are still in their queue.
+    let mut behind = VecDeque::new();
     loop {
         let count = tokio::select! {
             // All are safe to cancel: recv_many takes nothing unless it returns it.
@@ -195,21 +219,33 @@ async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> R
             count = incoming.others.recv_many(&mut others, BATCH) => count,
             () = tasks.stop().asked() => 0,
         };
+        take(&mut incoming.lines, &mut lines, LINES);
+        take(&mut incoming.others, &mut others, BATCH);
+        behind.extend(others.drain(..));
+        let gaps = {
+            let mut shares = shared.shares();
+            lines.iter().for_each(|(_, line)| shares.release(line));
+            shares.gaps()
+        };
+        let last = lines.last().map(|(number, _)| *number);
+        let may_wait = count > 0 && !incoming.lines.is_empty() && behind.len() <= QUEUE;
+        let until = last.filter(|_| may_wait).unwrap_or(u64::MAX);
+        let next = {
+            let mut kept = shared.kept();
+            for (number, line) in lines.drain(..) {
+                keep_until(&mut kept, &mut behind, number);
+                kept.keep(Arc::new(Notice::Log(line)));
+            }
+            for gap in gaps {
+                kept.keep(Arc::new(Notice::Log(gap)));
+            }
+            keep_until(&mut kept, &mut behind, until);
+            kept.next
+        };
         if count == 0 {
             shared.next.send_replace(None);
             return Ok(());
         }
-        take(&mut incoming.lines, &mut lines, LINES);
-        take(&mut incoming.others, &mut others, BATCH);
-        let next = {
-            let mut kept = shared.kept();
-            for line in lines.drain(..) {
-                shared.queued_bytes.fetch_sub(line.weight(), Ordering::Relaxed);
-                kept.keep(Arc::new(line));
-            }
-            others.drain(..).for_each(|notice| kept.keep(Arc::new(notice)));
-            kept.next
-        };
         shared
             .next
             .send_if_modified(|told| told.as_mut().map(|told| *told = next).is_some());
@@ -219,8 +255,18 @@ async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> R
     }
 }
 
+/// Keeps what was published before this number.
+fn keep_until(kept: &mut Kept, behind: &mut VecDeque<(u64, Notice)>, until: u64) {
+    while let Some((number, _)) = behind.front()
+        && *number < until
+        && let Some((_, notice)) = behind.pop_front()
+    {
+        kept.keep(Arc::new(notice));
+    }
+}
+
 /// Takes what is there already, up to a batch.
-fn take(queue: &mut mpsc::Receiver<Notice>, batch: &mut Vec<Notice>, most: usize) {
+fn take<T>(queue: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, most: usize) {
     while batch.len() < most
         && let Ok(notice) = queue.try_recv()
     {
@@ -272,13 +318,17 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Line, Stream};
+    use crate::Stream;
     use aloft_base::{Stop, Timestamp};
 
     fn line(text: &str) -> Notice {
+        line_of("f", text)
+    }
+
+    fn line_of(function: &str, text: &str) -> Notice {
         Notice::Log(Line {
             at: Timestamp::from_millis(1),
-            function: "f".parse().unwrap(),
+            function: function.parse().unwrap(),
             version: None,
             number: 0,
             invocation: None,
@@ -340,7 +390,7 @@ mod tests {
         for _ in 0..20 {
             feed.publish(line(&"x".repeat(1 << 20)));
         }
-        assert_eq!(feed.dropped(), 5, "the collector has had no turn yet");
+        assert_eq!(feed.dropped(), 12, "the collector has had no turn yet");
     }
 
     /// Whatever a function prints, what else happens is told.
@@ -360,11 +410,46 @@ mod tests {
             }
         }
         assert!(feed.dropped() > 0, "it was a flood");
-        tokio::time::sleep(PAUSE * 2).await;
+        assert_eq!(feed.dropped_others(), 0);
+        // What was published behind lines comes when they have come.
+        tokio::time::sleep(PAUSE * 40).await;
         while let Some(notice) = subscription.try_next() {
             reloads += usize::from(matches!(*notice.unwrap(), Notice::Reload(_)));
         }
         assert_eq!(reloads, 200);
+    }
+
+    /// A record comes after the lines of its call, however many those are; and who prints little loses nothing.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_published_later_comes_later() {
+        let feed = Feed::start(&Tasks::new(Stop::new()));
+        let (_, mut subscription) = feed.recent_and_subscribe();
+        for number in 0..QUEUE {
+            feed.publish(line(&number.to_string()));
+        }
+        feed.publish(line_of("quiet", "said"));
+        feed.publish(reload(1));
+        feed.publish(line_of("quiet", "later"));
+        tokio::time::sleep(PAUSE * 40).await;
+        let mut told = Vec::new();
+        while let Some(notice) = subscription.try_next() {
+            told.push(match &*notice.unwrap() {
+                Notice::Log(line) => line.text.clone(),
+                _ => "reload".to_owned(),
+            });
+        }
+        let half = QUEUE / 2;
+        let (loud, rest) = told.split_at(half);
+        assert_eq!(loud[half - 1], (half - 1).to_string());
+        assert_eq!(
+            rest,
+            [
+                &format!("{half} lines are missing here: they came faster than they could be taken in"),
+                "said",
+                "reload",
+                "later",
+            ]
+        );
     }
 
     /// One who reads nothing while a function prints is told how many lines are missing, and finds what else happened.

@@ -185,18 +185,28 @@ pub struct Reload {
     pub error: Option<String>,
 }
 
+/// What a notice takes besides its texts, about.
+const BESIDES: usize = 256;
+
 impl Notice {
     /// About how many bytes it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
         let text = match self {
             Self::Build(build) => build.subject.len() + build.message.len(),
             Self::Invocation(record) => record.error.as_ref().map_or(0, String::len),
-            Self::Log(line) => line.text.len(),
+            Self::Log(line) => return line.weight(),
             Self::Reload(reload) => {
                 reload.changed.iter().map(String::len).sum::<usize>()
                     + reload.error.as_ref().map_or(0, String::len)
             }
         };
-        text + 256
+        text + BESIDES
+    }
+}
+
+impl Line {
+    /// About how many bytes it keeps in memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.text.len() + BESIDES
     }
 }
