@@ -192,6 +192,25 @@ def handler(event, context):
 """
 
 
+WRAPPED = """
+import os, sys
+handler = lambda event, context: [os.environ["BY"], sys.flags.utf8_mode, sys.argv]
+"""
+
+
+def wrappers():
+    wrap = '#!/bin/sh\nexport BY=wrapper\nprogram=$1; shift\nexec "$program" -X utf8 "$@"\n'
+    layer = client.publish_layer_version(LayerName="wrap", Content={"ZipFile": packed({"bin/wrap": wrap})})
+    for name, wrapper in [("wrapped", "/opt/bin/wrap"), ("nowhere", "/opt/nowhere")]:
+        variables = {"AWS_LAMBDA_EXEC_WRAPPER": wrapper, "BY": "nobody"}
+        make(name, WRAPPED, Layers=[layer["LayerVersionArn"]], Environment={"Variables": variables})
+    assert result("wrapped") == ["wrapper", 1, [""]], result("wrapped")
+    body = call("nowhere")["Payload"]
+    assert body["errorType"] == "Runtime.InvalidEntrypoint" and "/opt/nowhere" in body["errorMessage"], body
+    for name in ["wrapped", "nowhere"]:
+        client.delete_function(FunctionName=name)
+
+
 def layers():
     site = f"python/lib/{PYTHON}/site-packages/site_shared.py"
     first = {"python/shared.py": "word = 'first'", site: "word = 'site'", "bin/hello-tool": "#!/bin/sh\necho hello"}
@@ -425,6 +444,7 @@ def main(arguments):
     versions()
     permissions()
     layers()
+    wrappers()
     faults()
     escapes()
     nested()

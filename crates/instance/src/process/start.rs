@@ -195,7 +195,11 @@ impl Host {
         });
         Ok(Spec {
             name: version.function.to_string(),
-            argv: self.argv(version, &task, layers.as_deref(), &runtime)?,
+            argv: wrapped(
+                version,
+                layers.as_deref(),
+                self.argv(version, &task, layers.as_deref(), &runtime)?,
+            ),
             environment: variables,
             directory: task,
             mounts,
@@ -479,10 +483,34 @@ fn is_program(file: &Path) -> bool {
     found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
+/// The variable by which a function names a program of its own that is to start its interpreter.
+const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+
+/// What starts a handler: its wrapper, if it names one, which gets the interpreter's command line. Programs of their own have none, as on
+/// Lambda.
+fn wrapped(version: &Version, layers: Option<&Path>, argv: Vec<OsString>) -> Vec<OsString> {
+    let wrapper = match &version.program {
+        Program::Python(_) | Program::Node(_) => version.environment.get(WRAPPER),
+        Program::Command(_) | Program::Own { .. } | Program::Wasm => None,
+    };
+    let Some(wrapper) = wrapper.filter(|wrapper| !wrapper.is_empty()) else {
+        return argv;
+    };
+    // Without walls layers lie elsewhere.
+    let inside = Path::new(wrapper).strip_prefix(LAYERS).ok().zip(layers);
+    let wrapper = inside.map_or_else(|| wrapper.into(), |(file, layers)| layers.join(file).into());
+    std::iter::once(wrapper).chain(argv).collect()
+}
+
 /// Whose fault it is that a program was not started: an interpreter is the platform's, a program in the code its author's.
 fn unstarted(version: &Version, error: aloft_sandbox::Error) -> Fault {
     match error {
-        aloft_sandbox::Error::Program { program, reason, .. } if version.program.interpreter().is_none() => {
+        aloft_sandbox::Error::Program { program, reason, .. }
+            if version
+                .program
+                .interpreter()
+                .is_none_or(|interpreter| interpreter.executable != Path::new(&program)) =>
+        {
             invalid_entrypoint(format!("cannot run {program}: {reason}"))
         }
         error => platform(&error.to_string()),

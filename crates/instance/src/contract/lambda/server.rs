@@ -19,6 +19,8 @@ use super::{reported, stream};
 pub(crate) const ANSWER_LIMIT: usize = (6 << 20) + 100;
 const ARN: &str = "lambda-runtime-invoked-function-arn";
 const PREFIX: &str = "/2018-06-01/";
+/// Where extensions ask for logs, now and formerly.
+const TELEMETRY: [&str; 2] = ["/2022-07-01/telemetry", "/2020-08-15/logs"];
 /// The query of an answer, or of an error, whose sender asks for the next invocation with it: `POST …/{id}/response?next`. It
 /// is the one thing here that Lambda does not have, and saves the platform's own bootstraps a request for each invocation.
 const NEXT: &str = "next";
@@ -59,6 +61,11 @@ impl RuntimeApi {
 
     /// What is to be answered; nothing when the runtime has told something and that is accepted.
     async fn step(&self, head: &Parts, body: Body) -> Option<Response> {
+        if head.method == Method::PUT && TELEMETRY.contains(&head.uri.path()) {
+            // Extensions live with this answer, which Lambda's emulator gives them.
+            let message = "the platform tells nobody inside a sandbox what it logs";
+            return Some(error(StatusCode::ACCEPTED, "Telemetry.NotSupported", message));
+        }
         let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
             let message = "the Runtime API is under /2018-06-01/";
             return Some(error(StatusCode::NOT_FOUND, "NotFound", message));

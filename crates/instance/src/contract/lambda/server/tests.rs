@@ -75,6 +75,7 @@ async fn what_is_no_part_of_the_api_or_out_of_order_is_refused_by_name() {
     let (_, api) = api();
     for (method, path, status, expected) in [
         ("GET", "/", 404, "NotFound"),
+        ("PUT", "/2022-07-01/telemetry", 202, "Telemetry.NotSupported"),
         ("GET", "/2018-06-01/runtime/invocation", 404, "NotFound"),
         ("POST", "/2018-06-01/runtime/invocation/next", 404, "NotFound"),
         (
