@@ -53,7 +53,8 @@ impl Functions {
     }
 
     /// Reserves calls for a function, or none any more. Calls that come from now on meet the new bound. At most `most` are reserved for
-    /// all functions together.
+    /// all functions together. Only more of them than before can be too many: whoever gives some up may do so also when more are reserved
+    /// than a node that was started anew has.
     ///
     /// # Errors
     /// [`Error::Missing`], and [`Error::TooManyReserved`].
@@ -68,11 +69,12 @@ impl Functions {
         let _turn = self.reserving().lock().await;
         let wanted = calls.unwrap_or_default() as usize;
         let reserved = self.catalogue().reserved();
-        let others = reserved.total() - reserved.get(function).unwrap_or_default();
-        if others.saturating_add(wanted) > most {
+        let former = reserved.get(function).unwrap_or_default();
+        let most = most.saturating_sub(reserved.total() - former);
+        if wanted > former.max(most) {
             return Err(Error::TooManyReserved {
                 function: function.clone(),
-                most: most.saturating_sub(others),
+                most,
             });
         }
         self.again(function, |attempt| async move {

@@ -1010,3 +1010,29 @@ async fn what_is_reserved_is_kept_within_its_bound() {
     anew.reload_reserved(space, &other).await.unwrap();
     assert_eq!(shown(&anew), (None, None, 0));
 }
+
+/// Also when a node was started anew with a smaller bound than what is reserved already.
+#[tokio::test]
+async fn reserved_calls_can_always_be_given_up() {
+    let kit = Kit::new();
+    for name in ["hello", "other"] {
+        kit.create(name, 1).await.unwrap();
+    }
+    let reserve = async |name, calls, most| {
+        kit.functions
+            .reserve(&kit.namespace, &function(name), calls, most)
+            .await
+    };
+    reserve("hello", Some(400), 900).await.unwrap();
+    reserve("other", Some(400), 900).await.unwrap();
+    let refused = reserve("hello", Some(401), 200).await;
+    assert!(
+        matches!(refused, Err(Error::TooManyReserved { most: 0, .. })),
+        "{refused:?}"
+    );
+    for calls in [Some(400), Some(10), Some(0), None] {
+        reserve("hello", calls, 200).await.unwrap();
+    }
+    let refused = reserve("hello", Some(1), 200).await;
+    assert!(matches!(refused, Err(Error::TooManyReserved { .. })), "{refused:?}");
+}

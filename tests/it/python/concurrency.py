@@ -1,7 +1,7 @@
 """How many calls run at once, through boto3.
 
     concurrency.py made      what can be set, a burst at a bound, and a bound of nothing
-    concurrency.py again     what was set, after the platform was started anew
+    concurrency.py again     what was set, after the platform was started anew for 5 calls at once
     concurrency.py nested    a function that calls another one, on a node for one call at a time
     concurrency.py kept      instances that are loaded before a call comes
     concurrency.py still     the same, after the platform was started anew
@@ -105,9 +105,17 @@ def burst():
 
 def again():
     equal("what was reserved is so still", client.get_function_concurrency(FunctionName="span")["ReservedConcurrentExecutions"], 7)
-    equal("in all", client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 993)
+    unreserved = lambda: client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    equal("more than a smaller node has", unreserved(), 0)
+    put, name = client.put_function_concurrency, {"FunctionName": "span"}
+    fails("InvalidParameterValueException", put, ReservedConcurrentExecutions=8, **name)
+    for calls in (6, 0):
+        equal("it can be given up", put(ReservedConcurrentExecutions=calls, **name)["ReservedConcurrentExecutions"], calls)
+    client.delete_function_concurrency(**name)
+    put(ReservedConcurrentExecutions=2, **name)
+    equal("in all", unreserved(), 3)
     client.delete_function(FunctionName="span")
-    equal("nothing is, when it is gone", client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"], 1_000)
+    equal("nothing is, when it is gone", unreserved(), 5)
 
 
 def nested():

@@ -182,7 +182,7 @@ fn no_more_calls_run_at_once_than_may() {
     let platform = project.start();
     script("concurrency.py", &["made"], &platform.exports());
     platform.kill();
-    let platform = project.start();
+    let platform = project.dev().with(&["--concurrency", "5"]).start();
     script("concurrency.py", &["again"], &platform.exports());
 }
 
