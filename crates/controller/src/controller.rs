@@ -367,12 +367,6 @@ impl Warm for Controller {
         let pool = pools.get(&(function.clone(), number));
         pool.map(|pool| pool.warmth()).unwrap_or_default()
     }
-
-    fn kept(&self, is_meant: &dyn Fn(&FunctionName) -> bool) -> usize {
-        let pools = self.0.pools.load();
-        let meant = pools.iter().filter(|((function, _), _)| is_meant(function));
-        meant.map(|(_, pool)| pool.staying().1).sum()
-    }
 }
 
 impl Inner {

@@ -100,8 +100,7 @@ impl Functions {
         revision: Option<u128>,
     ) -> Result<Alias, Error> {
         self.change(namespace, function, |found| async move {
-            let former = self.alias_of(found.id, alias).await?;
-            let former = former.ok_or_else(|| missing(function, alias))?;
+            let former = self.alias_at(function, found.id, alias).await?;
             if revision.is_some_and(|revision| revision != former.revision) {
                 return Err(Error::Stale { what: "RevisionId" });
             }
@@ -126,12 +125,13 @@ impl Functions {
             return Ok(());
         }
         let deleted = self.change(namespace, function, |mut found| async move {
-            let former = self.alias_of(found.id, alias).await?;
-            let former = former.ok_or_else(|| missing(function, alias))?;
+            let former = self.alias_at(function, found.id, alias).await?;
             found.head.aliases = found.head.aliases.saturating_sub(1);
             Ok((found, None, former))
         });
-        match deleted.await {
+        let deleted = deleted.await;
+        self.recount(namespace, function).await;
+        match deleted {
             Ok(_)
             | Err(Error::Missing {
                 qualifier: Some(_), ..
@@ -151,6 +151,16 @@ impl Functions {
         alias: &AliasName,
     ) -> Result<Alias, Error> {
         let id = self.find(namespace, function).await?.id;
+        self.alias_at(function, id, alias).await
+    }
+
+    /// An alias of the function whose rows lie there.
+    pub(crate) async fn alias_at(
+        &self,
+        function: &FunctionName,
+        id: Id,
+        alias: &AliasName,
+    ) -> Result<Alias, Error> {
         let found = self.alias_of(id, alias).await?;
         found.ok_or_else(|| missing(function, alias))
     }

@@ -21,6 +21,7 @@ pub struct Catalogue {
     made: ArcSwap<BTreeMap<FunctionName, Arc<Made>>>,
     urls: ArcSwap<BTreeMap<UrlId, Arc<FunctionUrl>>>,
     reserved: ArcSwap<Reserved>,
+    provisioned: ArcSwap<BTreeMap<FunctionName, usize>>,
     changes: Mutex<Changes>,
     changed: Notify,
 }
@@ -193,6 +194,22 @@ impl Catalogue {
         let mut reserved = Reserved::clone(&self.reserved.load());
         reserved.set(function, calls);
         self.reserved.store(Arc::new(reserved));
+    }
+
+    /// The instances that are kept loaded, all names of a function together; of a function that is not in it, none.
+    pub fn provisioned(&self) -> Arc<BTreeMap<FunctionName, usize>> {
+        self.provisioned.load_full()
+    }
+
+    /// Takes down how many instances of a function are kept loaded.
+    pub fn provision(&self, function: &FunctionName, instances: usize) {
+        let _changes = self.changes();
+        let mut provisioned = BTreeMap::clone(&self.provisioned.load());
+        match instances {
+            0 => provisioned.remove(function),
+            instances => provisioned.insert(function.clone(), instances),
+        };
+        self.provisioned.store(Arc::new(provisioned));
     }
 
     /// Forgets what is known of a function, because it was changed. Calls that come from now on read the store.

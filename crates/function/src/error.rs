@@ -63,6 +63,41 @@ pub enum Error {
         function: FunctionName,
         /// What it can have.
         most: usize,
+        /// What must stay for functions that have none reserved.
+        unreserved: usize,
+    },
+    /// Fewer calls than instances that are kept loaded.
+    #[error("{function} cannot have {calls} calls reserved: {instances} instances of it are kept loaded")]
+    FewerThanProvisioned {
+        /// The function.
+        function: FunctionName,
+        /// What was wanted.
+        calls: usize,
+        /// Its instances.
+        instances: usize,
+    },
+    /// More instances to be kept loaded than calls that can run at once.
+    #[error(
+        "{instances} instances cannot be kept loaded: {most} calls can run at once, and instances are kept for {of_function} of the function \
+         and {of_others} of others already"
+    )]
+    TooManyProvisioned {
+        /// What was wanted.
+        instances: usize,
+        /// The calls that can run at once.
+        most: usize,
+        /// Those that are kept loaded already for other names of the function.
+        of_function: usize,
+        /// Those of functions that share its calls.
+        of_others: usize,
+    },
+    /// A version of which instances are kept loaded by another of the function's names.
+    #[error("no instances can be kept loaded for {qualifier}: {other} has them of the same version")]
+    AlreadyProvisioned {
+        /// The name that they are wanted for.
+        qualifier: Qualifier,
+        /// The one that has them.
+        other: Qualifier,
     },
     /// Its policy has no such statement.
     #[error("Statement {0} is not found in resource policy.")]
@@ -95,12 +130,16 @@ impl Error {
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Invalid { .. } | Self::FewerThanProvisioned { .. } => ErrorKind::Invalid,
             Self::Missing { .. } | Self::NoStatement(_) | Self::NoUrl { .. } => ErrorKind::Missing,
-            Self::Exists { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::Contended(_) => {
-                ErrorKind::Conflict
+            Self::Exists { .. }
+            | Self::Stale { .. }
+            | Self::InUse { .. }
+            | Self::AlreadyProvisioned { .. }
+            | Self::Contended(_) => ErrorKind::Conflict,
+            Self::TooMany { .. } | Self::TooManyReserved { .. } | Self::TooManyProvisioned { .. } => {
+                ErrorKind::TooLarge
             }
-            Self::TooMany { .. } | Self::TooManyReserved { .. } => ErrorKind::TooLarge,
             Self::Store(error) => error.kind(),
         }
     }

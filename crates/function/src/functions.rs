@@ -383,6 +383,7 @@ impl Functions {
         })
         .await?;
         self.catalogue.reserve(function, None);
+        self.catalogue.provision(function, 0);
         Ok(())
     }
 
@@ -412,7 +413,9 @@ impl Functions {
             let batch = stored::unsay(batch.delete(key), found.id, &number.to_string())?;
             Ok(self.committed(batch, attempt).await?.then_some(()))
         })
-        .await
+        .await?;
+        self.recount(namespace, function).await;
+        Ok(())
     }
 
     pub(crate) fn batch(&self) -> Batch {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use aloft_base::{FunctionName, Timestamp};
 use aloft_call::Qualifier;
 use aloft_codec::Unknown;
-use aloft_store::layout::Namespace;
+use aloft_store::layout::{Id, Namespace};
 
-use crate::functions::MAX_VERSIONS;
+use crate::functions::{MAX_ALIASES, MAX_VERSIONS};
 use crate::stored::{Sort, read_provisioned, write_provisioned};
-use crate::{Alias, Error, Functions};
+use crate::{Alias, Error, Functions, Places};
 
 /// How many instances are kept loaded for one of a function's names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,9 +36,6 @@ pub struct Warmth {
 pub trait Warm: Send + Sync + 'static {
     /// How the version of a function does that has this number.
     fn warmth(&self, function: &FunctionName, number: u64) -> Warmth;
-
-    /// How many instances are kept loaded, of those functions that are meant.
-    fn kept(&self, is_meant: &dyn Fn(&FunctionName) -> bool) -> usize;
 }
 
 impl Alias {
@@ -75,14 +72,18 @@ impl Functions {
     /// Keeps so many instances loaded for one of a function's names, or none any more.
     ///
     /// # Errors
-    /// [`Error::Missing`] when there is no such function, version or alias.
+    /// [`Error::Missing`] when there is no such function, version or alias; [`Error::TooManyProvisioned`] and
+    /// [`Error::AlreadyProvisioned`] when they could never be loaded, or would be twice.
     pub async fn provision(
         &self,
         namespace: &Namespace,
         function: &FunctionName,
         qualifier: &Qualifier,
         instances: Option<u32>,
+        places: Places,
     ) -> Result<Option<Provisioned>, Error> {
+        // What others have is nobody's row.
+        let _turn = self.reserving().lock().await;
         let change = |_, former: Option<Provisioned>| {
             Ok(instances.map(|instances| Provisioned {
                 instances,
@@ -90,16 +91,128 @@ impl Functions {
                 unknown: former.map(|former| former.unknown).unwrap_or_default(),
             }))
         };
-        let sort = (Sort::Provisioned, qualifier);
-        self.say(
-            namespace,
-            function,
-            sort,
-            read_provisioned,
-            write_provisioned,
-            change,
-        )
-        .await
+        let (change, sort) = (&change, (Sort::Provisioned, qualifier));
+        let provisioned = self.again(function, |attempt| async move {
+            let found = self.find(namespace, function).await?;
+            self.is_there(function, found.id, qualifier).await?;
+            if let Some(instances) = instances {
+                self.check_places(function, found.id, qualifier, instances, places)
+                    .await?;
+                let mine = self.parts(function, found.id, qualifier, instances).await?;
+                self.check_versions(function, found.id, qualifier, &mine).await?;
+            }
+            let said = self.saying(&found, sort, read_provisioned, write_provisioned, change);
+            let (batch, provisioned) = said.await?;
+            Ok(self.committed(batch, attempt).await?.then_some(provisioned))
+        });
+        let provisioned = provisioned.await?;
+        // It is done; whoever follows what is changed counts again.
+        let _ = self.count(namespace, function).await;
+        Ok(provisioned)
+    }
+
+    /// Refuses more instances than calls of the function can run at once.
+    async fn check_places(
+        &self,
+        function: &FunctionName,
+        id: Id,
+        qualifier: &Qualifier,
+        instances: u32,
+        places: Places,
+    ) -> Result<(), Error> {
+        let all = self.provisioned_at(id).await?;
+        let others = all.iter().filter(|(other, _)| other != qualifier);
+        let of_function = others
+            .map(|(_, provisioned)| provisioned.instances as usize)
+            .sum();
+        let reserved = self.catalogue().reserved();
+        // Who has calls reserved shares them with nobody.
+        let (most, of_others) = match reserved.get(function) {
+            Some(calls) => (calls, 0),
+            None => (
+                places.all.saturating_sub(reserved.total()),
+                self.shared_instances(function),
+            ),
+        };
+        let instances = instances as usize;
+        let fits = instances.saturating_add(of_function).saturating_add(of_others) <= most;
+        fits.then_some(()).ok_or(Error::TooManyProvisioned {
+            instances,
+            most,
+            of_function,
+            of_others,
+        })
+    }
+
+    /// Refuses to keep instances loaded of versions for which another name of the function has some.
+    async fn check_versions(
+        &self,
+        function: &FunctionName,
+        id: Id,
+        qualifier: &Qualifier,
+        mine: &BTreeMap<u64, u32>,
+    ) -> Result<(), Error> {
+        for (other, provisioned) in self.provisioned_at(id).await? {
+            if other == *qualifier {
+                continue;
+            }
+            let theirs = self.parts(function, id, &other, provisioned.instances).await?;
+            if mine.keys().any(|number| theirs.contains_key(number)) {
+                return Err(Error::AlreadyProvisioned {
+                    qualifier: qualifier.clone(),
+                    other,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The instances that are kept loaded of functions that share what is not reserved, besides those of one function.
+    pub(crate) fn shared_instances(&self, besides: &FunctionName) -> usize {
+        let (reserved, provisioned) = (self.catalogue().reserved(), self.catalogue().provisioned());
+        let shared = provisioned
+            .iter()
+            .filter(|(function, _)| *function != besides && reserved.get(function).is_none());
+        shared.map(|(_, instances)| instances).sum()
+    }
+
+    /// Tells the catalogue how many instances of a function are kept loaded. For whoever has the turn.
+    pub(crate) async fn count(&self, namespace: &Namespace, function: &FunctionName) -> Result<(), Error> {
+        let all = match self.find(namespace, function).await {
+            Ok(found) => self.provisioned_at(found.id).await?,
+            Err(Error::Missing { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let instances = all.iter().map(|(_, provisioned)| provisioned.instances as usize);
+        self.catalogue().provision(function, instances.sum());
+        Ok(())
+    }
+
+    /// The same after a name of the function is gone. Where the store fails, whoever follows what is changed counts again.
+    pub(crate) async fn recount(&self, namespace: &Namespace, function: &FunctionName) {
+        let _turn = self.reserving().lock().await;
+        let _ = self.count(namespace, function).await;
+    }
+
+    async fn provisioned_at(&self, id: Id) -> Result<Vec<(Qualifier, Provisioned)>, Error> {
+        let bounds = (None, MAX_VERSIONS + MAX_ALIASES);
+        let all = self.all_said(id, Sort::Provisioned, bounds, read_provisioned);
+        Ok(all.await?.0)
+    }
+
+    /// Which versions are meant by a name, each with its part of the instances.
+    async fn parts(
+        &self,
+        function: &FunctionName,
+        id: Id,
+        qualifier: &Qualifier,
+        instances: u32,
+    ) -> Result<BTreeMap<u64, u32>, Error> {
+        match qualifier {
+            Qualifier::Latest => Ok(BTreeMap::new()),
+            Qualifier::Version(number) => Ok(BTreeMap::from([(*number, instances)])),
+            Qualifier::Alias(name) => Ok(self.alias_at(function, id, name).await?.parts(instances)),
+        }
     }
 
     /// What is kept loaded for a function's names, in their order, after `after`: at most `limit`, and whether there is more.
@@ -129,23 +242,12 @@ impl Functions {
         function: &FunctionName,
     ) -> Result<BTreeMap<u64, u32>, Error> {
         let mut kept = BTreeMap::new();
-        let mut keep = |number: u64, instances: u32| {
-            let most = kept.entry(number).or_insert(0_u32);
-            *most = instances.max(*most);
-        };
-        let (all, _) = self
-            .all_provisioned(namespace, function, None, MAX_VERSIONS)
-            .await?;
-        for (qualifier, provisioned) in all {
-            match qualifier {
-                Qualifier::Latest => {}
-                Qualifier::Version(number) => keep(number, provisioned.instances),
-                Qualifier::Alias(name) => {
-                    let alias = self.alias(namespace, function, &name).await?;
-                    for (number, instances) in alias.parts(provisioned.instances) {
-                        keep(number, instances);
-                    }
-                }
+        let id = self.find(namespace, function).await?.id;
+        for (qualifier, provisioned) in self.provisioned_at(id).await? {
+            let parts = self.parts(function, id, &qualifier, provisioned.instances);
+            for (number, instances) in parts.await? {
+                let most = kept.entry(number).or_insert(0_u32);
+                *most = instances.max(*most);
             }
         }
         Ok(kept)
@@ -157,18 +259,10 @@ impl Warm for () {
     fn warmth(&self, _: &FunctionName, _: u64) -> Warmth {
         Warmth::default()
     }
-
-    fn kept(&self, _: &dyn Fn(&FunctionName) -> bool) -> usize {
-        0
-    }
 }
 
 impl<W: Warm> Warm for Arc<W> {
     fn warmth(&self, function: &FunctionName, number: u64) -> Warmth {
         W::warmth(self, function, number)
-    }
-
-    fn kept(&self, is_meant: &dyn Fn(&FunctionName) -> bool) -> usize {
-        W::kept(self, is_meant)
     }
 }

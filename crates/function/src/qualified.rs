@@ -3,11 +3,11 @@
 use aloft_base::FunctionName;
 use aloft_call::Qualifier;
 use aloft_codec::KeyReader;
-use aloft_store::Direction;
 use aloft_store::layout::{Id, Namespace};
+use aloft_store::{Batch, Direction};
 use bytes::Bytes;
 
-use crate::functions::corrupt;
+use crate::functions::{Found, corrupt};
 use crate::stored::Sort;
 use crate::{Error, Functions, stored};
 
@@ -43,25 +43,51 @@ impl Functions {
         let (read, write, change) = (&read, &write, &change);
         self.again(function, |attempt| async move {
             let found = self.find(namespace, function).await?;
-            match qualifier {
-                Qualifier::Latest => {}
-                Qualifier::Version(number) => drop(self.version(function, found.id, *number).await?),
-                Qualifier::Alias(name) => drop(self.alias(namespace, function, name).await?),
-            }
-            let key = stored::said_key(found.id, sort, &qualifier.to_string())?;
-            let former = match self.store().get(&key).await? {
-                Some(entry) => Some(read(&entry.value).map_err(|error| corrupt(&entry, error))?),
-                None => None,
-            };
-            let new = change(found.id, former)?;
-            let batch = found.write(self.batch());
-            let batch = match &new {
-                Some(new) => batch.put(key, write(new)),
-                None => batch.delete(key),
-            };
+            self.is_there(function, found.id, qualifier).await?;
+            let (batch, new) = self
+                .saying(&found, (sort, qualifier), read, write, change)
+                .await?;
             Ok(self.committed(batch, attempt).await?.then_some(new))
         })
         .await
+    }
+
+    /// Whether a function, whose rows lie there, has a version or alias of this name.
+    pub(crate) async fn is_there(
+        &self,
+        function: &FunctionName,
+        id: Id,
+        qualifier: &Qualifier,
+    ) -> Result<(), Error> {
+        match qualifier {
+            Qualifier::Latest => {}
+            Qualifier::Version(number) => drop(self.version(function, id, *number).await?),
+            Qualifier::Alias(name) => drop(self.alias_at(function, id, name).await?),
+        }
+        Ok(())
+    }
+
+    /// The batch by which something else is said, and what.
+    pub(crate) async fn saying<T>(
+        &self,
+        found: &Found,
+        (sort, qualifier): (Sort, &Qualifier),
+        read: impl Fn(&Bytes) -> Result<T, aloft_codec::Error>,
+        write: impl Fn(&T) -> Bytes,
+        change: impl Fn(Id, Option<T>) -> Result<Option<T>, Error>,
+    ) -> Result<(Batch, Option<T>), Error> {
+        let key = stored::said_key(found.id, sort, &qualifier.to_string())?;
+        let former = match self.store().get(&key).await? {
+            Some(entry) => Some(read(&entry.value).map_err(|error| corrupt(&entry, error))?),
+            None => None,
+        };
+        let new = change(found.id, former)?;
+        let batch = found.write(self.batch());
+        let batch = match &new {
+            Some(new) => batch.put(key, write(new)),
+            None => batch.delete(key),
+        };
+        Ok((batch, new))
     }
 
     /// What was said of all names of the function whose rows lie there, in their order, after `after`: at most `limit`, and whether there is more.

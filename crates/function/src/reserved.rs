@@ -1,4 +1,5 @@
-//! Calls that are reserved for functions: as many of a function run at once as these, and nobody else has them.
+//! Calls that are reserved for functions: as many of a function run at once as these, and nobody else has them. What is kept loaded needs
+//! its calls: nothing is reserved that would take them away.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,15 @@ use crate::{Error, Functions};
 
 /// Functions whose heads are read at once.
 const PAGE: usize = 1_000;
+
+/// Calls that a node runs at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// All of them.
+    pub all: usize,
+    /// Those that cannot be reserved: they stay for functions that have none of their own.
+    pub unreserved: usize,
+}
 
 /// What is reserved for which function.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,29 +62,39 @@ impl Functions {
         Ok(self.find(namespace, function).await?.head.reserved)
     }
 
-    /// Reserves calls for a function, or none any more. Calls that come from now on meet the new bound. At most `most` are reserved for
-    /// all functions together. Only more of them than before can be too many: whoever gives some up may do so also when more are reserved
-    /// than a node that was started anew has.
+    /// Reserves calls for a function, or none any more. Calls that come from now on meet the new bound. Only more of them than before can be
+    /// too many: whoever gives some up may do so also when more are reserved than a node that was started anew has.
     ///
     /// # Errors
-    /// [`Error::Missing`], and [`Error::TooManyReserved`].
+    /// [`Error::Missing`], [`Error::FewerThanProvisioned`], and [`Error::TooManyReserved`].
     pub async fn reserve(
         &self,
         namespace: &Namespace,
         function: &FunctionName,
         calls: Option<u32>,
-        most: usize,
+        places: Places,
     ) -> Result<(), Error> {
         // One after another: the sum is nobody's row.
         let _turn = self.reserving().lock().await;
+        self.find(namespace, function).await?;
         let wanted = calls.unwrap_or_default() as usize;
-        let reserved = self.catalogue().reserved();
+        let (reserved, provisioned) = (self.catalogue().reserved(), self.catalogue().provisioned());
+        let instances = provisioned.get(function).copied().unwrap_or_default();
+        if calls.is_some() && wanted < instances {
+            return Err(Error::FewerThanProvisioned {
+                function: function.clone(),
+                calls: wanted,
+                instances,
+            });
+        }
         let former = reserved.get(function).unwrap_or_default();
-        let most = most.saturating_sub(reserved.total() - former);
+        let unreserved = places.unreserved.max(self.shared_instances(function));
+        let most = places.all.saturating_sub(unreserved + reserved.total() - former);
         if wanted > former.max(most) {
             return Err(Error::TooManyReserved {
                 function: function.clone(),
                 most,
+                unreserved,
             });
         }
         self.again(function, |attempt| async move {
@@ -89,7 +109,7 @@ impl Functions {
         Ok(())
     }
 
-    /// Tells the catalogue what is reserved for all functions: at a node's start. Answers the names of all functions.
+    /// Tells the catalogue what is reserved for all functions, and what is kept loaded of them: at a node's start. Answers the names of all functions.
     ///
     /// # Errors
     /// When the store fails.
@@ -111,16 +131,19 @@ impl Functions {
         }
     }
 
-    /// Tells the catalogue what is reserved for one function: whoever changed it may have gone before they could.
+    /// Tells the catalogue the same of one function: whoever changed it may have gone before they could.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn reload_reserved(&self, namespace: &Namespace, function: &FunctionName) -> Result<(), Error> {
+        // What is read is not older than what somebody else takes down.
+        let _turn = self.reserving().lock().await;
         let calls = match self.reserved(namespace, function).await {
             Ok(calls) => calls,
             Err(Error::Missing { .. }) => None,
             Err(error) => return Err(error),
         };
+        self.count(namespace, function).await?;
         let calls = calls.map(|calls| calls as usize);
         if self.catalogue().reserved().get(function) != calls {
             self.catalogue().reserve(function, calls);

@@ -1,6 +1,7 @@
 //! The catalogue over the store in memory.
 
 mod loader;
+mod places;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -968,71 +969,4 @@ async fn an_address_is_forgotten_with_its_function() {
         !catalogue.keep_url(epoch, &urls[0]),
         "what was read before a change is not kept"
     );
-}
-
-#[tokio::test]
-async fn what_is_reserved_is_kept_within_its_bound() {
-    let kit = Kit::new();
-    for name in ["hello", "other"] {
-        kit.create(name, 1).await.unwrap();
-    }
-    let (space, hello, other) = (&kit.namespace, function("hello"), function("other"));
-    let reserve =
-        async |function: &FunctionName, calls| kit.functions.reserve(space, function, calls, 10).await;
-    reserve(&hello, Some(6)).await.unwrap();
-    let refused = reserve(&other, Some(5)).await;
-    assert!(
-        matches!(refused, Err(Error::TooManyReserved { most: 4, .. })),
-        "{refused:?}"
-    );
-    reserve(&other, Some(4)).await.unwrap();
-    reserve(&hello, Some(0)).await.unwrap();
-    assert_eq!(kit.functions.reserved(space, &hello).await.unwrap(), Some(0));
-    let shown = |functions: &Functions| {
-        let reserved = functions.catalogue().reserved();
-        (reserved.get(&hello), reserved.get(&other), reserved.total())
-    };
-    assert_eq!(shown(&kit.functions), (Some(0), Some(4), 4));
-    // A node that starts reads it.
-    let anew = Functions::new(
-        kit.store.clone(),
-        kit.clock.clone(),
-        Arc::new(SeededChance::new(2)),
-        Arc::default(),
-    );
-    assert_eq!(shown(&anew), (None, None, 0));
-    anew.load_reserved(space).await.unwrap();
-    assert_eq!(shown(&anew), (Some(0), Some(4), 4));
-    kit.functions.delete(space, &other).await.unwrap();
-    reserve(&hello, None).await.unwrap();
-    assert_eq!(shown(&kit.functions), (None, None, 0));
-    anew.reload_reserved(space, &hello).await.unwrap();
-    anew.reload_reserved(space, &other).await.unwrap();
-    assert_eq!(shown(&anew), (None, None, 0));
-}
-
-/// Also when a node was started anew with a smaller bound than what is reserved already.
-#[tokio::test]
-async fn reserved_calls_can_always_be_given_up() {
-    let kit = Kit::new();
-    for name in ["hello", "other"] {
-        kit.create(name, 1).await.unwrap();
-    }
-    let reserve = async |name, calls, most| {
-        kit.functions
-            .reserve(&kit.namespace, &function(name), calls, most)
-            .await
-    };
-    reserve("hello", Some(400), 900).await.unwrap();
-    reserve("other", Some(400), 900).await.unwrap();
-    let refused = reserve("hello", Some(401), 200).await;
-    assert!(
-        matches!(refused, Err(Error::TooManyReserved { most: 0, .. })),
-        "{refused:?}"
-    );
-    for calls in [Some(400), Some(10), Some(0), None] {
-        reserve("hello", calls, 200).await.unwrap();
-    }
-    let refused = reserve("hello", Some(1), 200).await;
-    assert!(matches!(refused, Err(Error::TooManyReserved { .. })), "{refused:?}");
 }

@@ -46,11 +46,6 @@ impl Warm for Calls {
         let controller = self.0.get().and_then(Weak::upgrade);
         controller.map_or_else(Warmth::default, |controller| controller.warmth(function, number))
     }
-
-    fn kept(&self, is_meant: &dyn Fn(&FunctionName) -> bool) -> usize {
-        let controller = self.0.get().and_then(Weak::upgrade);
-        controller.map_or(0, |controller| controller.kept(is_meant))
-    }
 }
 
 /// Signatures as AWS's clients make them, for functions' addresses.

@@ -152,7 +152,10 @@ def kept():
     fails("ProvisionedConcurrencyConfigNotFoundException", get, Qualifier="1", **name)
     made = put(Qualifier="live", **three, **name)
     equal("it is on its way", (made["Status"], made["RequestedProvisionedConcurrentExecutions"]), ("IN_PROGRESS", 3))
-    fails("InvalidParameterValueException", put, Qualifier="1", **three, **name)
+    fails("ResourceConflictException", put, Qualifier="1", **three, **name)
+    reserve = client.put_function_concurrency
+    for calls in (0, 2):
+        fails("InvalidParameterValueException", reserve, ReservedConcurrentExecutions=calls, **name)
     make("cool", SPAN)
     client.publish_version(FunctionName="cool")
     ready = lambda: (lambda got: got["Status"] == "READY" and got)(get(Qualifier="live", **name))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aloft_function::{Error as Failed, MAX_VERSIONS};
+use aloft_function::{Error as Failed, MAX_VERSIONS, Places};
 use aloft_http::Response;
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
@@ -44,19 +44,28 @@ pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
 
 async fn set(context: &Context<'_>, named: &Named, calls: Option<u32>) -> Result<(), Refused> {
     let functions = &context.parts.functions;
-    // A node for which somebody has set a smaller bound keeps half of it.
-    let account = context.parts.concurrency;
-    let most = account.saturating_sub(UNRESERVED.min(account.div_ceil(2)));
-    let reserved = functions.reserve(context.namespace, &named.function, calls, most);
+    let reserved = functions.reserve(context.namespace, &named.function, calls, places(context));
     reserved.await.map_err(|error| match error {
-        Failed::TooManyReserved { .. } => Error::Invalid(format!(
+        Failed::TooManyReserved { most, unreserved, .. } => Error::Invalid(format!(
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum \
-             value of [{}].",
-            account - most
+             value of [{unreserved}]. At most [{most}] can be reserved for it."
+        ))
+        .into(),
+        Failed::FewerThanProvisioned {
+            calls, instances, ..
+        } => Error::Invalid(format!(
+            "ReservedConcurrentExecutions [{calls}] should not be lower than function's total provisioned concurrency [{instances}]."
         ))
         .into(),
         error => context.failed(named, error),
     })
+}
+
+/// The calls of this node. One for which somebody has set a smaller bound keeps half of it.
+pub(super) fn places(context: &Context<'_>) -> Places {
+    let all = context.parts.concurrency;
+    let unreserved = UNRESERVED.min(all.div_ceil(2));
+    Places { all, unreserved }
 }
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {

@@ -420,6 +420,7 @@ impl Context<'_> {
             error @ (E::Exists { .. } | E::InUse { .. } | E::Contended(_)) => {
                 Error::Conflict(error.to_string())
             }
+            E::AlreadyProvisioned { qualifier, other } => provisioned::already(&qualifier, &other),
             E::TooMany { what, .. } => Error::TooMany {
                 code: match what {
                     "aliases" => "AliasLimitExceededException",
@@ -428,9 +429,11 @@ impl Context<'_> {
                 },
                 text: error.to_string(),
             },
-            error @ (E::Stale { .. } | E::Invalid { .. } | E::TooManyReserved { .. }) => {
-                Error::Invalid(error.to_string())
-            }
+            error @ (E::Stale { .. }
+            | E::Invalid { .. }
+            | E::TooManyReserved { .. }
+            | E::FewerThanProvisioned { .. }
+            | E::TooManyProvisioned { .. }) => Error::Invalid(error.to_string()),
             error @ E::Store(_) => Error::Catalogue(error),
         }
         .into()

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use aloft_base::FunctionName;
 use aloft_call::Qualifier;
-use aloft_function::{Provisioned, Warmth};
+use aloft_function::{Error as Failed, Provisioned, Warmth};
 use aloft_http::Response;
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 
+use super::concurrency::places;
 use super::names::{Named, arn};
 use super::{Context, Error, describe, nothing};
 use crate::Error as Refused;
@@ -27,60 +27,36 @@ pub(super) async fn put(context: &Context<'_>, body: &[u8]) -> Result<Response, 
     rules.in_range(instances, "provisionedConcurrentExecutions", 1, i32::MAX.into());
     rules.check()?;
     let instances = instances.and_then(|given| u32::try_from(given).ok()).unwrap_or(1);
-    check(context, &named, &qualifier, instances).await?;
     let functions = &context.parts.functions;
-    let set = functions.provision(context.namespace, &named.function, &qualifier, Some(instances));
-    let provisioned = set.await.map_err(|error| context.failed(&named, error))?;
+    let set = functions.provision(
+        context.namespace,
+        &named.function,
+        &qualifier,
+        Some(instances),
+        places(context),
+    );
+    let provisioned = set.await.map_err(|error| failed(context, &named, error))?;
     let provisioned = provisioned.ok_or_else(missing)?;
     // Nothing of it is loaded before this is answered.
     let members = describe(&provisioned, &Warmth::default());
     Ok(super::json(StatusCode::ACCEPTED, &members.into()))
 }
 
-/// Refuses what could never be loaded, or would be counted twice.
-async fn check(
-    context: &Context<'_>,
-    named: &Named,
-    qualifier: &Qualifier,
-    instances: u32,
-) -> Result<(), Refused> {
-    let (functions, namespace) = (&context.parts.functions, context.namespace);
-    let reserved = context.parts.catalogue.reserved();
-    let most = reserved
-        .get(&named.function)
-        .unwrap_or(context.parts.concurrency.saturating_sub(reserved.total()));
-    let mine = parts(context, named, qualifier, instances).await?;
-    let all = functions.all_provisioned(namespace, &named.function, None, usize::from(u16::MAX));
-    let (all, _) = all.await.map_err(|error| context.failed(named, error))?;
-    let others = all.iter().filter(|(other, _)| other != qualifier);
-    let of_function: usize = others
-        .map(|(_, provisioned)| provisioned.instances as usize)
-        .sum();
-    // Who has calls reserved shares them with nobody.
-    let is_shared = |name: &FunctionName| *name != named.function && reserved.get(name).is_none();
-    let of_others = match reserved.get(&named.function) {
-        Some(_) => 0,
-        None => context.parts.warm.kept(&is_shared),
-    };
-    let left = most.saturating_sub(of_function).saturating_sub(of_others);
-    if instances as usize > left {
-        return Err(Error::Invalid(format!(
+fn failed(context: &Context<'_>, named: &Named, error: Failed) -> Refused {
+    match error {
+        Failed::TooManyProvisioned {
+            instances,
+            most,
+            of_function,
+            of_others,
+        } => Error::Invalid(format!(
             "Specified ProvisionedConcurrentExecutions {instances} for the function is larger than the calls of it that can run at \
              once, {most}, without those for which instances are kept loaded already: {of_function} of the function, {of_others} of others \
              that share them"
         ))
-        .into());
+        .into(),
+        error => context.failed(named, error),
     }
-    for (other, provisioned) in all.iter().filter(|(other, _)| other != qualifier) {
-        let theirs = parts(context, named, other, provisioned.instances).await?;
-        if mine.keys().any(|number| theirs.contains_key(number)) {
-            return Err(Error::Invalid(format!(
-                "{qualifier} can't be used for Provisioned Concurrency configuration on an already Provisioned version: {other} has one"
-            ))
-            .into());
-        }
-    }
-    Ok(())
 }
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
@@ -99,7 +75,13 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
 pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
     let (named, qualifier) = name(context)?;
     let functions = &context.parts.functions;
-    let deleted = functions.provision(context.namespace, &named.function, &qualifier, None);
+    let deleted = functions.provision(
+        context.namespace,
+        &named.function,
+        &qualifier,
+        None,
+        places(context),
+    );
     deleted.await.map_err(|error| context.failed(&named, error))?;
     Ok(nothing(StatusCode::NO_CONTENT))
 }
@@ -205,6 +187,19 @@ fn describe(provisioned: &Provisioned, warmth: &Warmth) -> Map<String, Json> {
     let modified = describe::time(provisioned.modified);
     members.insert("LastModified".to_owned(), json!(modified));
     members
+}
+
+/// That a version has instances by two names. Lambda's texts, and which name it is.
+pub(super) fn already(qualifier: &Qualifier, other: &Qualifier) -> Error {
+    let text = match qualifier {
+        Qualifier::Alias(_) => {
+            "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version"
+        }
+        Qualifier::Latest | Qualifier::Version(_) => "Version is pointed by a Provisioned Concurrency alias",
+    };
+    Error::Conflict(format!(
+        "{text}: {qualifier} means the same version as {other}, whose configuration would have to be deleted first"
+    ))
 }
 
 fn missing() -> Refused {

@@ -93,7 +93,14 @@ impl Wire {
     }
 
     /// What must be refused with this code.
-    async fn declined(&self, method: &str, path: &str, input: Json, status: u16, code: &str) -> String {
+    pub(super) async fn declined(
+        &self,
+        method: &str,
+        path: &str,
+        input: Json,
+        status: u16,
+        code: &str,
+    ) -> String {
         let shown = input.to_string();
         let answer = self.lambda(method, path, input).await;
         let found = (answer.status.as_u16(), answer.header("x-amzn-errortype"));
@@ -115,7 +122,7 @@ impl Wire {
     }
 }
 
-fn zip(files: &[(&str, &str)]) -> String {
+pub(super) fn zip(files: &[(&str, &str)]) -> String {
     use std::io::Write as _;
     let mut zip = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, text) in files {
@@ -674,7 +681,7 @@ async fn a_chain_of_calls_is_counted_and_functions_manage_none() {
     assert_eq!(denied.status(), StatusCode::FORBIDDEN);
 }
 
-fn version(name: &str) -> Version {
+pub(super) fn version(name: &str) -> Version {
     Version {
         function: name.parse().unwrap(),
         number: 0,

@@ -3,6 +3,7 @@
 mod doors;
 mod functions;
 mod items;
+mod lambda;
 mod logs;
 mod many;
 mod model;

@@ -1,0 +1,93 @@
+//! Lambda: what is set of functions beside their code, and what lists tell of them.
+
+use super::functions::{FUNCTIONS, input, version};
+use super::*;
+
+const INVALID: &str = "InvalidParameterValueException";
+const BROKEN: &str = "ValidationException";
+const NONE: &str = "ResourceNotFoundException";
+const CONFLICT: &str = "ResourceConflictException";
+const ARN: &str = "arn:aws:lambda:eu-west-1:000000000000:function";
+
+impl Wire {
+    /// Asks for what must be done.
+    async fn lambda_done(&self, method: &str, path: &str, input: Json) -> Json {
+        let answer = self.lambda(method, path, input).await;
+        assert!(
+            answer.status.is_success(),
+            "{method} {path}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        if answer.body.is_empty() {
+            Json::Null
+        } else {
+            answer.json()
+        }
+    }
+
+    /// Makes a function with so many versions.
+    async fn versioned(&self, name: &str, versions: usize) {
+        self.lambda_done("POST", FUNCTIONS, input(name)).await;
+        for number in 0..versions {
+            let described = json!({ "Description": number.to_string(), "Timeout": number + 1 });
+            let path = format!("{FUNCTIONS}/{name}/configuration");
+            self.lambda_done("PUT", &path, described).await;
+            self.lambda_done("POST", &format!("{FUNCTIONS}/{name}/versions"), Json::Null)
+                .await;
+        }
+    }
+
+    async fn alias(&self, name: &str, alias: &str, version: &str) {
+        let pointer = json!({ "Name": alias, "FunctionVersion": version });
+        self.lambda_done("POST", &format!("{FUNCTIONS}/{name}/aliases"), pointer)
+            .await;
+    }
+}
+
+fn provisioned(name: &str, qualifier: &str) -> String {
+    format!("/2019-09-30/functions/{name}/provisioned-concurrency?Qualifier={qualifier}")
+}
+
+fn instances(count: u32) -> Json {
+    json!({ "ProvisionedConcurrentExecutions": count })
+}
+
+#[tokio::test]
+async fn reserved_and_provisioned_concurrency_leave_each_other_room() {
+    let wire = start(Trust::Loopback).await;
+    wire.versioned("b", 1).await;
+    wire.versioned("x", 1).await;
+    let reserved = |name: &str| format!("/2017-10-31/functions/{name}/concurrency");
+    let calls = |count: u32| json!({ "ReservedConcurrentExecutions": count });
+    wire.lambda_done("PUT", &provisioned("b", "1"), instances(3))
+        .await;
+    for count in [0, 1] {
+        let text = wire
+            .declined("PUT", &reserved("b"), calls(count), 400, INVALID)
+            .await;
+        assert_eq!(
+            text,
+            format!(
+                "ReservedConcurrentExecutions [{count}] should not be lower than function's total provisioned concurrency [3]."
+            )
+        );
+    }
+    wire.lambda_done("PUT", &reserved("b"), calls(3)).await;
+    let text = wire
+        .declined("PUT", &provisioned("b", "1"), instances(4), 400, INVALID)
+        .await;
+    assert!(text.contains("can run at once, 3,"), "{text}");
+    wire.lambda_done("DELETE", &reserved("b"), Json::Null).await;
+    // What is shared is not taken from those for which instances are kept.
+    wire.lambda_done("PUT", &provisioned("b", "1"), instances(900))
+        .await;
+    let text = wire
+        .declined("PUT", &reserved("x"), calls(101), 400, INVALID)
+        .await;
+    assert!(
+        text.ends_with("below its minimum value of [900]. At most [100] can be reserved for it."),
+        "{text}"
+    );
+    wire.lambda_done("PUT", &reserved("x"), calls(100)).await;
+}
