@@ -90,7 +90,8 @@ impl Functions {
     /// Changes an alias. With a `revision` only if that is the one it is at.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Stale`], [`Error::Invalid`].
+    /// [`Error::Missing`], [`Error::Stale`], [`Error::Invalid`], and [`Error::AlreadyProvisioned`] when instances are kept loaded for the
+    /// alias, and for another name of a version that it is to point to.
     pub async fn update_alias(
         &self,
         namespace: &Namespace,
@@ -105,7 +106,8 @@ impl Functions {
                 return Err(Error::Stale { what: "RevisionId" });
             }
             self.check(function, found.id, pointer).await?;
-            let made = self.pointing(alias, pointer, former.unknown);
+            let made = self.pointing(alias, pointer, former.unknown.clone());
+            self.check_moved(function, found.id, &former, &made).await?;
             Ok((found, Some(made.clone()), made))
         })
         .await

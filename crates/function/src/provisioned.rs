@@ -9,7 +9,7 @@ use aloft_codec::Unknown;
 use aloft_store::layout::{Id, Namespace};
 
 use crate::functions::{MAX_ALIASES, MAX_VERSIONS};
-use crate::stored::{Sort, read_provisioned, write_provisioned};
+use crate::stored::{self, Sort, read_provisioned, write_provisioned};
 use crate::{Alias, Error, Functions, Places};
 
 /// How many instances are kept loaded for one of a function's names.
@@ -165,6 +165,24 @@ impl Functions {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to move an alias for which instances are kept loaded to a version for which another name has some.
+    pub(crate) async fn check_moved(
+        &self,
+        function: &FunctionName,
+        id: Id,
+        former: &Alias,
+        alias: &Alias,
+    ) -> Result<(), Error> {
+        let qualifier = Qualifier::Alias(alias.name.clone());
+        let key = stored::said_key(id, Sort::Provisioned, alias.name.as_str())?;
+        if self.store().get(&key).await?.is_none() {
+            return Ok(());
+        }
+        let mut added = alias.parts(1);
+        added.retain(|number, _| !former.points_to(*number));
+        self.check_versions(function, id, &qualifier, &added).await
     }
 
     /// The instances that are kept loaded of functions that share what is not reserved, besides those of one function.

@@ -19,7 +19,7 @@ use crate::input::{Constraints, Members};
 const PAGE: usize = 50;
 
 pub(super) async fn put(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
-    let (named, qualifier) = name(context)?;
+    let (named, qualifier) = own_name(context)?;
     let mut input = Members::parse(body)?;
     let instances = input.integer("ProvisionedConcurrentExecutions")?;
     let mut rules = Constraints::default();
@@ -60,7 +60,12 @@ fn failed(context: &Context<'_>, named: &Named, error: Failed) -> Refused {
 }
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = name(context)?;
+    let (named, qualifier) = context.name()?;
+    published(&qualifier)?;
+    if context.of_project(&named.function).is_some() {
+        return Err(named.missing(context.caller).into());
+    }
+    context.published(&named).await?;
     let functions = &context.parts.functions;
     let found = functions.provisioned(context.namespace, &named.function, &qualifier);
     let found = found.await.map_err(|error| context.failed(&named, error))?;
@@ -73,7 +78,8 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = name(context)?;
+    let (named, qualifier) = context.own_name()?;
+    published(&qualifier)?;
     let functions = &context.parts.functions;
     let deleted = functions.provision(
         context.namespace,
@@ -117,8 +123,19 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
     Ok(super::json(StatusCode::OK, &members.into()))
 }
 
-/// The function and which of its names is meant: a version or an alias.
-fn name(context: &Context<'_>) -> Result<(Named, Qualifier), Refused> {
+/// Refuses to look for what `$LATEST` never has.
+fn published(qualifier: &Qualifier) -> Result<(), Refused> {
+    match qualifier {
+        Qualifier::Latest => {
+            let text = "The function resource provided must be an alias or a published version.";
+            Err(Error::Invalid(text.to_owned()).into())
+        }
+        Qualifier::Version(_) | Qualifier::Alias(_) => Ok(()),
+    }
+}
+
+/// The function for which instances are to be kept loaded, and of which of its names: a version or an alias.
+fn own_name(context: &Context<'_>) -> Result<(Named, Qualifier), Refused> {
     let (named, qualifier) = context.own_name()?;
     match qualifier {
         Qualifier::Latest => {

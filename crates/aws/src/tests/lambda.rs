@@ -91,3 +91,68 @@ async fn reserved_and_provisioned_concurrency_leave_each_other_room() {
     );
     wire.lambda_done("PUT", &reserved("x"), calls(100)).await;
 }
+
+#[tokio::test]
+async fn a_version_is_provisioned_by_one_of_its_names() {
+    let wire = start(Trust::Loopback).await;
+    wire.versioned("f", 2).await;
+    wire.alias("f", "live", "1").await;
+    wire.lambda_done("PUT", &provisioned("f", "1"), instances(1))
+        .await;
+    let text = wire
+        .declined("PUT", &provisioned("f", "live"), instances(1), 409, CONFLICT)
+        .await;
+    let of_alias =
+        "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version";
+    assert!(text.starts_with(of_alias), "{text}");
+    wire.lambda_done("DELETE", &provisioned("f", "1"), Json::Null)
+        .await;
+    wire.lambda_done("PUT", &provisioned("f", "live"), instances(1))
+        .await;
+    let text = wire
+        .declined("PUT", &provisioned("f", "1"), instances(1), 409, CONFLICT)
+        .await;
+    assert!(
+        text.starts_with("Version is pointed by a Provisioned Concurrency alias"),
+        "{text}"
+    );
+    wire.lambda_done("PUT", &provisioned("f", "2"), instances(1))
+        .await;
+    let path = format!("{FUNCTIONS}/f/aliases/live");
+    let text = wire
+        .declined("PUT", &path, json!({ "FunctionVersion": "2" }), 409, CONFLICT)
+        .await;
+    assert!(text.starts_with(of_alias), "{text}");
+    wire.lambda_done("PUT", &path, json!({ "Description": "stays" }))
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_provisioned() {
+    let wire = start(Trust::Loopback).await;
+    wire.versioned("f", 1).await;
+    wire.alias("f", "live", "1").await;
+    for (qualifier, said) in [
+        ("9", format!("Function not found: {ARN}:f:9")),
+        ("none", format!("Cannot find alias arn: {ARN}:f:none")),
+    ] {
+        for (method, body) in [("GET", Json::Null), ("DELETE", Json::Null), ("PUT", instances(1))] {
+            let path = provisioned("f", qualifier);
+            assert_eq!(wire.declined(method, &path, body, 404, NONE).await, said);
+        }
+    }
+    for qualifier in ["1", "live"] {
+        let code = "ProvisionedConcurrencyConfigNotFoundException";
+        wire.declined("GET", &provisioned("f", qualifier), Json::Null, 404, code)
+            .await;
+    }
+    for method in ["GET", "DELETE"] {
+        let text = wire
+            .declined(method, &provisioned("f", "$LATEST"), Json::Null, 400, INVALID)
+            .await;
+        assert_eq!(
+            text,
+            "The function resource provided must be an alias or a published version."
+        );
+    }
+}

@@ -34,6 +34,18 @@ impl Kit {
         set.await.map(drop)
     }
 
+    async fn moved(&self, alias: &str, version: u64) -> Result<Alias, Error> {
+        let pointer = Pointer {
+            version,
+            other: None,
+            description: version.to_string(),
+        };
+        let (hello, alias) = (function("hello"), alias.parse().unwrap());
+        self.functions
+            .update_alias(&self.namespace, &hello, &alias, &pointer, None)
+            .await
+    }
+
     /// What the catalogue says is kept loaded of `hello` and of `other`.
     fn provisioned(&self) -> (usize, usize) {
         let provisioned = self.functions.catalogue().provisioned();
@@ -175,4 +187,34 @@ async fn what_is_kept_loaded_is_counted_until_its_name_is_gone() {
     anew.reload_reserved(space, &hello).await.unwrap();
     anew.reload_reserved(space, &other).await.unwrap();
     assert!(anew.catalogue().provisioned().is_empty());
+}
+
+#[tokio::test]
+async fn no_version_is_kept_loaded_by_two_names() {
+    let kit = kit(&["hello"]).await;
+    kit.functions
+        .update(&kit.namespace, &function("hello"), &code(2))
+        .await
+        .unwrap();
+    kit.publish(Publish::default()).await.unwrap();
+    kit.alias("live", 1, None).await.unwrap();
+    kit.alias("split", 2, Some((1, 0.5))).await.unwrap();
+    let is_twice = |result: Result<(), Error>, by: &str| {
+        let by = by.parse().unwrap();
+        assert!(
+            matches!(&result, Err(Error::AlreadyProvisioned { other, .. }) if *other == by),
+            "{result:?}"
+        );
+    };
+    kit.provision("hello:live", Some(1), 20).await.unwrap();
+    is_twice(kit.provision("hello:1", Some(1), 20).await, "live");
+    is_twice(kit.provision("hello:split", Some(1), 20).await, "live");
+    kit.provision("hello:2", Some(1), 20).await.unwrap();
+    is_twice(kit.moved("live", 2).await.map(drop), "2");
+    // One for which nothing is kept may go there.
+    kit.moved("split", 2).await.unwrap();
+    kit.moved("live", 1).await.unwrap();
+    kit.provision("hello:2", None, 20).await.unwrap();
+    kit.moved("live", 2).await.unwrap();
+    is_twice(kit.provision("hello:2", Some(1), 20).await, "live");
 }
