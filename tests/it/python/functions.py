@@ -421,6 +421,11 @@ def project():
     fails("ResourceConflictException", client.delete_function, FunctionName="hello")
     fails("ResourceNotFoundException", client.get_policy, FunctionName="hello")
     fails("ResourceNotFoundException", client.get_function_event_invoke_config, FunctionName="hello")
+    fails("ResourceNotFoundException", client.get_function_url_config, FunctionName="hello")
+    fails("ResourceNotFoundException", client.get_provisioned_concurrency_config, FunctionName="hello", Qualifier="x")
+    refused = fails("ResourceNotFoundException", client.get_alias, FunctionName="hello", Name="x")
+    assert refused["Error"]["Message"].startswith("Cannot find alias arn"), refused
+    assert client.get_account_settings()["AccountUsage"]["FunctionCount"] == 2
     found = client.list_function_event_invoke_configs(FunctionName="hello")["FunctionEventInvokeConfigs"]
     assert found == [], found
     pages = client.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 1})

@@ -6,7 +6,7 @@ use aloft_http::Response;
 use http::StatusCode;
 use serde_json::{Value as Json, json};
 
-use super::names::{arn, revision};
+use super::names::{Named, arn, revision};
 use super::{Context, Error, describe, nothing};
 use crate::Error as Refused;
 use crate::input::{Constraints, Members};
@@ -49,6 +49,11 @@ pub(super) async fn create(context: &Context<'_>, body: &[u8]) -> Result<Respons
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
     let (named, name) = (context.named()?, alias_name(&context.route.name)?);
+    // Functions of the project have none.
+    if context.of_project(&named.function).is_some() {
+        let qualifier = Some(Qualifier::Alias(name));
+        return Err(Named { qualifier, ..named }.missing(context.caller).into());
+    }
     let found = context
         .parts
         .functions

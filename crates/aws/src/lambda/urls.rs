@@ -24,7 +24,7 @@ const MODE: [(&str, UrlMode); 2] = [
 ];
 
 pub(super) async fn create(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
-    let (named, qualifier) = name(context)?;
+    let (named, qualifier) = name(context.own_name()?)?;
     let given = read(body, true)?;
     let functions = &context.parts.functions;
     let created = functions.create_url(context.namespace, &named.function, &qualifier, &given);
@@ -40,7 +40,11 @@ pub(super) async fn create(context: &Context<'_>, body: &[u8]) -> Result<Respons
 }
 
 pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = name(context)?;
+    let (named, qualifier) = name(context.name()?)?;
+    // Functions of the project have none.
+    if context.of_project(&named.function).is_some() {
+        return Err(missing());
+    }
     let functions = &context.parts.functions;
     let found = functions.url(context.namespace, &named.function, &qualifier);
     let found = found.await.map_err(|error| failed(context, &named, error))?;
@@ -49,7 +53,7 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 pub(super) async fn update(context: &Context<'_>, body: &[u8]) -> Result<Response, Refused> {
-    let (named, qualifier) = name(context)?;
+    let (named, qualifier) = name(context.own_name()?)?;
     let given = read(body, false)?;
     let functions = &context.parts.functions;
     let updated = functions.update_url(context.namespace, &named.function, &qualifier, &given);
@@ -58,7 +62,7 @@ pub(super) async fn update(context: &Context<'_>, body: &[u8]) -> Result<Respons
 }
 
 pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
-    let (named, qualifier) = name(context)?;
+    let (named, qualifier) = name(context.own_name()?)?;
     let functions = &context.parts.functions;
     let deleted = functions.delete_url(context.namespace, &named.function, &qualifier);
     deleted.await.map_err(|error| failed(context, &named, error))?;
@@ -90,8 +94,7 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
 }
 
 /// The function and which of its names is meant: the function itself or an alias. A version has no address, as on Lambda.
-fn name(context: &Context<'_>) -> Result<(Named, Qualifier), Refused> {
-    let (named, qualifier) = context.own_name()?;
+fn name((named, qualifier): (Named, Qualifier)) -> Result<(Named, Qualifier), Refused> {
     let has_one = !matches!(qualifier, Qualifier::Version(_));
     has_one.then_some((named, qualifier)).ok_or_else(|| {
         let text = "1 validation error detected: Value at 'qualifier' failed to satisfy constraint: Member must be an alias's name; a \

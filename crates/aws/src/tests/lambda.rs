@@ -156,3 +156,29 @@ async fn what_is_not_there_is_not_provisioned() {
         );
     }
 }
+
+#[tokio::test]
+async fn of_a_function_of_the_project_there_is_nothing_to_read() {
+    let wire = start(Trust::Loopback).await;
+    wire.catalogue.replace([version("pf")]);
+    let alias = format!("Cannot find alias arn: {ARN}:pf:x");
+    let url = "/2021-10-31/functions/pf/url";
+    for (path, said) in [
+        (format!("{FUNCTIONS}/pf/aliases/x"), alias.as_str()),
+        (provisioned("pf", "x"), &alias),
+        (url.to_owned(), "The resource you requested does not exist."),
+        (
+            format!("{url}?Qualifier=x"),
+            "The resource you requested does not exist.",
+        ),
+    ] {
+        assert_eq!(wire.declined("GET", &path, Json::Null, 404, NONE).await, said);
+    }
+    for (method, path, body) in [
+        ("PUT", provisioned("pf", "x"), instances(1)),
+        ("POST", url.to_owned(), json!({ "AuthType": "NONE" })),
+        ("DELETE", url.to_owned(), Json::Null),
+    ] {
+        wire.declined(method, &path, body, 409, CONFLICT).await;
+    }
+}
