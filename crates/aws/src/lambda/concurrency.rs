@@ -1,9 +1,10 @@
 //! How many calls run at once: `PutFunctionConcurrency`, `GetFunctionConcurrency`, `DeleteFunctionConcurrency`, `GetAccountSettings`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aloft_function::{Error as Failed, MAX_VERSIONS, Places};
+use aloft_function::{Artifact, Compatible, Error as Failed, LayerVersion, MAX_VERSIONS, Places, Published};
 use aloft_http::Response;
+use aloft_store::blobs::BlobId;
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 
@@ -109,30 +110,70 @@ pub(super) async fn account(context: &Context<'_>) -> Result<Response, Refused> 
     Ok(super::json(StatusCode::OK, &members.into()))
 }
 
-/// How many functions there are, and the bytes of all code that is kept for them: each zip once.
+/// How many functions there are, as a list of them says, and the bytes of all zips that are kept for functions and layers, each once.
 async fn usage(context: &Context<'_>) -> Result<(usize, u64), Refused> {
     let (functions, namespace) = (&context.parts.functions, context.namespace);
-    let (mut count, mut zips, mut after) = (0, BTreeMap::new(), None::<String>);
+    let project = context.parts.catalogue.project();
+    let mut names: BTreeSet<String> = project
+        .iter()
+        .map(|version| version.function.to_string())
+        .collect();
+    let (mut zips, mut after) = (BTreeMap::new(), None::<String>);
     loop {
         let page = functions.list(namespace, after.as_deref(), PAGE);
         let (page, more) = page.await.map_err(Error::Catalogue)?;
         for (name, latest) in page {
-            count += 1;
-            zips.insert(latest.artifact.blob, latest.artifact.bytes);
-            let Ok(function) = name.parse() else { continue };
-            match functions.versions(namespace, &function, 0, MAX_VERSIONS).await {
-                Ok((versions, _)) => {
-                    let artifacts = versions.iter().map(|version| version.artifact);
-                    zips.extend(artifacts.map(|artifact| (artifact.blob, artifact.bytes)));
+            zips.extend(used(&latest));
+            if let Ok(function) = name.parse() {
+                match functions.versions(namespace, &function, 0, MAX_VERSIONS).await {
+                    Ok((versions, _)) => zips.extend(versions.iter().flat_map(used)),
+                    // It was deleted meanwhile.
+                    Err(Failed::Missing { .. }) => {}
+                    Err(error) => return Err(Error::Catalogue(error).into()),
                 }
-                // It was deleted meanwhile.
-                Err(Failed::Missing { .. }) => {}
-                Err(error) => return Err(Error::Catalogue(error).into()),
+            }
+            names.insert(name);
+        }
+        match more {
+            Some(name) => after = Some(name),
+            None => break,
+        }
+    }
+    of_layers(context, &mut zips).await?;
+    Ok((names.len(), zips.values().sum()))
+}
+
+/// The zips that a version keeps, with their bytes: its own, and those of its layers, also of deleted ones.
+fn used(version: &Published) -> impl Iterator<Item = (BlobId, u64)> {
+    let layers = version.configuration.layers.iter().map(|layer| layer.artifact);
+    let all = layers.chain([version.artifact]);
+    all.map(|Artifact { blob, bytes, .. }| (blob, bytes))
+}
+
+/// Adds the zips of all layers.
+async fn of_layers(context: &Context<'_>, zips: &mut BTreeMap<BlobId, u64>) -> Result<(), Refused> {
+    let (layers, namespace) = (&context.parts.layers, context.namespace);
+    let (any, mut after) = (Compatible::default(), None::<String>);
+    loop {
+        let page = layers.list(namespace, &any, after.as_deref(), PAGE);
+        let (page, more) = page.await.map_err(Error::Catalogue)?;
+        for (name, newest) in page {
+            let mut version = Some(newest);
+            while let Some(LayerVersion { number, artifact, .. }) = version {
+                zips.insert(artifact.blob, artifact.bytes);
+                let older = layers.versions(namespace, &name, &any, Some(number), PAGE);
+                let (older, has_more) = older.await.map_err(Error::Catalogue)?;
+                zips.extend(
+                    older
+                        .iter()
+                        .map(|version| (version.artifact.blob, version.artifact.bytes)),
+                );
+                version = older.into_iter().last().filter(|_| has_more);
             }
         }
         match more {
             Some(name) => after = Some(name),
-            None => return Ok((count, zips.values().sum())),
+            None => return Ok(()),
         }
     }
 }

@@ -182,3 +182,47 @@ async fn of_a_function_of_the_project_there_is_nothing_to_read() {
         wire.declined(method, &path, body, 409, CONFLICT).await;
     }
 }
+
+#[tokio::test]
+async fn an_account_is_what_lists_show() {
+    let wire = start(Trust::Loopback).await;
+    let usage = async || {
+        let account = wire
+            .lambda_done("GET", "/2016-08-19/account-settings/", Json::Null)
+            .await;
+        let usage = &account["AccountUsage"];
+        (
+            usage["FunctionCount"].as_u64().unwrap(),
+            usage["TotalCodeSize"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(usage().await, (0, 0));
+    wire.catalogue.replace([version("a")]);
+    let made = wire.lambda_done("POST", FUNCTIONS, input("b")).await;
+    let code = made["CodeSize"].as_u64().unwrap();
+    assert_eq!(usage().await, (2, code));
+    let mut bytes = code;
+    let versions = "/2018-10-31/layers/l/versions";
+    for text in ["one", "two, which is longer"] {
+        let content = json!({ "Content": { "ZipFile": super::functions::zip(&[("layer", text)]) } });
+        let layer = wire.lambda_done("POST", versions, content).await;
+        bytes += layer["Content"]["CodeSize"].as_u64().unwrap();
+        assert_eq!(usage().await, (2, bytes));
+    }
+    // The same again is not kept again.
+    let content = json!({ "Content": { "ZipFile": super::functions::zip(&[("layer", "one")]) } });
+    wire.lambda_done("POST", versions, content).await;
+    assert_eq!(usage().await, (2, bytes));
+    // A function keeps a layer that was deleted.
+    let layers = json!({ "Layers": ["arn:aws:lambda:eu-west-1:000000000000:layer:l:2"] });
+    wire.lambda_done("PUT", &format!("{FUNCTIONS}/b/configuration"), layers)
+        .await;
+    wire.lambda_done("DELETE", &format!("{versions}/2"), Json::Null)
+        .await;
+    assert_eq!(usage().await, (2, bytes));
+    wire.lambda_done("DELETE", &format!("{FUNCTIONS}/b"), Json::Null)
+        .await;
+    let (functions, less) = usage().await;
+    assert_eq!(functions, 1);
+    assert!(less > 0 && less < bytes - code, "{less}");
+}
