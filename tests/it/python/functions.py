@@ -120,6 +120,12 @@ def versions():
     )
     assert [version["Version"] for page in pages for version in page["Versions"]] == ["$LATEST", "1", "2"]
 
+    pages = client.get_paginator("list_functions").paginate(
+        FunctionVersion="ALL", MasterRegion="ALL", PaginationConfig={"PageSize": 2}
+    )
+    listed = [function["FunctionArn"] for page in pages for function in page["Functions"]]
+    assert listed == [f"{ARN}versioned:{version}" for version in ("$LATEST", "1", "2")], listed
+
     alias = client.create_alias(FunctionName="versioned", Name="live", FunctionVersion="1")
     assert alias["AliasArn"] == ARN + "versioned:live", alias
     assert result("versioned", Qualifier="live") == [1, "1", ARN + "versioned:live"]
@@ -331,7 +337,7 @@ def faults():
     fails("ValidationException", make, name="x", code="", MemorySize=129_000)
     dual = {"SubnetIds": [], "SecurityGroupIds": [], "Ipv6AllowedForDualStack": True}
     fails("InvalidParameterValueException", make, name="x", code="", VpcConfig=dual)
-    fails("InvalidParameterValueException", client.list_functions, MasterRegion="ALL", FunctionVersion="ALL")
+    fails("InvalidParameterValueException", client.list_functions, MasterRegion="ALL")
     fails("ResourceNotFoundException", client.get_function, FunctionName="x")
 
 

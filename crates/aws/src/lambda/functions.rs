@@ -1,7 +1,6 @@
 //! Functions: `CreateFunction`, `GetFunction`, `GetFunctionConfiguration`, `GetFunctionCodeSigningConfig`, `UpdateFunctionConfiguration`,
-//! `DeleteFunction`, `ListFunctions`.
+//! `DeleteFunction`.
 
-use aloft_base::FunctionName;
 use aloft_call::Qualifier;
 use aloft_function::{Configuration, Publish, Update};
 use aloft_http::Response;
@@ -14,8 +13,6 @@ use super::{Context, Error, code, concurrency, describe, layers, nothing, settin
 use crate::Error as Refused;
 use crate::input::{Constraints, Members};
 
-/// Functions of one page, as on Lambda.
-const PAGE: usize = 50;
 /// How often a part of a configuration is changed again because somebody else was first.
 const TRIES: u32 = 8;
 
@@ -193,54 +190,6 @@ pub(super) async fn delete(context: &Context<'_>) -> Result<Response, Refused> {
     };
     deleted.map_err(|error| context.failed(&named, error))?;
     Ok(nothing(StatusCode::NO_CONTENT))
-}
-
-/// The project's functions and those that were made, in one order.
-pub(super) async fn list(context: &Context<'_>) -> Result<Response, Refused> {
-    let (after, limit) = context.page(PAGE)?;
-    let not_built = ["FunctionVersion", "MasterRegion"];
-    if let Some(name) = not_built
-        .iter()
-        .find(|name| context.route.parameter(name).is_some())
-    {
-        return Err(settings::not_supported(name));
-    }
-    let made = context
-        .parts
-        .functions
-        .list(context.namespace, after, limit)
-        .await;
-    let (made, more) = made.map_err(Error::Catalogue)?;
-    // What comes behind the last one that the store looked at is of its next page.
-    let is_of_page = |name: &str| more.as_deref().is_none_or(|last| name <= last);
-    let mut all = Vec::new();
-    for (name, latest) in made {
-        let Ok(function) = name.parse::<FunctionName>() else {
-            continue;
-        };
-        let members = describe::function(context.caller, &function, &latest, None);
-        all.push((name, Json::from(members)));
-    }
-    for version in context.parts.catalogue.project() {
-        let name = version.function.to_string();
-        if after.is_none_or(|after| name.as_str() > after) && is_of_page(&name) {
-            all.retain(|(other, _)| *other != name);
-            all.push((name, describe::of_project(context.caller, &version, None).into()));
-        }
-    }
-    all.sort_by(|one, other| one.0.cmp(&other.0));
-    let last = if all.len() > limit {
-        all.truncate(limit);
-        all.last().map(|(name, _)| name.clone())
-    } else {
-        more
-    };
-    let functions: Vec<Json> = all.into_iter().map(|(_, members)| members).collect();
-    let mut answer = json!({ "Functions": functions });
-    if let (Some(last), Some(answer)) = (last, answer.as_object_mut()) {
-        answer.insert("NextMarker".to_owned(), json!(last));
-    }
-    Ok(super::json(StatusCode::OK, &answer))
 }
 
 /// Whether what must be there is.

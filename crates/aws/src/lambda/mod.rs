@@ -11,6 +11,7 @@ mod events;
 mod functions;
 mod invoke;
 mod layers;
+mod list;
 mod names;
 mod permissions;
 mod provisioned;
@@ -292,7 +293,7 @@ pub(crate) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         Operation::GetFunctionConfiguration => functions::get_configuration(context).await,
         Operation::Invoke => invoke::run(context, body).await,
         Operation::ListAliases => aliases::list(context).await,
-        Operation::ListFunctions => functions::list(context).await,
+        Operation::ListFunctions => list::run(context).await,
         Operation::ListTags => tags::list(context).await,
         Operation::ListVersionsByFunction => versions::list(context).await,
         Operation::PublishVersion => versions::publish(context, &body).await,

@@ -184,6 +184,69 @@ async fn of_a_function_of_the_project_there_is_nothing_to_read() {
 }
 
 #[tokio::test]
+async fn all_versions_are_listed_page_by_page() {
+    let wire = start(Trust::Loopback).await;
+    wire.versioned("a", 2).await;
+    wire.versioned("c", 11).await;
+    wire.versioned("d", 0).await;
+    wire.catalogue.replace([version("b")]);
+    let mut all = vec!["a:$LATEST", "a:1", "a:2", "b:$LATEST", "c:$LATEST"];
+    let of_c: Vec<String> = (1..=11).map(|number| format!("c:{number}")).collect();
+    all.extend(of_c.iter().map(String::as_str));
+    all.push("d:$LATEST");
+    for size in [1, 2, 3, 4, 5, 16, 17, 18, 50, 10_000] {
+        let (mut seen, mut marker, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let path = format!("{FUNCTIONS}/?FunctionVersion=ALL&MaxItems={size}{marker}");
+            let page = wire.lambda_done("GET", &path, Json::Null).await;
+            let functions = page["Functions"].as_array().unwrap();
+            pages += 1;
+            for function in functions {
+                let short = format!(
+                    "{}:{}",
+                    function["FunctionName"].as_str().unwrap(),
+                    function["Version"].as_str().unwrap()
+                );
+                assert_eq!(function["FunctionArn"], format!("{ARN}:{short}"));
+                seen.push(short);
+            }
+            match page["NextMarker"].as_str() {
+                Some(next) => marker = format!("&Marker={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, all, "{size}");
+        assert_eq!(pages, all.len().div_ceil(size), "{size}");
+    }
+    let count = async |query: &str| {
+        let path = format!("{FUNCTIONS}?{query}");
+        let page = wire.lambda_done("GET", &path, Json::Null).await;
+        page["Functions"].as_array().unwrap().len()
+    };
+    // No function is replicated from elsewhere.
+    assert_eq!(count("FunctionVersion=ALL&MasterRegion=ALL").await, all.len());
+    assert_eq!(
+        count("FunctionVersion=ALL&MasterRegion=eu-west-1").await,
+        all.len()
+    );
+    assert_eq!(count("FunctionVersion=ALL&MasterRegion=eu-west-2").await, 0);
+    for (query, code, said) in [
+        ("FunctionVersion=1", BROKEN, "[ALL]"),
+        (
+            "FunctionVersion=ALL&MasterRegion=x",
+            BROKEN,
+            "'x' at 'masterRegion'",
+        ),
+        ("MasterRegion=ALL", INVALID, "FunctionVersion must be ALL"),
+        ("FunctionVersion=ALL&Marker=a", INVALID, "Marker \"a\""),
+    ] {
+        let path = format!("{FUNCTIONS}?{query}");
+        let text = wire.declined("GET", &path, Json::Null, 400, code).await;
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn an_account_is_what_lists_show() {
     let wire = start(Trust::Loopback).await;
     let usage = async || {
