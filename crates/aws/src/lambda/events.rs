@@ -83,7 +83,7 @@ async fn bounds(context: &Context<'_>, named: &Named, qualifier: &Qualifier) -> 
 /// Sets all of it (`Put`), or what is given (`Update`).
 pub(super) async fn set(context: &Context<'_>, body: &[u8], is_whole: bool) -> Result<Response, Refused> {
     let (named, qualifier) = context.own_name()?;
-    let given = read(context, body).await?;
+    let given = read(context, &named, body).await?;
     let merged = |former: Option<EventInvoke>| {
         let former = match (former, is_whole) {
             (Some(former), _) => former,
@@ -199,7 +199,7 @@ fn failed(
 }
 
 /// What a request gives, whose destinations are there.
-async fn read(context: &Context<'_>, body: &[u8]) -> Result<EventInvoke, Refused> {
+async fn read(context: &Context<'_>, named: &Named, body: &[u8]) -> Result<EventInvoke, Refused> {
     let mut input = Members::parse(body)?;
     let mut rules = Constraints::default();
     let retries = input.integer("MaximumRetryAttempts")?;
@@ -213,15 +213,20 @@ async fn read(context: &Context<'_>, body: &[u8]) -> Result<EventInvoke, Refused
         maximum_age: age.and_then(|age| u32::try_from(age).ok()),
         ..EventInvoke::default()
     };
-    if let Some(mut destinations) = input.object("DestinationConfig")? {
-        for (member, to) in [
-            ("OnSuccess", &mut events.on_success),
-            ("OnFailure", &mut events.on_failure),
+    let destinations = input.object("DestinationConfig")?;
+    if retries.is_none() && age.is_none() && destinations.is_none() {
+        let text = "You must specify at least one of error handling or destination setting.";
+        return Err(Error::Invalid(text.to_owned()).into());
+    }
+    if let Some(mut destinations) = destinations {
+        for (member, at, to) in [
+            ("OnSuccess", "onSuccess", &mut events.on_success),
+            ("OnFailure", "onFailure", &mut events.on_failure),
         ] {
             if let Some(mut destination) = destinations.object(member)? {
                 let arn = destination.text("Destination")?.unwrap_or_default();
                 if !arn.is_empty() {
-                    check(context, &arn).await?;
+                    check(context, named, at, &arn).await?;
                 }
                 *to = Some(arn);
             }
@@ -230,12 +235,24 @@ async fn read(context: &Context<'_>, body: &[u8]) -> Result<EventInvoke, Refused
     Ok(events)
 }
 
-/// Whether a destination is a function that is there.
-async fn check(context: &Context<'_>, arn: &str) -> Result<(), Refused> {
-    if !arn.starts_with("arn:aws:lambda:") {
+/// Whether a destination is another function that is there.
+async fn check(context: &Context<'_>, named: &Named, at: &str, arn: &str) -> Result<(), Refused> {
+    let mut rules = Constraints::default();
+    if !is_destination(arn) {
+        let shown: String = arn.chars().take(200).collect();
+        let rule = "Member must be the ARN of a function, such as arn:aws:lambda:us-east-1:000000000000:function:name";
+        let at = format!("destinationConfig.{at}.destination");
+        rules.broken(&format!("Value '{shown}'"), &at, rule);
+    }
+    rules.check()?;
+    if arn.split(':').nth(2) != Some("lambda") {
         return Err(settings::no_service(arn));
     }
     let target = Named::read(context.caller, arn, None)?;
+    if target.function == named.function {
+        let text = "You can't specify the function as a destination for itself.";
+        return Err(Error::Invalid(text.to_owned()).into());
+    }
     let qualifier = target.qualifier.clone().unwrap_or_default();
     if qualifier == Qualifier::Latest && context.of_project(&target.function).is_some() {
         return Ok(());
@@ -247,6 +264,30 @@ async fn check(context: &Context<'_>, arn: &str) -> Result<(), Refused> {
         ))
         .into()
     })
+}
+
+/// Whether a text is the ARN of something of a service, as far as can be told without knowing the service.
+fn is_destination(text: &str) -> bool {
+    let mut parts = text.splitn(6, ':');
+    let mut is_word = |may_be_empty: bool| {
+        let part = parts.next()?;
+        let is_word = part
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (is_word && (may_be_empty || !part.is_empty())).then_some(part)
+    };
+    let (scheme, partition, service) = (is_word(false), is_word(false), is_word(false));
+    let (region, account) = (is_word(true), is_word(true));
+    let is_account = account.is_some_and(|account| {
+        account.is_empty() || account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    scheme == Some("arn")
+        && partition.is_some_and(|partition| partition.starts_with("aws"))
+        && service.is_some()
+        && region.is_some()
+        && is_account
+        && parts.next().is_some()
+        && text.len() <= 350
 }
 
 fn describe(

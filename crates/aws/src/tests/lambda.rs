@@ -289,3 +289,52 @@ async fn an_account_is_what_lists_show() {
     assert_eq!(functions, 1);
     assert!(less > 0 && less < bytes - code, "{less}");
 }
+
+#[tokio::test]
+async fn asynchronous_calls_are_told_to_another_function_that_is_there() {
+    let wire = start(Trust::Loopback).await;
+    wire.versioned("f", 0).await;
+    wire.versioned("g", 0).await;
+    let path = "/2019-09-25/functions/f/event-invoke-config";
+    let to = |arn: &str| json!({ "DestinationConfig": { "OnFailure": { "Destination": arn } } });
+    let itself = format!("{ARN}:f");
+    for (input, code, said) in [
+        (
+            json!({}),
+            INVALID,
+            "You must specify at least one of error handling or destination setting.",
+        ),
+        (
+            to(&itself),
+            INVALID,
+            "You can't specify the function as a destination for itself.",
+        ),
+        (
+            to(&format!("{itself}:1")),
+            INVALID,
+            "You can't specify the function as a destination for itself.",
+        ),
+        (
+            to("junk"),
+            BROKEN,
+            "Value 'junk' at 'destinationConfig.onFailure.destination'",
+        ),
+        (to("kafka://topic"), BROKEN, "Value 'kafka://topic'"),
+        (to("arn:aws:lambda:x"), BROKEN, "Value 'arn:aws:lambda:x'"),
+        (
+            to("arn:aws:sqs:us-east-1:000000000000:q"),
+            INVALID,
+            "the service \"sqs\" does not exist here yet",
+        ),
+        (to(&format!("{ARN}:none")), INVALID, "there is no such function"),
+    ] {
+        for method in ["PUT", "POST"] {
+            let text = wire.declined(method, path, input.clone(), 400, code).await;
+            assert!(text.contains(said), "{text}");
+        }
+    }
+    wire.lambda_done("PUT", path, to(&format!("{ARN}:g"))).await;
+    // An empty one takes it away.
+    let set = wire.lambda_done("PUT", path, to("")).await;
+    assert_eq!(set["DestinationConfig"]["OnFailure"], json!({}));
+}

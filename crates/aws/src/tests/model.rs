@@ -187,8 +187,18 @@ fn bodies() -> Vec<(&'static str, String, Json, String)> {
             json!({ "ProvisionedConcurrentExecutions": 1 }),
             "ProvisionedConcurrentExecutions".to_owned(),
         ),
-        ("PUT", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
-        ("POST", LATER_PATH.to_owned(), json!({}), LATER.to_owned()),
+        (
+            "PUT",
+            LATER_PATH.to_owned(),
+            json!({ "MaximumRetryAttempts": 1 }),
+            LATER.to_owned(),
+        ),
+        (
+            "POST",
+            LATER_PATH.to_owned(),
+            json!({ "MaximumRetryAttempts": 2 }),
+            LATER.to_owned(),
+        ),
         (
             "POST",
             LAYER_PATH.to_owned(),
