@@ -38,6 +38,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::Value as Json;
 
 use crate::Error as Refused;
+use crate::input::Constraints;
 pub(crate) use download::{Downloads, answer as download};
 pub(crate) use error::Error;
 use names::Named;
@@ -235,6 +236,18 @@ impl Operation {
             Self::CreateFunction | Self::PublishLayerVersion | Self::UpdateFunctionCode => ZIP_REQUEST,
             operation if operation.is_invocation() => PAYLOAD,
             _ => REQUEST,
+        }
+    }
+
+    /// The largest `MaxItems` of a list, by the model.
+    fn most_items(self) -> i64 {
+        match self {
+            Self::ListLayers
+            | Self::ListLayerVersions
+            | Self::ListFunctionEventInvokeConfigs
+            | Self::ListFunctionUrlConfigs
+            | Self::ListProvisionedConcurrencyConfigs => 50,
+            _ => 10_000,
         }
     }
 
@@ -442,23 +455,20 @@ impl Context<'_> {
 
     /// How many a list's page has at most, and after what it begins.
     fn page(&self, most: usize) -> Result<(Option<&str>, usize), Refused> {
-        let limit = match self.route.parameter("MaxItems") {
-            None => most,
-            Some(text) => {
-                let given = text
-                    .parse::<usize>()
-                    .ok()
-                    .filter(|given| (1..=10_000).contains(given));
-                given.ok_or_else(|| {
-                    let text: String = text.chars().take(100).collect();
-                    Refused::Validation(format!(
-                        "1 validation error detected: Value '{text}' at 'maxItems' failed to satisfy constraint: Member must be a \
-                         number from 1 to 10000"
-                    ))
-                })?
-            }
-        };
-        Ok((self.route.parameter("Marker"), limit.min(most)))
+        let given = self.route.parameter("MaxItems").map(|text| {
+            text.parse::<i64>().map_err(|_| {
+                let text: String = text.chars().take(100).collect();
+                Refused::Validation(format!(
+                    "1 validation error detected: Value '{text}' at 'maxItems' failed to satisfy constraint: Member must be a number"
+                ))
+            })
+        });
+        let given = given.transpose()?;
+        let mut rules = Constraints::default();
+        rules.in_range(given, "maxItems", 1, self.route.operation.most_items());
+        rules.check()?;
+        let limit = given.and_then(|given| usize::try_from(given).ok());
+        Ok((self.route.parameter("Marker"), limit.unwrap_or(most).min(most)))
     }
 }
 

@@ -247,6 +247,30 @@ async fn all_versions_are_listed_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_page_has_no_more_than_the_model_allows() {
+    let wire = start(Trust::Loopback).await;
+    wire.versioned("f", 0).await;
+    for path in [
+        "/2018-10-31/layers?",
+        "/2018-10-31/layers/l/versions?",
+        "/2019-09-25/functions/f/event-invoke-config/list?",
+        "/2021-10-31/functions/f/urls?",
+        "/2019-09-30/functions/f/provisioned-concurrency?List=ALL&",
+    ] {
+        wire.lambda_done("GET", &format!("{path}MaxItems=50"), Json::Null)
+            .await;
+        let path = format!("{path}MaxItems=51");
+        let text = wire.declined("GET", &path, Json::Null, 400, BROKEN).await;
+        assert_eq!(
+            text,
+            "1 validation error detected: Value '51' at 'maxItems' failed to satisfy constraint: Member must have value less than or \
+             equal to 50",
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_account_is_what_lists_show() {
     let wire = start(Trust::Loopback).await;
     let usage = async || {
