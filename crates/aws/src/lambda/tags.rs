@@ -40,6 +40,9 @@ pub(super) async fn add(context: &Context<'_>, body: &[u8]) -> Result<Response, 
 pub(super) async fn remove(context: &Context<'_>) -> Result<Response, Refused> {
     let named = resource(context)?;
     let keys: Vec<&str> = context.route.parameters("tagKeys").collect();
+    let mut rules = Constraints::default();
+    rules.required(!keys.is_empty(), "tagKeys");
+    rules.check()?;
     change(context, &named, |all| {
         all.retain(|key, _| !keys.contains(&key.as_str()));
     })
@@ -75,10 +78,20 @@ pub(super) fn check(tags: &BTreeMap<String, String>) -> Result<(), Refused> {
                 "the tag's key \"{shown}\" must have 1 to {KEY} characters"
             ));
         }
-        if key.starts_with("aws:") {
+        if key
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case("aws:"))
+        {
             return invalid(format!(
                 "the tag's key \"{shown}\" begins with aws:, which is reserved"
             ));
+        }
+        for (what, text) in [("key", key), ("value", value)] {
+            if let Some(other) = text.chars().find(|letter| !is_of_tag(*letter)) {
+                return invalid(format!(
+                    "the {what} of the tag \"{shown}\" has {other:?}: letters, digits, spaces and _ . : / = + - @ are allowed"
+                ));
+            }
         }
         if value.chars().count() > VALUE {
             return invalid(format!(
@@ -87,6 +100,12 @@ pub(super) fn check(tags: &BTreeMap<String, String>) -> Result<(), Refused> {
         }
     }
     Ok(())
+}
+
+/// Whether a tag may have it: the model's pattern, Unicode's letters, numbers and separators with a few signs.
+fn is_of_tag(letter: char) -> bool {
+    let is_space = letter.is_whitespace() && !letter.is_control();
+    letter.is_alphanumeric() || is_space || "_.:/=+-@".contains(letter)
 }
 
 /// The function whose ARN the path has.

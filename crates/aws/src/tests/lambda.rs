@@ -362,3 +362,35 @@ async fn asynchronous_calls_are_told_to_another_function_that_is_there() {
     let set = wire.lambda_done("PUT", path, to("")).await;
     assert_eq!(set["DestinationConfig"]["OnFailure"], json!({}));
 }
+
+#[tokio::test]
+async fn tags_have_the_models_letters() {
+    let wire = start(Trust::Loopback).await;
+    wire.versioned("f", 0).await;
+    let path = format!("/2017-03-31/tags/{ARN}:f");
+    let tag = |key: &str, value: &str| json!({ "Tags": { key: value } });
+    for (key, value) in [
+        ("aws:x", "y"),
+        ("AWS:x", "y"),
+        ("aWs:x", "y"),
+        ("a*b", "y"),
+        ("a\tb", "y"),
+        ("a", "y!"),
+        ("a", "\u{0}"),
+    ] {
+        let text = wire.declined("POST", &path, tag(key, value), 400, INVALID).await;
+        assert!(text.contains(key.trim()) || text.contains("\\t"), "{key}: {text}");
+    }
+    for (key, value) in [("Größe 1_.:/=+-@", "名前 ²"), ("awsx", ""), ("é", "")] {
+        wire.lambda_done("POST", &path, tag(key, value)).await;
+    }
+    let text = wire.declined("DELETE", &path, Json::Null, 400, BROKEN).await;
+    assert_eq!(
+        text,
+        "1 validation error detected: Value null at 'tagKeys' failed to satisfy constraint: Member must not be null"
+    );
+    wire.lambda_done("DELETE", &format!("{path}?tagKeys=awsx&tagKeys=none"), Json::Null)
+        .await;
+    let tags = wire.lambda_done("GET", &path, Json::Null).await;
+    assert_eq!(tags["Tags"].as_object().unwrap().len(), 2, "{tags}");
+}
