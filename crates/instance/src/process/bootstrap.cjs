@@ -348,6 +348,29 @@ function next(status, head, body) {
   }
 }
 
+// The socket whose writes of this turn are held back.
+let corked = null;
+
+function uncork() {
+  const socket = corked;
+  corked = null;
+  if (socket !== null) socket.uncork();
+}
+
+// Writes parts of a streamed answer. Those of one turn leave in one write, as node:http does it. Says whether more may be written at once.
+function send(...parts) {
+  const { socket } = api;
+  if (corked !== socket) {
+    uncork();
+    corked = socket;
+    socket.cork();
+    process.nextTick(uncork);
+  }
+  let hasRoom = true;
+  for (const part of parts) hasRoom = socket.write(part);
+  return hasRoom;
+}
+
 // A handler of `awslambda.streamifyResponse`: what it writes goes on as it comes, in chunks; an error is told in the trailers.
 function stream(mine, event, context) {
   const { Writable } = require("node:stream");
@@ -365,7 +388,7 @@ function stream(mine, event, context) {
       old.destroy();
       refused(body);
     };
-    api.socket.write(
+    send(
       `POST ${API}invocation/${mine.id}/response HTTP/1.1\r\nHost: ${api.host}\r\n` +
         `Lambda-Runtime-Function-Response-Mode: streaming\r\nContent-Type: ${kind}\r\nTransfer-Encoding: chunked\r\n` +
         "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n",
@@ -387,7 +410,7 @@ function stream(mine, event, context) {
       const type = errorType.replace(/[^\x21-\x7e]/g, "?");
       trailers = `Lambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${told}\r\n`;
     }
-    api.socket.write(`0\r\n${trailers}\r\n`);
+    send(`0\r\n${trailers}\r\n`);
   };
   mine.endStream = end;
   const responseStream = new Writable({
@@ -396,11 +419,10 @@ function stream(mine, event, context) {
       begin();
       const piece = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
       if (piece.length === 0) return done();
-      api.socket.cork();
-      api.socket.write(`${piece.length.toString(16)}\r\n`);
-      api.socket.write(piece);
-      api.socket.write("\r\n", () => done());
-      api.socket.uncork();
+      const hasRoom = send(`${piece.length.toString(16)}\r\n`, piece, "\r\n");
+      // A caller that reads slowly makes the handler wait.
+      if (hasRoom) done();
+      else api.socket.once("drain", () => done());
     },
     final(done) {
       end();
@@ -486,6 +508,7 @@ async function main() {
   }
   process.on("uncaughtException", die);
   process.on("unhandledRejection", (reason) => die(new UnhandledPromiseRejection(reason)));
+  process.on("exit", uncork);
   process.on("beforeExit", () => {
     if (current !== null && current.atExit) current.atExit();
   });
