@@ -20,4 +20,4 @@ pub use outcome::{Answer, Bound, ColdStart, Fault, FunctionError, Outcome, Usage
 pub use qualifier::{AliasName, Qualifier};
 pub use report::{Report, Status, log_stream};
 pub use stream::{Beginning, Begun, Next, Pieces, Rest, Sink, Streaming, Streams};
-pub use types::{Call, Direct, Event, HttpCall, Invoke, Lineage, Payload};
+pub use types::{Call, Direct, Event, HttpCall, Invoke, Lineage, Payload, ascii};

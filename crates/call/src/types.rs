@@ -47,7 +47,7 @@ pub enum Payload {
 pub struct Direct {
     /// Bytes as the caller gave them: JSON, by every contract's convention.
     pub body: bytes::Bytes,
-    /// What the caller says of itself, JSON: Lambda's `ClientContext`.
+    /// What the caller says of itself, JSON that is [`ascii`]: Lambda's `ClientContext`.
     pub context: Option<String>,
     /// Whether the caller wants the end of what is printed ([`Outcome::tail`]).
     pub is_tailed: bool,
@@ -124,6 +124,22 @@ impl Lineage {
     }
 }
 
+/// JSON in ASCII: what lies beyond is escaped, as a header must be.
+pub fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        // The last letter of ASCII is no letter of a header.
+        if letter.is_ascii() && letter != '\u{7f}' {
+            text.push(letter);
+        } else {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
+}
+
 /// Something that runs functions.
 #[async_trait]
 pub trait Invoke: Send + Sync + 'static {
@@ -157,5 +173,13 @@ mod tests {
         assert_eq!((begun.root, begun.depth), (Some(first), 0));
         let deeper = Lineage { depth: 1, ..begun };
         assert_eq!(deeper.caused_by(second), deeper);
+    }
+
+    #[test]
+    fn what_lies_beyond_ascii_is_escaped_as_json_reads_it() {
+        let value = serde_json::json!({ "name": "grüße \u{1F600}\u{7f}" });
+        let text = ascii(&value.to_string());
+        assert!(http::HeaderValue::from_str(&text).is_ok(), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

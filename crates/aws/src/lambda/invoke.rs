@@ -2,7 +2,7 @@
 
 use aloft_access::{Action, Resource, decide};
 use aloft_base::InvocationId;
-use aloft_call::{Answer, Call, Direct, Fault, Lineage, Outcome, Payload, Qualifier, Report, Trace};
+use aloft_call::{Answer, Call, Direct, Fault, Lineage, Outcome, Payload, Qualifier, Report, Trace, ascii};
 use aloft_http::{Response, full};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -287,21 +287,6 @@ fn client_context(context: &Context<'_>) -> Result<Option<String>, Refused> {
     Ok(Some(ascii(&text.to_string())))
 }
 
-/// JSON in ASCII: what lies beyond is escaped, as a header must be.
-fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for letter in json.chars() {
-        if letter.is_ascii() {
-            text.push(letter);
-        } else {
-            for unit in letter.encode_utf16(&mut [0; 2]) {
-                text.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    text
-}
-
 /// The lineage of a call: one deeper than that of the invocation that calls. A chain that calls itself would never end.
 fn lineage(context: &Context<'_>, named: &Named) -> Result<Lineage, Refused> {
     let Lineage { root, depth } = context.lineage;
@@ -319,17 +304,4 @@ fn lineage(context: &Context<'_>, named: &Named) -> Result<Lineage, Refused> {
         .into());
     }
     Ok(Lineage { root, depth })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_lies_beyond_ascii_is_escaped_as_json_reads_it() {
-        let value = json!({ "name": "grüße \u{1F600}" });
-        let text = ascii(&value.to_string());
-        assert!(text.is_ascii(), "{text}");
-        assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), value);
-    }
 }
