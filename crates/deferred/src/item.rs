@@ -22,6 +22,8 @@ pub struct Item {
     pub arn: String,
     /// What it is called with: JSON.
     pub payload: Bytes,
+    /// What its caller says of itself: JSON in ASCII.
+    pub context: Option<String>,
     /// The trace that it belongs to.
     pub trace: Trace,
     /// Its bounds.
@@ -39,6 +41,8 @@ pub struct Bounds {
     pub on_success: Option<(FunctionName, Qualifier)>,
     /// The function that is told when it was given up.
     pub on_failure: Option<(FunctionName, Qualifier)>,
+    /// The function that gets what it was called with when it was given up.
+    pub dead_letter: Option<(FunctionName, Qualifier)>,
 }
 
 impl Default for Bounds {
@@ -49,6 +53,7 @@ impl Default for Bounds {
             maximum_age: Duration::from_secs(21_600),
             on_success: None,
             on_failure: None,
+            dead_letter: None,
         }
     }
 }
@@ -60,6 +65,7 @@ impl Item {
             maximum_age,
             on_success,
             on_failure,
+            dead_letter,
         } = &self.bounds;
         let mut writer = Writer::new(FORMAT)
             .text(1, self.function.as_str())
@@ -69,12 +75,15 @@ impl Item {
             .text(5, &self.trace.traceparent())
             .u64(6, (*retries).into())
             .u64(7, maximum_age.as_secs());
-        for (number, destination) in [(8, on_success), (9, on_failure)] {
+        for (number, destination) in [(8, on_success), (9, on_failure), (10, dead_letter)] {
             if let Some((function, qualifier)) = destination {
                 writer = writer.nested(number, |w| {
                     w.text(1, function.as_str()).text(2, &qualifier.to_string())
                 });
             }
+        }
+        if let Some(context) = &self.context {
+            writer = writer.text(11, context);
         }
         writer.finish()
     }
@@ -82,7 +91,8 @@ impl Item {
     /// What is stored; nothing if it lacks what every one has.
     pub(crate) fn decode(value: &Bytes) -> Result<Option<Self>, aloft_codec::Error> {
         let (mut function, mut qualifier, mut trace) = (None, None, None);
-        let (mut arn, mut payload, mut bounds) = (String::new(), Bytes::new(), Bounds::default());
+        let (mut arn, mut payload, mut context) = (String::new(), Bytes::new(), None);
+        let mut bounds = Bounds::default();
         let mut fields = Reader::new(value, FORMAT)?;
         while let Some(field) = fields.next()? {
             match field.number() {
@@ -95,6 +105,8 @@ impl Item {
                 7 => bounds.maximum_age = Duration::from_secs(field.u64()?),
                 8 => bounds.on_success = destination(field.nested()?)?,
                 9 => bounds.on_failure = destination(field.nested()?)?,
+                10 => bounds.dead_letter = destination(field.nested()?)?,
+                11 => context = Some(field.text()?.to_owned()),
                 _ => {}
             }
         }
@@ -106,6 +118,7 @@ impl Item {
                 qualifier,
                 arn,
                 payload,
+                context,
                 trace,
                 bounds,
             }))

@@ -6,7 +6,8 @@
 //! Each function has a queue of its own, so that a slow one never stands before another's. A queue is a lane of `aloft-delivery`, each call
 //! with an ordering key of its own, and all that lies behind is that crate's: attempts, retries, events that end the node, dead letters,
 //! redrive. What is Lambda's stands here: its bounds ([`Bounds`]), the times between attempts (one minute after the first failure, two after
-//! the second; [`Parts::spacing`] scales them), and the record that a destination gets ([`record`]).
+//! the second; [`Parts::spacing`] scales them), the record that a destination gets ([`record`]), and what goes with a dead letter, which
+//! is the event itself ([`record::attributes`]). Whoever is told that a call was given up is told in the commit that ends it.
 //!
 //! A queue has a runner while something waits in it, and for up to a minute after that; an idle platform has none.
 //!

@@ -2,7 +2,7 @@
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>).
 
 use aloft_base::Timestamp;
-use aloft_call::Qualifier;
+use aloft_call::{Qualifier, ascii};
 use aloft_delivery::{Parcel, Reason};
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,6 +10,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::{Item, MAX_PAYLOAD};
+
+/// Bytes of a dead letter's `ErrorMessage`, as on Lambda.
+const ERROR_MESSAGE: usize = 1 << 10;
 
 /// What became of a call.
 pub(crate) enum End<'a> {
@@ -109,6 +112,33 @@ pub(crate) fn record(item: &Item, parcel: &Parcel, end: &End<'_>, now: Timestamp
     text
 }
 
+/// What goes with a dead letter, which is the event itself: what Lambda says in the attributes of a queue's message, as the client's
+/// context of the call (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq>). Values are
+/// texts: typed runtimes read `custom` as a map of these.
+pub(crate) fn attributes(parcel: &Parcel, reason: Reason) -> String {
+    let failed = parcel.failures.as_ref();
+    let mut message = failed.map_or_else(|| reason.to_string(), |failures| failures.message.clone());
+    message.truncate(message.floor_char_boundary(ERROR_MESSAGE));
+    let mut custom = json!({ "RequestID": parcel.event, "ErrorMessage": message });
+    if let (Some(failures), Some(custom)) = (failed, custom.as_object_mut()) {
+        custom.insert("ErrorCode".to_owned(), json!(status(&failures.word)));
+    }
+    ascii(&json!({ "custom": custom }).to_string())
+}
+
+/// The status with which a call that is not made later would have been answered. A function that ran and failed is 200.
+fn status(word: &str) -> &'static str {
+    match word {
+        "bad_payload" => "400",
+        "no_function" => "404",
+        "busy" => "429",
+        "platform" => "500",
+        "unrunnable" => "502",
+        "draining" => "503",
+        _ => "200",
+    }
+}
+
 /// JSON as it stands there; what is none is null.
 fn raw(bytes: &[u8]) -> &RawValue {
     serde_json::from_slice(bytes).unwrap_or(RawValue::NULL)
@@ -134,6 +164,7 @@ mod tests {
             qualifier: Qualifier::Latest,
             arn: "arn".into(),
             payload: payload.to_owned().into(),
+            context: None,
             trace: Trace::begin(&SeededChance::new(1)),
             bounds: Bounds::default(),
         };

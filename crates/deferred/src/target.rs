@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::queues::{Inner, check};
-use crate::record::{End, record};
+use crate::record::{End, attributes, record};
 use crate::{Bounds, Error, Item};
 
 /// Calls the functions that parcels name.
@@ -41,7 +41,11 @@ impl Deliver for Calls {
                     key: "asynchronous".into(),
                 },
             },
-            payload: Payload::Direct(Direct::from(item.payload.clone())),
+            payload: Payload::Direct(Direct {
+                body: item.payload.clone(),
+                context: item.context.clone(),
+                is_tailed: false,
+            }),
             lineage: Lineage {
                 root,
                 depth: depth.unwrap_or_default(),
@@ -78,42 +82,60 @@ impl Deliver for Calls {
     }
 
     async fn bury(&self, batch: Batch, letter: &Letter) -> Result<Buried, aloft_delivery::Error> {
-        let Some(told) = self.farewell(letter) else {
+        let told = self.farewells(letter);
+        if told.is_empty() {
             return Ok(Buried::Not(batch));
-        };
-        match self.inner.add(batch, &told).await {
-            Ok(batch) => Ok(Buried::Taken(batch)),
-            Err(Error::Delivery(error)) => Err(error),
-            Err(Error::Store(error)) => Err(error.into()),
-            Err(_) => Err(aloft_delivery::Error::Contended("a destination's queue")),
         }
+        let mut taken = batch;
+        for call in &told {
+            taken = match self.inner.add(taken, call).await {
+                Ok(batch) => batch,
+                Err(Error::Delivery(error)) => return Err(error),
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(_) => return Err(aloft_delivery::Error::Contended("a destination's queue")),
+            };
+        }
+        Ok(Buried::Taken(taken))
     }
 
     fn is_buried(&self, letter: &Letter) -> bool {
-        let told = self.farewell(letter);
-        // The destination's queue was woken before the commit, which may have taken longer than a queue that is empty waits.
-        told.is_some_and(|(item, _)| self.inner.wake_known(&item.function))
+        let told = self.farewells(letter);
+        // A destination's queue was woken before the commit, which may have taken longer than a queue that is empty waits.
+        let woken = told.iter().map(|(item, _)| self.inner.wake_known(&item.function));
+        woken.fold(false, |any, is_known| any | is_known)
     }
 }
 
 impl Calls {
-    /// The call that tells of a delivery which was given up; none if nobody is to be told, or cannot be.
-    fn farewell(&self, letter: &Letter) -> Option<(Item, Parcel)> {
+    /// The calls that tell of a delivery which was given up; none if nobody is to be told, or somebody cannot be.
+    fn farewells(&self, letter: &Letter) -> Vec<(Item, Parcel)> {
         let Content::One(parcel) = &letter.content else {
-            return None;
+            return Vec::new();
         };
-        let item = read(parcel).ok()?;
-        let destination = item.bounds.on_failure.clone()?;
-        let end = End::GivenUp {
-            reason: letter.reason,
+        let Ok(item) = read(parcel) else {
+            return Vec::new();
         };
-        let told = self.message(&item, parcel, destination, &end);
-        // What its destination cannot take must not be lost.
-        match check(&told) {
-            Ok(()) => Some(told),
+        let reason = letter.reason;
+        let destination = item.bounds.on_failure.clone().map(|destination| {
+            let end = End::GivenUp { reason };
+            self.message(&item, parcel, destination, self.record(&item, parcel, &end))
+        });
+        let dead_letter = item.bounds.dead_letter.clone().map(|destination| {
+            let attributes = attributes(parcel, reason);
+            self.message(
+                &item,
+                parcel,
+                destination,
+                (item.payload.clone(), Some(attributes)),
+            )
+        });
+        let told: Vec<_> = destination.into_iter().chain(dead_letter).collect();
+        // What a destination cannot take must not be lost.
+        match told.iter().try_for_each(check) {
+            Ok(()) => told,
             Err(error) => {
                 tracing::warn!(function = %item.function, %error, "a destination cannot be told; the call is a dead letter");
-                None
+                Vec::new()
             }
         }
     }
@@ -125,18 +147,25 @@ impl Calls {
         destination: (FunctionName, Qualifier),
         end: &End<'_>,
     ) -> Result<(), Error> {
+        let said = self.record(item, parcel, end);
         self.inner
-            .commit(&self.message(item, parcel, destination, end))
+            .commit(&self.message(item, parcel, destination, said))
             .await
     }
 
-    /// The call that tells a destination.
+    /// Lambda's record of what became of a call, which says all in its payload.
+    fn record(&self, item: &Item, parcel: &Parcel, end: &End<'_>) -> (Bytes, Option<String>) {
+        let now = self.inner.parts.ground.clock.now();
+        (record(item, parcel, end, now), None)
+    }
+
+    /// The call that tells a destination, with its payload and its client's context.
     fn message(
         &self,
         item: &Item,
         parcel: &Parcel,
         (function, qualifier): (FunctionName, Qualifier),
-        end: &End<'_>,
+        (payload, context): (Bytes, Option<String>),
     ) -> (Item, Parcel) {
         let now = self.inner.parts.ground.clock.now();
         let namespace = &self.inner.parts.namespace;
@@ -147,7 +176,8 @@ impl Calls {
             ),
             function,
             qualifier,
-            payload: record(item, parcel, end, now),
+            payload,
+            context,
             trace: item.trace,
             bounds: Bounds::default(),
         };

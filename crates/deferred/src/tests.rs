@@ -1,7 +1,7 @@
 //! Calls that are made later, over the engine in memory, with a function that the test plays and tokio's paused time: time passes only
 //! while everything waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ struct Stage {
     /// The function that does not come to an end, if there is one.
     hangs: Mutex<Option<FunctionName>>,
     made: watch::Sender<Vec<Made>>,
+    /// What callers said of themselves.
+    contexts: Mutex<BTreeMap<InvocationId, String>>,
 }
 
 #[async_trait]
@@ -42,6 +44,9 @@ impl Invoke for Stage {
             panic!("{call:?}")
         };
         let body: Json = serde_json::from_slice(&direct.body).unwrap();
+        if let Some(context) = &direct.context {
+            self.contexts.lock().unwrap().insert(call.id, context.clone());
+        }
         let made = (
             format!("{function}:{}", call.qualifier),
             call.id,
@@ -107,6 +112,7 @@ impl Kit {
             next: Mutex::default(),
             hangs: Mutex::default(),
             made: watch::Sender::default(),
+            contexts: Mutex::default(),
         });
         let deferred = Self::open(&ground, &stage);
         Self {
@@ -160,6 +166,7 @@ impl Kit {
             qualifier: Qualifier::Latest,
             arn: "arn:aws:lambda:us-east-1:000000000000:function:worker".into(),
             payload: json!({ "n": self.ids as u64 }).to_string().into(),
+            context: None,
             trace: Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap(),
             bounds,
         };
@@ -301,6 +308,83 @@ async fn destinations_are_told_what_became_of_it() {
     );
     tokio::time::sleep(SECOND).await;
     assert_eq!(kit.letters().await, [], "who is told needs no dead letter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_gets_the_event_itself_beside_what_the_destination_is_told() {
+    let mut kit = Kit::new().await;
+    let bounds = Bounds {
+        retries: 1,
+        on_failure: Some((function("sorry"), Qualifier::Latest)),
+        dead_letter: Some((function("keeper"), Qualifier::Version(3))),
+        ..Bounds::default()
+    };
+    kit.accept(bounds.clone(), Lineage::default()).await.unwrap();
+    kit.made(1).await;
+    tokio::time::sleep(SECOND).await;
+    kit.made(1).await;
+    kit.fails([raised(), raised()]);
+    let id = kit.accept(bounds.clone(), Lineage::default()).await.unwrap();
+    let mut told = kit.made(5).await.split_off(3);
+    told.sort_by(|one, other| one.0.cmp(&other.0));
+    let (name, own, event, depth, _) = &told[0];
+    assert_eq!(
+        (name.as_str(), event, *depth),
+        ("keeper:3", &json!({ "n": 2 }), 1)
+    );
+    assert_ne!(*own, id);
+    assert_eq!(told[1].0, "sorry:$LATEST");
+    assert_eq!(told[1].2["requestPayload"], *event);
+    let contexts = kit.stage.contexts.lock().unwrap().clone();
+    let said: Json = serde_json::from_str(&contexts[own]).unwrap();
+    let custom = json!({ "RequestID": id.to_string(), "ErrorCode": "200", "ErrorMessage": said["custom"]["ErrorMessage"] });
+    assert_eq!(said, json!({ "custom": custom }));
+    let message = custom["ErrorMessage"].as_str().unwrap();
+    assert!(message.contains("ValueError"), "{message}");
+    assert_eq!(contexts.len(), 1, "a record says all in its payload");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(kit.letters().await, [], "who is told needs no dead letter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_grows_too_old_or_too_deep() {
+    let mut kit = Kit::new().await;
+    let bounds = Bounds {
+        retries: 0,
+        maximum_age: 60 * SECOND,
+        dead_letter: Some((function("keeper"), Qualifier::Latest)),
+        ..Bounds::default()
+    };
+    // Nobody is there to make it before it is too old.
+    kit.deferred.drain(SECOND).await;
+    kit.accept(bounds.clone(), Lineage::default()).await.unwrap();
+    kit.dies(61 * SECOND).await;
+    let made = kit.made(1).await;
+    assert_eq!(
+        (made[0].0.as_str(), &made[0].2),
+        ("keeper:$LATEST", &json!({ "n": 1 }))
+    );
+    let said = kit.stage.contexts.lock().unwrap()[&made[0].1].clone();
+    let said: Json = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        said["custom"].get("ErrorCode"),
+        None,
+        "it was never tried: {said}"
+    );
+    assert_eq!(said["custom"]["ErrorMessage"], "expired");
+    // One that would lie too deep in its chain is kept here.
+    kit.fails([raised()]);
+    let lineage = Lineage {
+        root: Some(InvocationId::from_u128(99)),
+        depth: Lineage::DEEPEST,
+    };
+    kit.accept(bounds, lineage).await.unwrap();
+    kit.made(2).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(
+        kit.letters().await,
+        [(Reason::Exhausted, "async/worker".to_owned())]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -462,6 +546,7 @@ async fn what_is_too_large_is_refused() {
         qualifier: Qualifier::Latest,
         arn: String::new(),
         payload: vec![b'1'; MAX_PAYLOAD + 1].into(),
+        context: None,
         trace: Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap(),
         bounds: Bounds::default(),
     };
@@ -485,12 +570,14 @@ fn an_item_reads_back() {
         qualifier: "live".parse().unwrap(),
         arn: "arn".into(),
         payload: "{}".into(),
+        context: Some("{\"custom\":{}}".into()),
         trace: Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").unwrap(),
         bounds: Bounds {
             retries: 1,
             maximum_age: 90 * SECOND,
             on_success: Some((function("a"), Qualifier::Version(3))),
             on_failure: None,
+            dead_letter: Some((function("b"), Qualifier::Latest)),
         },
     };
     assert_eq!(Item::decode(&item.encode()).unwrap(), Some(item));

@@ -9,7 +9,7 @@ use aloft_store::layout::Namespace;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::{Alias, EventInvoke, FunctionUrl, Reserved, UrlId, Version};
+use crate::{Alias, FunctionUrl, OfCall, Reserved, UrlId, Version};
 
 /// Which version each call of a function gets, as far as this node knows: those of the project, all at once; and of what users made by
 /// the API, what was called since it last changed ([`Load`](crate::Load) finds the rest).
@@ -33,7 +33,7 @@ struct Made {
     versions: BTreeMap<u64, Arc<Version>>,
     aliases: BTreeMap<AliasName, Alias>,
     /// What becomes of asynchronous calls, by the names that are known to be there.
-    events: BTreeMap<(Namespace, Qualifier), Option<Arc<EventInvoke>>>,
+    events: BTreeMap<(Namespace, Qualifier), Arc<OfCall>>,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +139,7 @@ impl Catalogue {
         &self,
         function: &FunctionName,
         name: &(Namespace, Qualifier),
-    ) -> Option<Option<Arc<EventInvoke>>> {
+    ) -> Option<Arc<OfCall>> {
         self.made.load().get(function)?.events.get(name).cloned()
     }
 
@@ -149,7 +149,7 @@ impl Catalogue {
         epoch: u64,
         function: &FunctionName,
         name: (Namespace, Qualifier),
-        events: Option<Arc<EventInvoke>>,
+        events: Arc<OfCall>,
     ) {
         let changes = self.changes();
         if changes.epoch != epoch {

@@ -31,6 +31,8 @@ pub struct Configuration {
     pub layers: Vec<UsedLayer>,
     /// How the log is written. Default is text.
     pub logging: Logging,
+    /// The ARN of the function that gets the events of asynchronous calls that were given up.
+    pub dead_letter: Option<String>,
 }
 
 impl Configuration {
@@ -55,6 +57,7 @@ impl Configuration {
             environment: BTreeMap::new(),
             layers: Vec::new(),
             logging: Logging::Text,
+            dead_letter: None,
         }
     }
 

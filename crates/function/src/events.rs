@@ -8,7 +8,7 @@ use aloft_codec::Unknown;
 use aloft_store::layout::Namespace;
 
 use crate::stored::{Sort, read_events, write_events};
-use crate::{Error, Functions};
+use crate::{Error, Functions, Published};
 
 /// What becomes of asynchronous calls of a function by one of its names: Lambda's `EventInvokeConfig`. What is none has its default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +25,15 @@ pub struct EventInvoke {
     pub modified: Timestamp,
     /// Fields that a newer release wrote.
     pub unknown: Unknown,
+}
+
+/// What becomes of a call by one of a function's names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OfCall {
+    /// What was said of the name; the defaults if nothing was.
+    pub events: EventInvoke,
+    /// The version's own [`dead_letter`](crate::Configuration::dead_letter): of an alias, that of the version it points to.
+    pub dead_letter: Option<String>,
 }
 
 impl EventInvoke {
@@ -61,23 +70,49 @@ impl Functions {
         namespace: &Namespace,
         function: &FunctionName,
         qualifier: &Qualifier,
-    ) -> Result<Option<Arc<EventInvoke>>, Error> {
+    ) -> Result<Arc<OfCall>, Error> {
         let name = (namespace.clone(), qualifier.clone());
         if let Some(known) = self.catalogue().events(function, &name) {
             return Ok(known);
         }
         // Before the store is read: what is changed from here on is not kept as it was.
         let epoch = self.catalogue().epoch();
-        match qualifier {
-            // That there is the function is found out below.
-            Qualifier::Latest => {}
-            Qualifier::Version(number) => drop(self.get(namespace, function, *number).await?),
-            Qualifier::Alias(alias) => drop(self.alias(namespace, function, alias).await?),
-        }
-        let events = self.events(namespace, function, qualifier).await?.map(Arc::new);
+        let version = self.named(namespace, function, qualifier).await?;
+        let events = self.events(namespace, function, qualifier).await?;
+        let of_call = Arc::new(OfCall {
+            events: events.unwrap_or_default(),
+            dead_letter: version.configuration.dead_letter,
+        });
         self.catalogue()
-            .keep_events(epoch, function, name, events.clone());
-        Ok(events)
+            .keep_events(epoch, function, name, of_call.clone());
+        Ok(of_call)
+    }
+
+    /// The version that a name means.
+    async fn named(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        qualifier: &Qualifier,
+    ) -> Result<Published, Error> {
+        let alias = match qualifier {
+            Qualifier::Latest => return self.get(namespace, function, 0).await,
+            Qualifier::Version(number) => return self.get(namespace, function, *number).await,
+            Qualifier::Alias(alias) => alias,
+        };
+        let mut seen = self.alias(namespace, function, alias).await?.version;
+        loop {
+            let error = match self.get(namespace, function, seen).await {
+                Err(error @ Error::Missing { .. }) => error,
+                found => return found,
+            };
+            // It has moved since it was read, and the version that it pointed to was deleted.
+            let now = self.alias(namespace, function, alias).await?.version;
+            if now == seen {
+                return Err(error);
+            }
+            seen = now;
+        }
     }
 
     /// Changes it: `change` is given what is there, and says what shall be, `None` for nothing.

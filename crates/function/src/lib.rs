@@ -38,7 +38,7 @@ pub use catalogue::{Catalogue, Found};
 pub use configuration::Configuration;
 pub use deployed::{DeployError, Deployed};
 pub use error::Error;
-pub use events::EventInvoke;
+pub use events::{EventInvoke, OfCall};
 pub use functions::{Artifact, Functions, MAX_ALIASES, MAX_TAGS, MAX_VERSIONS, Publish, Published, Update};
 pub use layers::{Compatible, LayerVersion, Layers, UsedLayer};
 pub use load::{Load, NoOthers};

@@ -353,6 +353,7 @@ fn published(writer: Writer, version: &Published) -> Writer {
         environment,
         layers,
         logging,
+        dead_letter,
     } = configuration;
     let writer = writer
         .u64(1, *number)
@@ -385,6 +386,9 @@ fn published(writer: Writer, version: &Published) -> Writer {
             writer.nested(19, |w| w.u64(1, application as u64).u64(2, system as u64))
         }
     };
+    let writer = dead_letter
+        .iter()
+        .fold(writer, |writer, arn| writer.text(20, arn));
     writer.unknown(unknown)
 }
 
@@ -436,6 +440,7 @@ fn read_published(mut fields: Reader) -> Result<Option<Published>, Error> {
             }
             18 => read.layers.extend(read_layer(field.nested()?)?),
             19 => read.logging = read_logging(field.nested()?)?,
+            20 => read.dead_letter = Some(field.text()?.to_owned()),
             _ => unknown.keep(&field),
         }
     }

@@ -603,6 +603,7 @@ proptest! {
         levels in prop::option::of((0..6_usize, 0..3_usize)),
         environment in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..4),
         layers in prop::collection::vec((".{0,9}", any::<u8>()), 0..3),
+        dead_letter in prop::option::of(".{1,9}"),
         number: u64,
         seed: u64,
     ) {
@@ -623,6 +624,7 @@ proptest! {
                     application: Level::ALL[application].1,
                     system: SystemLevel::ALL[system].1,
                 }),
+                dead_letter,
             },
             artifact: Artifact { blob: BlobId::draw(&chance), bytes: chance.next_u64(), content: chance.next_u64() },
             modified: Timestamp::from_millis(chance.next_u64()),

@@ -35,23 +35,35 @@ def handler(event, context):
     print("at last")
 """
 
+LOST = """
+def handler(event, context):
+    raise ValueError("never")
+"""
+
 
 def main():
     make("outer", OUTER, MemorySize=256, Timeout=60)
     make("inner", INNER)
     make("flaky", FLAKY)
+    letters = client.get_function_configuration(FunctionName="inner")["FunctionArn"]
+    make("lost", LOST, DeadLetterConfig={"TargetArn": letters})
+    client.put_function_event_invoke_config(FunctionName="lost", MaximumRetryAttempts=0)
+    answer = client.invoke(FunctionName="lost", InvocationType="Event", Payload='"a lost one"')
+    lost = answer["ResponseMetadata"]["RequestId"]
     first = result("outer")
     second = result("outer")
     answer = client.invoke(FunctionName="flaky", InvocationType="Event", Payload="{}")
     flaky = answer["ResponseMetadata"]["RequestId"]
     logs = boto3.client("logs")
 
-    def is_done():
-        groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/flaky")["logGroups"]
-        return groups and logs.filter_log_events(logGroupName="/aws/lambda/flaky", filterPattern='"at last"')["events"]
+    def has_said(name, words):
+        group = f"/aws/lambda/{name}"
+        groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+        return groups and logs.filter_log_events(logGroupName=group, filterPattern=f'"{words}"')["events"]
 
-    wait("the second attempt", is_done)
-    print(json.dumps({"first": first, "second": second, "flaky": flaky}))
+    wait("the second attempt", lambda: has_said("flaky", "at last"))
+    wait("the dead letter", lambda: has_said("inner", "inner says a lost one"))
+    print(json.dumps({"first": first, "second": second, "flaky": flaky, "lost": lost}))
 
 
 main()

@@ -45,6 +45,15 @@ def handler(event, context):
     table.put_item(TableName="seen", Item={"id": {"S": "told " + key}, "record": {"S": json.dumps(event)}})
 """
 
+# Writes down the events that it gets as dead letters.
+KEPT = """
+import boto3, json
+table = boto3.client("dynamodb")
+
+def handler(event, context):
+    table.put_item(TableName="seen", Item={"id": {"S": "kept " + event["as"]}, "event": {"S": json.dumps(event)}})
+"""
+
 
 def accept(name, event, **more):
     answer = client.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event), **more)
@@ -121,6 +130,16 @@ def calls():
     updated = client.update_function_event_invoke_config(FunctionName="worker", MaximumRetryAttempts=0)
     assert updated["MaximumEventAgeInSeconds"] == 120, updated
     assert updated["DestinationConfig"]["OnSuccess"] == {"Destination": arn}, updated
+    keeper = make("keeper", KEPT)["FunctionArn"]
+    letters = lambda target: client.update_function_configuration(FunctionName="worker", DeadLetterConfig={"TargetArn": target})
+    for target in ("arn:aws:sqs:us-east-1:000000000000:q", keeper + "x", keeper.replace("keeper", "worker")):
+        fails("InvalidParameterValueException", letters, target=target)
+    assert letters(keeper)["DeadLetterConfig"] == {"TargetArn": keeper}
+    both = accept("worker", {"failures": 9, "as": "both"})
+    assert told(both)["requestPayload"] == {"failures": 9, "as": "both"}
+    kept = wait("the dead letter is there, too", lambda: seen("kept both"))
+    assert json.loads(kept["event"]["S"]) == {"failures": 9, "as": "both"}, kept
+    assert "DeadLetterConfig" not in letters("")
     listed = client.list_function_event_invoke_configs(FunctionName="worker")["FunctionEventInvokeConfigs"]
     assert [config["MaximumRetryAttempts"] for config in listed] == [0], listed
     client.delete_function_event_invoke_config(FunctionName="worker")

@@ -10,6 +10,12 @@ fn explain(project: &Project, platform: &Platform, id: &str) -> String {
     shown.stdout
 }
 
+/// The lines of the chain that a call belongs to.
+fn chain(shown: &str) -> Vec<&str> {
+    let lines = shown.lines().skip_while(|line| *line != "chain").skip(1);
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
 #[test]
 fn calls_are_explained_with_their_attempts_and_their_chain_also_after_a_kill() {
     let project = Project::new(&[]);
@@ -18,7 +24,7 @@ fn calls_are_explained_with_their_attempts_and_their_chain_also_after_a_kill() {
     let ids: Value =
         serde_json::from_str(&script("explain.py", &[], &platform.exports()).stdout).expect("JSON");
     let id = |call: &str, name: &str| ids[call][name].as_str().expect("an id").to_owned();
-    let flaky = ids["flaky"].as_str().expect("an id");
+    let [flaky, lost] = ["flaky", "lost"].map(|call| ids[call].as_str().expect("an id"));
 
     let check = |platform: &Platform| {
         let first = explain(&project, platform, &id("first", "outer"));
@@ -36,15 +42,17 @@ fn calls_are_explained_with_their_attempts_and_their_chain_also_after_a_kill() {
 
         // The chain is the same from its end.
         let inner = explain(&project, platform, &id("first", "inner"));
-        let chain: Vec<&str> = inner
-            .lines()
-            .skip_while(|line| *line != "chain")
-            .skip(1)
-            .take_while(|line| !line.is_empty())
-            .collect();
+        let found = chain(&inner);
         assert!(
-            chain.len() == 2 && chain[0].starts_with("  outer") && chain[1].starts_with("*   inner"),
+            found.len() == 2 && found[0].starts_with("  outer") && found[1].starts_with("*   inner"),
             "{inner}"
+        );
+        // So is that of a call that was given up: its dead letter is a call that it caused.
+        let lost = explain(&project, platform, lost);
+        let found = chain(&lost);
+        assert!(
+            found.len() == 2 && found[0].starts_with("* lost") && found[1].starts_with("    inner"),
+            "{lost}"
         );
         assert!(inner.contains("| inner says hello"), "{inner}");
         // What a function asks belongs to the trace of its call.

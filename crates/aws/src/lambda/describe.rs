@@ -36,6 +36,7 @@ pub(super) fn function(
         environment,
         layers,
         logging,
+        dead_letter,
     } = &published.configuration;
     let mut members = common(caller, name, runtime, handler, *logging, asked);
     let mut set = |member: &str, value: Json| members.insert(member.to_owned(), value);
@@ -56,6 +57,9 @@ pub(super) fn function(
         let shown = |layer: &UsedLayer| json!({ "Arn": layer.arn, "CodeSize": layer.artifact.bytes });
         let layers: Vec<Json> = layers.iter().map(shown).collect();
         set("Layers", layers.into());
+    }
+    if let Some(arn) = dead_letter {
+        set("DeadLetterConfig", json!({ "TargetArn": arn }));
     }
     members
 }

@@ -43,6 +43,8 @@ pub(super) async fn accept(
         qualifier,
         arn: arn(context.caller, &named.function, named.qualifier.as_ref()),
         payload,
+        // As on Lambda, where only a call that is waited for has one of its caller's.
+        context: None,
         trace: context.trace,
     };
     let id = InvocationId::draw(context.chance);
@@ -64,10 +66,9 @@ async fn bounds(context: &Context<'_>, named: &Named, qualifier: &Qualifier) -> 
         return Ok(Bounds::default());
     }
     let functions = &context.parts.functions;
-    let events = functions.events_of_call(context.namespace, &named.function, qualifier);
-    let Some(events) = events.await.map_err(|error| context.failed(named, error))? else {
-        return Ok(Bounds::default());
-    };
+    let of_call = functions.events_of_call(context.namespace, &named.function, qualifier);
+    let of_call = of_call.await.map_err(|error| context.failed(named, error))?;
+    let events = &of_call.events;
     let target = |arn: &Option<String>| {
         let named = Named::read(context.caller, arn.as_deref()?, None).ok()?;
         Some((named.function, named.qualifier.unwrap_or_default()))
@@ -77,6 +78,7 @@ async fn bounds(context: &Context<'_>, named: &Named, qualifier: &Qualifier) -> 
         maximum_age: Duration::from_secs(events.maximum_age.unwrap_or(EventInvoke::MAXIMUM_AGE).into()),
         on_success: target(&events.on_success),
         on_failure: target(&events.on_failure),
+        dead_letter: target(&of_call.dead_letter),
     })
 }
 
@@ -245,25 +247,31 @@ async fn check(context: &Context<'_>, named: &Named, at: &str, arn: &str) -> Res
         rules.broken(&format!("Value '{shown}'"), &at, rule);
     }
     rules.check()?;
-    if arn.split(':').nth(2) != Some("lambda") {
-        return Err(settings::no_service(arn));
-    }
-    let target = Named::read(context.caller, arn, None)?;
+    let target = target(context, arn).await?;
     if target.function == named.function {
         let text = "You can't specify the function as a destination for itself.";
         return Err(Error::Invalid(text.to_owned()).into());
     }
+    Ok(())
+}
+
+/// The function that an ARN names, which is there.
+pub(super) async fn target(context: &Context<'_>, arn: &str) -> Result<Named, Refused> {
+    if arn.split(':').nth(2) != Some("lambda") {
+        return Err(settings::no_service(arn));
+    }
+    let target = Named::read(context.caller, arn, None)?;
     let qualifier = target.qualifier.clone().unwrap_or_default();
     if qualifier == Qualifier::Latest && context.of_project(&target.function).is_some() {
-        return Ok(());
+        return Ok(target);
     }
-    let found = context.published(&target).await;
-    found.map(drop).map_err(|_| {
-        Error::Invalid(format!(
+    match context.published(&target).await {
+        Ok(_) => Ok(target),
+        Err(_) => Err(Error::Invalid(format!(
             "The provided target arn {arn} is invalid: there is no such function"
         ))
-        .into()
-    })
+        .into()),
+    }
 }
 
 /// Whether a text is the ARN of something of a service, as far as can be told without knowing the service.

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
 
 use super::names::{Named, revision};
-use super::{Context, Error, code, concurrency, describe, layers, nothing, settings};
+use super::{Context, Error, code, concurrency, dead_letter, describe, layers, nothing, settings};
 use crate::Error as Refused;
 use crate::input::{Constraints, Members};
 
@@ -25,7 +25,7 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
     let mut configuration = Configuration::new("", "", "");
     let short = name.as_deref().unwrap_or_default();
     let short = short.rsplit(':').next().unwrap_or_default();
-    let layers = settings::apply(&mut input, &mut rules, short, &mut configuration)?;
+    let wanted = settings::apply(&mut input, &mut rules, short, &mut configuration)?;
     rules.required(!configuration.role.is_empty(), "role");
     let code = input.object("Code")?;
     rules.required(code.is_some(), "code");
@@ -40,7 +40,8 @@ pub(super) async fn create(context: &Context<'_>, body: Bytes) -> Result<Respons
     let tags = input.texts("Tags")?.unwrap_or_default();
     super::tags::check(&tags)?;
     let is_published = input.boolean("Publish")?.unwrap_or_default();
-    configuration.layers = layers::used(context, &layers.unwrap_or_default()).await?;
+    dead_letter::apply(context, &named.function, wanted.dead_letter, &mut configuration).await?;
+    configuration.layers = layers::used(context, &wanted.layers.unwrap_or_default()).await?;
     let artifact = code::taken(context, code.unwrap_or_default(), Some(&configuration)).await?;
     layers::check_size(&configuration.layers, artifact)?;
     let functions = &context.parts.functions;
@@ -139,10 +140,11 @@ pub(super) async fn update_configuration(context: &Context<'_>, body: &[u8]) -> 
         let (mut configuration, mut rules) = (latest.configuration.clone(), Constraints::default());
         let expected = input.text("RevisionId")?.map(|text| revision(&text));
         let name = named.function.as_str();
-        let layers = settings::apply(&mut input, &mut rules, name, &mut configuration)?;
+        let wanted = settings::apply(&mut input, &mut rules, name, &mut configuration)?;
         rules.check()?;
         mandatory(&configuration)?;
-        if let Some(layers) = layers {
+        dead_letter::apply(context, &named.function, wanted.dead_letter, &mut configuration).await?;
+        if let Some(layers) = wanted.layers {
             configuration.layers = layers::used(context, &layers).await?;
             layers::check_size(&configuration.layers, latest.artifact)?;
         }

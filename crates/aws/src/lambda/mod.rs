@@ -4,6 +4,7 @@
 mod aliases;
 mod code;
 mod concurrency;
+mod dead_letter;
 mod describe;
 mod download;
 mod error;

@@ -20,8 +20,16 @@ const NOT_BUILT: &[&str] = &[
     "PublishTo",
 ];
 
-/// Takes what a request says of the configuration of the function of this name, and leaves the rest as it is; gives the ARNs of its
-/// layers, if it says which.
+/// What a request says of a configuration and is to be looked up before it is part of it.
+pub(super) struct Wanted {
+    /// The ARNs of layers.
+    pub(super) layers: Option<Vec<String>>,
+    /// The ARN of who gets the events of calls that are given up; an empty one takes it away.
+    pub(super) dead_letter: Option<String>,
+}
+
+/// Takes what a request says of the configuration of the function of this name, and leaves the rest as it is; gives what is to be looked
+/// up.
 ///
 /// # Errors
 /// When a value breaks a rule, or asks for what is not built.
@@ -30,7 +38,7 @@ pub(super) fn apply(
     rules: &mut Constraints,
     name: &str,
     configuration: &mut Configuration,
-) -> Result<Option<Vec<String>>, Refused> {
+) -> Result<Wanted, Refused> {
     for (member, at, to) in [
         ("Runtime", "runtime", &mut configuration.runtime),
         ("Handler", "handler", &mut configuration.handler),
@@ -86,8 +94,46 @@ pub(super) fn apply(
         };
         layers.into_iter().map(text).collect::<Result<Vec<_>, _>>()
     });
+    let dead_letter = dead_letter(input, rules)?;
     refuse(input)?;
-    layers.transpose()
+    Ok(Wanted {
+        layers: layers.transpose()?,
+        dead_letter,
+    })
+}
+
+/// Takes who gets what is given up.
+fn dead_letter(input: &mut Members, rules: &mut Constraints) -> Result<Option<String>, Refused> {
+    let Some(mut config) = input.object("DeadLetterConfig")? else {
+        return Ok(None);
+    };
+    let target = config.text("TargetArn")?.unwrap_or_default();
+    if !target.is_empty() && !is_arn(&target) {
+        let rule = "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
+        rules.broken(
+            &format!("Value '{}'", short(&target)),
+            "deadLetterConfig.targetArn",
+            rule,
+        );
+    }
+    Ok(Some(target))
+}
+
+/// Whether it is an ARN of any service.
+fn is_arn(text: &str) -> bool {
+    let mut parts = text.splitn(4, ':');
+    let is_service = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+    };
+    parts.next() == Some("arn")
+        && parts
+            .next()
+            .is_some_and(|part| part.is_empty() || part.starts_with("aws"))
+        && parts.next().is_some_and(is_service)
+        && parts.next().is_some()
 }
 
 /// What may be spelt out as long as it says that there is none of it, as infrastructure tools do.
@@ -113,12 +159,6 @@ fn refuse(input: &mut Members) -> Result<(), Refused> {
     for member in ["KMSKeyArn", "CodeSigningConfigArn"] {
         if input.text(member)?.is_some_and(|text| !text.is_empty()) {
             return Err(not_supported(member));
-        }
-    }
-    if let Some(mut letters) = input.object("DeadLetterConfig")? {
-        let target = letters.text("TargetArn")?.unwrap_or_default();
-        if !target.is_empty() {
-            return Err(no_service(&target));
         }
     }
     for (member, inner, plain) in [

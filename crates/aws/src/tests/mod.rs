@@ -1,5 +1,6 @@
 //! The handlers on loopback over the store in memory, asked byte for byte as a client asks.
 
+mod dead_letter;
 mod doors;
 mod functions;
 mod items;

@@ -93,7 +93,7 @@ async fn what_becomes_of_calls_is_read_once_and_again_after_each_change() {
         async move {
             let before = reads();
             let events = functions.events_of_call(namespace, hello, &qualifier).await;
-            let retries = events.map(|events| events.and_then(|events| events.retries));
+            let retries = events.map(|of_call| of_call.events.retries);
             (retries, reads() - before)
         }
     };
@@ -115,6 +115,27 @@ async fn what_becomes_of_calls_is_read_once_and_again_after_each_change() {
                 assert_eq!((found.unwrap(), more), (retries, 0));
             }
         }
+    }
+    // Who gets what is given up is a version's own: a later one's is not that of the version before.
+    let letters = |name: &str| Update {
+        configuration: Some(Configuration {
+            dead_letter: Some(name.to_owned()),
+            ..configuration()
+        }),
+        ..Update::default()
+    };
+    kit.update(letters("first")).await.unwrap();
+    assert_eq!(kit.publish(Publish::default()).await.unwrap().number, 2);
+    kit.update(letters("second")).await.unwrap();
+    for (qualifier, expected) in [
+        ("$LATEST", Some("second")),
+        ("2", Some("first")),
+        ("1", None),
+        ("live", None),
+    ] {
+        let qualifier = qualifier.parse().unwrap();
+        let found = functions.events_of_call(namespace, &hello, &qualifier).await;
+        assert_eq!(found.unwrap().dead_letter.as_deref(), expected, "{qualifier}");
     }
     // A name that is gone is known no more, and one that never was is not kept.
     let live = "live".parse().unwrap();

@@ -146,6 +146,7 @@ impl Later {
             qualifier: name,
             arn: WORKER.to_owned(),
             payload: number.to_string().into(),
+            context: None,
             trace: Trace::begin(&*self.chance),
             bounds: Bounds {
                 retries: RETRIES,
