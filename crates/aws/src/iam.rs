@@ -1,6 +1,9 @@
 //! IAM, API version 2010-05-08: the roles that every tool makes before it makes a function. They are kept and shown; what a function may do is
 //! decided elsewhere, as `docs/lambda.md` says.
 
+mod policy;
+mod tags;
+
 use aloft_access::{Action, Resource, decide};
 use aloft_base::Timestamp;
 use aloft_call::Caller;
@@ -8,7 +11,6 @@ use aloft_role::{Role, Roles};
 use aloft_store::layout::Namespace;
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value as Json;
 
 use crate::Error as Refused;
 use crate::query::{Form, element};
@@ -16,7 +18,7 @@ use crate::query::{Form, element};
 /// The namespace of its answers.
 pub(crate) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 const VERSION: &str = "2010-05-08";
-/// Roles of one page, as on IAM.
+/// Roles, and what is listed of one, of one page, as on IAM.
 const PAGE: usize = 100;
 /// Policy documents are percent-encoded in answers (RFC 3986).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -105,9 +107,12 @@ pub(crate) enum Error {
     /// There is no such policy.
     #[error("{0}")]
     NoPolicy(String),
-    /// A policy that is no JSON.
-    #[error("This policy contains invalid Json: {0}")]
+    /// A policy that is none.
+    #[error("{0}")]
     Malformed(String),
+    /// A value that cannot be what it is given for.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 impl Error {
@@ -122,6 +127,7 @@ impl Error {
             Self::Role(E::Contended(_)) => ("ConcurrentModification", StatusCode::CONFLICT),
             Self::Role(E::Store(_)) => ("ServiceFailure", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Malformed(_) => ("MalformedPolicyDocument", StatusCode::BAD_REQUEST),
+            Self::Invalid(_) => ("InvalidInput", StatusCode::BAD_REQUEST),
         }
     }
 
@@ -165,21 +171,19 @@ pub(crate) async fn run(operation: Operation, context: &Context<'_>) -> Result<O
             Ok(Some(String::new()))
         }
         O::UpdateAssumeRolePolicy => {
-            let trust = policy(context.form, "PolicyDocument")?;
+            let trust = policy::document(context.form, "PolicyDocument", policy::Kind::Trust)?;
             context.change(|role| role.trust.clone_from(&trust)).await?;
             Ok(None)
         }
         O::PutRolePolicy => {
-            let (name, text) = (
-                context.form.required("PolicyName", "policyName")?,
-                policy(context.form, "PolicyDocument")?,
-            );
+            let name = policy::name(context.form)?;
+            let text = policy::document(context.form, "PolicyDocument", policy::Kind::Identity)?;
             let put = |role: &mut Role| drop(role.policies.insert(name.clone(), text.clone()));
             context.change(put).await?;
             Ok(None)
         }
         O::GetRolePolicy => {
-            let name = context.form.required("PolicyName", "policyName")?;
+            let name = policy::name(context.form)?;
             let role = context.role().await?;
             let text = role.policies.get(&name).ok_or_else(|| no_policy(&name))?;
             let text = utf8_percent_encode(text, ENCODED).to_string();
@@ -191,14 +195,14 @@ pub(crate) async fn run(operation: Operation, context: &Context<'_>) -> Result<O
             Ok(Some(parts.concat()))
         }
         O::DeleteRolePolicy => {
-            let name = context.form.required("PolicyName", "policyName")?;
+            let name = policy::name(context.form)?;
             let was_there = context
                 .change(|role| role.policies.remove(&name).is_some())
                 .await?;
             was_there.then_some(None).ok_or_else(|| no_policy(&name).into())
         }
         O::AttachRolePolicy => {
-            let arn = context.form.required("PolicyArn", "policyArn")?;
+            let arn = policy::arn(context.form)?;
             context.change(|role| role.attached.insert(arn.clone())).await?;
             Ok(None)
         }
@@ -209,43 +213,48 @@ pub(crate) async fn run(operation: Operation, context: &Context<'_>) -> Result<O
             was_there.then_some(None).ok_or_else(|| missing().into())
         }
         O::ListRolePolicies => {
+            let page = context.page()?;
             let role = context.role().await?;
-            let members = role.policies.keys().map(|name| element("member", name));
-            Ok(Some(whole("PolicyNames", members)))
+            let members = role.policies.keys().map(|name| (name, element("member", name)));
+            Ok(Some(page.of("PolicyNames", members)))
         }
         O::ListAttachedRolePolicies => {
+            let page = context.page()?;
             let role = context.role().await?;
             // A managed policy's path is what its ARN has between `policy` and the name.
             let prefix = context.form.get("PathPrefix").unwrap_or("/");
             let is_in = |arn: &&String| {
-                let path = arn.split_once(":policy").map_or(arn.as_str(), |(_, path)| path);
+                // What is none was taken once, and must be seen to be detached.
+                let path = arn.split_once(":policy").map_or("/", |(_, path)| path);
                 path.starts_with(prefix)
             };
             let members = role.attached.iter().filter(is_in).map(|arn| {
                 let name = arn.rsplit('/').next().unwrap_or(arn);
                 let parts = [element("PolicyName", name), element("PolicyArn", arn)];
-                format!("<member>{}</member>", parts.concat())
+                (arn, format!("<member>{}</member>", parts.concat()))
             });
-            Ok(Some(whole("AttachedPolicies", members)))
+            Ok(Some(page.of("AttachedPolicies", members)))
         }
         // There are none here; tools ask before they delete a role.
         O::ListInstanceProfilesForRole => {
+            let page = context.page()?;
             context.role().await?;
-            Ok(Some(whole("InstanceProfiles", std::iter::empty())))
+            Ok(Some(page.of("InstanceProfiles", std::iter::empty())))
         }
         O::ListRoleTags => {
+            let page = context.page()?;
             let role = context.role().await?;
-            Ok(Some(whole("Tags", role.tags.iter().map(tag))))
+            let members = role.tags.iter().map(|(key, value)| (key, tag((key, value))));
+            Ok(Some(page.of("Tags", members)))
         }
         O::TagRole => {
-            let tags = context.form.pairs("Tags")?;
-            context.change(|role| role.tags.extend(tags.clone())).await?;
+            let given = tags::given(context.form)?;
+            context.change(|role| tags::put(&mut role.tags, &given)).await?;
             Ok(None)
         }
         O::UntagRole => {
             let keys = context.form.list("TagKeys");
-            let untag = |role: &mut Role| role.tags.retain(|key, _| !keys.contains(key));
-            context.change(untag).await?;
+            context.change(|role| tags::remove(&mut role.tags, &keys)).await?;
             Ok(None)
         }
     }
@@ -255,8 +264,7 @@ impl Context<'_> {
     /// The role's name that the form has.
     fn name(&self) -> Result<String, Refused> {
         let name = self.form.required("RoleName", "roleName")?;
-        let is_word = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
-        if name.len() > 64 || !name.bytes().all(is_word) {
+        if name.len() > 64 || !name.bytes().all(policy::is_word) {
             let name: String = name.chars().take(200).collect();
             return Err(Refused::Validation(format!(
                 "1 validation error detected: Value '{name}' at 'roleName' failed to satisfy constraint: Member must satisfy regular \
@@ -292,6 +300,14 @@ impl Context<'_> {
                 "1 validation error detected: Value '{text}' at 'maxItems' failed to satisfy constraint: Member must be a number from 1 \
                  to 1000"
             ))
+        })
+    }
+
+    /// The page of a list that the form asks for.
+    fn page(&self) -> Result<Page<'_>, Refused> {
+        Ok(Page {
+            after: self.form.get("Marker"),
+            limit: self.limit()?.unwrap_or(PAGE),
         })
     }
 
@@ -344,10 +360,10 @@ async fn create(context: &Context<'_>) -> Result<String, Refused> {
     let role = Role {
         name: context.name()?,
         path,
-        trust: policy(form, "AssumeRolePolicyDocument")?,
+        trust: policy::document(form, "AssumeRolePolicyDocument", policy::Kind::Trust)?,
         description: description(form)?.unwrap_or_default(),
         session: session(form)?.unwrap_or(3_600),
-        tags: form.pairs("Tags")?,
+        tags: tags::given(form)?,
         ..Role::default()
     };
     let made = context.roles.create(context.namespace, role).await;
@@ -355,12 +371,9 @@ async fn create(context: &Context<'_>) -> Result<String, Refused> {
 }
 
 async fn list(context: &Context<'_>) -> Result<String, Refused> {
-    let limit = context.limit()?.unwrap_or(PAGE);
+    let Page { after, limit } = context.page()?;
     let prefix = context.form.get("PathPrefix").unwrap_or("/");
-    let page = context
-        .roles
-        .list(context.namespace, context.form.get("Marker"), limit)
-        .await;
+    let page = context.roles.list(context.namespace, after, limit).await;
     let (roles, more) = page.map_err(Error::from)?;
     let members: String = roles
         .iter()
@@ -374,10 +387,29 @@ async fn list(context: &Context<'_>) -> Result<String, Refused> {
     ))
 }
 
-/// A list that is whole.
-fn whole(name: &str, members: impl Iterator<Item = String>) -> String {
-    let members: String = members.collect();
-    format!("<{name}>{members}</{name}><IsTruncated>false</IsTruncated>")
+/// A part of a list.
+struct Page<'a> {
+    /// The last of the former page.
+    after: Option<&'a str>,
+    /// The most members.
+    limit: usize,
+}
+
+impl Page<'_> {
+    /// Its members out of all, which come in the order of their names, and the marker of the next page if there is one.
+    fn of<'a>(&self, name: &str, all: impl Iterator<Item = (&'a String, String)>) -> String {
+        let is_later = |name: &str| self.after.is_none_or(|after| name > after);
+        let mut rest = all.filter(|(name, _)| is_later(name)).peekable();
+        let (mut members, mut last) = (String::new(), None);
+        for (name, member) in rest.by_ref().take(self.limit) {
+            members.push_str(&member);
+            last = Some(name);
+        }
+        let is_truncated = rest.peek().is_some();
+        let marker = last.filter(|_| is_truncated);
+        let marker = marker.map_or_else(String::new, |last| element("Marker", last));
+        format!("<{name}>{members}</{name}><IsTruncated>{is_truncated}</IsTruncated>{marker}")
+    }
 }
 
 fn tag((key, value): (&String, &String)) -> String {
@@ -386,22 +418,6 @@ fn tag((key, value): (&String, &String)) -> String {
         element("Key", key),
         element("Value", value)
     )
-}
-
-/// A policy document, which must be JSON.
-fn policy(form: &Form, name: &str) -> Result<String, Refused> {
-    let text = form.required(name, "policyDocument")?;
-    if text.chars().count() > Roles::POLICIES {
-        let most = Roles::POLICIES;
-        return Err(Refused::Validation(format!(
-            "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must have length less than or equal to {most}"
-        )));
-    }
-    match serde_json::from_str::<Json>(&text) {
-        Ok(Json::Object(_)) => Ok(text),
-        Ok(_) => Err(Error::Malformed("it is no object".to_owned()).into()),
-        Err(error) => Err(Error::Malformed(error.to_string()).into()),
-    }
 }
 
 /// A role's description; an empty one takes it away.

@@ -1,8 +1,6 @@
 //! The Query protocol: a form asks, XML answers. STS speaks it, and IAM, SNS and CloudFormation do.
 //! (<https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>)
 
-use std::collections::BTreeMap;
-
 use aloft_http::{Response, full};
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -72,8 +70,8 @@ impl Form {
     }
 
     /// The members of a list of keys and values: `NAME.member.1.Key` and `NAME.member.1.Value`.
-    pub(crate) fn pairs(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
-        let mut pairs = BTreeMap::new();
+    pub(crate) fn pairs(&self, name: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut pairs = Vec::new();
         for number in 1..=PARAMETERS {
             let Some(key) = self.get(&format!("{name}.member.{number}.Key")) else {
                 break;
@@ -85,7 +83,7 @@ impl Form {
                     "a tag's key has at most 128 characters, and its value 256".to_owned(),
                 ));
             }
-            pairs.insert(key.to_owned(), value.to_owned());
+            pairs.push((key.to_owned(), value.to_owned()));
         }
         Ok(pairs)
     }

@@ -12,11 +12,13 @@ use crate::stored;
 
 /// The kind of the layout's names.
 const KIND: &str = "role";
+/// Names that are looked through at a time.
+const NAMES: usize = 1_000;
 
 /// A role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Role {
-    /// 1 to 64 characters of a-z, A-Z, 0-9 and `_+=,.@-`.
+    /// 1 to 64 characters of a-z, A-Z, 0-9 and `_+=,.@-`. No two differ by case alone.
     pub name: String,
     /// `/`, or what lies between two of them. At most 512 characters.
     pub path: String,
@@ -81,6 +83,8 @@ pub struct Roles {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    /// Held by whoever makes a role, so that two names that differ by case are not looked for at the same time.
+    making: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Roles {
@@ -93,7 +97,12 @@ impl Roles {
 
     /// Those of a store.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Self {
-        Self { store, clock, chance }
+        Self {
+            store,
+            clock,
+            chance,
+            making: Arc::default(),
+        }
     }
 
     /// Makes a role; its id and time are drawn here.
@@ -107,6 +116,10 @@ impl Roles {
             created: self.clock.now(),
             ..role
         };
+        let _making = self.making.lock().await;
+        if self.is_taken(namespace, &role.name).await? {
+            return Err(Error::Exists(role.name));
+        }
         for attempt in 1..=ATTEMPTS {
             let name = named(namespace, &role.name);
             let Some((id, batch)) = layout::bind(&*self.store, name, self.batch()).await? else {
@@ -210,6 +223,22 @@ impl Roles {
         let role = stored::read(name, &entry.value)
             .map_err(|error| aloft_store::Error::corrupt(format!("the role \"{name}\""), error))?;
         Ok((binding, entry, role))
+    }
+
+    /// Whether there is a role of this name, however its letters are written. Names lie in the store as they were written, those of former
+    /// releases, too: so all are looked through.
+    async fn is_taken(&self, namespace: &Namespace, name: &str) -> Result<bool, Error> {
+        let mut last = None::<String>;
+        loop {
+            let (names, more) = layout::list(&*self.store, namespace, KIND, last.as_deref(), NAMES).await?;
+            if names.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                return Ok(true);
+            }
+            last = names.into_iter().last().map(|(name, _)| name);
+            if !more {
+                return Ok(false);
+            }
+        }
     }
 
     fn batch(&self) -> Batch {

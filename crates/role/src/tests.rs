@@ -38,6 +38,8 @@ async fn a_role_is_made_changed_and_deleted() {
     assert_eq!(made.created, Timestamp::from_millis(1_000));
     let twice = roles.create(&namespace, role("runner")).await;
     assert!(matches!(twice, Err(Error::Exists(_))), "{twice:?}");
+    let other = roles.create(&namespace, role("Runner")).await;
+    assert!(matches!(other, Err(Error::Exists(_))), "{other:?}");
     let changed = roles.change(&namespace, "runner", |role| {
         role.policies.insert("p".into(), "{}".into());
         role.attached.insert("arn".into());
@@ -66,6 +68,24 @@ async fn a_role_is_made_changed_and_deleted() {
     assert!(matches!(gone, Err(Error::Missing(_))), "{gone:?}");
     let again = roles.create(&namespace, role("runner")).await.unwrap();
     assert!(again.id != made.id && again.policies.is_empty());
+}
+
+#[tokio::test]
+async fn of_names_that_differ_by_case_one_is_made() {
+    let (roles, namespace) = roles();
+    let names = ["runner", "RUNNER", "Runner", "rUNNER"];
+    let made = names.map(|name| roles.create(&namespace, role(name)));
+    let made = futures_util::future::join_all(made).await;
+    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1, "{made:?}");
+    // However many others there are.
+    for number in 0..1_001 {
+        roles
+            .create(&namespace, role(&format!("a{number}")))
+            .await
+            .unwrap();
+    }
+    let last = roles.create(&namespace, role("A999")).await;
+    assert!(matches!(last, Err(Error::Exists(_))), "{last:?}");
 }
 
 #[tokio::test]

@@ -25,11 +25,14 @@ def life():
     found = client.get_role(RoleName="runner")["Role"]
     assert (found["Description"], found["MaxSessionDuration"]) == ("<runs> & walks", 3600), found
     assert found["CreateDate"] == made["CreateDate"], found
-    fails("EntityAlreadyExists", client.create_role, RoleName="runner", AssumeRolePolicyDocument="{}")
+    for name in ("runner", "Runner"):
+        fails("EntityAlreadyExists", client.create_role, RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
     fails("NoSuchEntity", client.get_role, RoleName="nobody")
-    fails("MalformedPolicyDocument", client.create_role, RoleName="other", AssumeRolePolicyDocument="no json")
-    fails("ValidationError", client.create_role, RoleName="a b", AssumeRolePolicyDocument="{}")
+    for text in ("no json", "{}"):
+        fails("MalformedPolicyDocument", client.create_role, RoleName="other", AssumeRolePolicyDocument=text)
+    fails("ValidationError", client.create_role, RoleName="a b", AssumeRolePolicyDocument=json.dumps(TRUST))
 
+    fails("InvalidInput", client.attach_role_policy, RoleName="runner", PolicyArn="arn:aws:iam::aws:role/x")
     client.attach_role_policy(RoleName="runner", PolicyArn=BASIC)
     attached = client.list_attached_role_policies(RoleName="runner")["AttachedPolicies"]
     assert attached == [{"PolicyName": "AWSLambdaBasicExecutionRole", "PolicyArn": BASIC}], attached
@@ -39,12 +42,17 @@ def life():
     assert client.get_role_policy(RoleName="runner", PolicyName="tables")["PolicyDocument"] == policy
     fails("NoSuchEntity", client.get_role_policy, RoleName="runner", PolicyName="none")
     client.tag_role(RoleName="runner", Tags=[{"Key": "stage", "Value": "y"}])
+    twice = [{"Key": "x", "Value": "1"}, {"Key": "x", "Value": "2"}]
+    fails("InvalidInput", client.tag_role, RoleName="runner", Tags=twice)
+    pages = client.get_paginator("list_role_tags").paginate(RoleName="runner", PaginationConfig={"PageSize": 1})
+    assert [tag["Key"] for page in pages for tag in page["Tags"]] == ["stage", "team"]
     client.untag_role(RoleName="runner", TagKeys=["team"])
     assert client.list_role_tags(RoleName="runner")["Tags"] == [{"Key": "stage", "Value": "y"}]
     client.update_role(RoleName="runner", MaxSessionDuration=7200)
-    client.update_assume_role_policy(RoleName="runner", PolicyDocument=json.dumps(policy))
+    trust = {"Statement": [{**TRUST["Statement"][0], "Principal": {"Service": "events.amazonaws.com"}}]}
+    client.update_assume_role_policy(RoleName="runner", PolicyDocument=json.dumps(trust))
     found = client.get_role(RoleName="runner")["Role"]
-    assert (found["MaxSessionDuration"], found["AssumeRolePolicyDocument"]) == (7200, policy), found
+    assert (found["MaxSessionDuration"], found["AssumeRolePolicyDocument"]) == (7200, trust), found
     assert found["Description"] == "<runs> & walks", found
     client.update_role(RoleName="runner", Description="two\r\nlines")
     assert client.get_role(RoleName="runner")["Role"]["Description"] == "two\r\nlines"
@@ -64,7 +72,7 @@ def life():
     fails("NoSuchEntity", client.delete_role, RoleName="runner")
 
     for number in range(5):
-        client.create_role(RoleName=f"r{number}", AssumeRolePolicyDocument="{}")
+        client.create_role(RoleName=f"r{number}", AssumeRolePolicyDocument=json.dumps(TRUST))
     pages = client.get_paginator("list_roles").paginate(PaginationConfig={"PageSize": 2})
     assert [role["RoleName"] for page in pages for role in page["Roles"]] == [f"r{number}" for number in range(5)]
     client.get_waiter("role_exists").wait(RoleName="r0", WaiterConfig={"Delay": 1, "MaxAttempts": 2})

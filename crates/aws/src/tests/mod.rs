@@ -9,6 +9,7 @@ mod logs;
 mod many;
 mod model;
 mod protocol;
+mod roles;
 mod sts;
 mod tables;
 
