@@ -8,6 +8,7 @@ mod lambda;
 mod logs;
 mod many;
 mod model;
+mod permissions;
 mod protocol;
 mod roles;
 mod sts;
