@@ -252,8 +252,9 @@ def layers():
     client.update_function_configuration(FunctionName="layered", Environment={"Variables": {"COLOUR": "red"}})
     assert result("layered")[0] == "first"
     fails("InvalidParameterValueException", make, name="x", code="", Layers=[arn])
-    twice = ["arn:aws:lambda:us-east-1:000000000000:layer:two:%d" % number for number in (1, 2)]
-    fails("InvalidParameterValueException", make, name="x", code="", Layers=twice)
+    other = two["LayerVersionArn"].replace(os.environ["AWS_REGION"], "eu-west-3")
+    for layers in ([two["LayerVersionArn"], two["LayerVersionArn"].replace(":2", ":1")], [other]):
+        fails("InvalidParameterValueException", make, name="x", code="", Layers=layers)
     fails("ValidationException", make, name="x", code="", Layers=["nonsense layer"])
     fails("InvalidParameterValueException", client.publish_layer_version, LayerName="x", Content={"ZipFile": b"no zip"})
     client.delete_function(FunctionName="layered")

@@ -300,7 +300,7 @@ async fn an_input_that_breaks_a_rule_makes_nothing() {
         (
             with(
                 "Layers",
-                json!(["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]),
+                json!(["arn:aws:lambda:eu-west-1:000000000000:layer:l:1"]),
             ),
             invalid,
             "does not exist",

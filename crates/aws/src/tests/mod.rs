@@ -5,6 +5,7 @@ mod doors;
 mod functions;
 mod items;
 mod lambda;
+mod layers;
 mod logs;
 mod many;
 mod model;
