@@ -137,10 +137,12 @@ impl Later {
                 None => return Ok(Told::Missing),
             },
         };
-        let witness = number
-            .is_multiple_of(2)
-            .then(|| WITNESS.parse().map(|name| (name, Qualifier::Latest)))
-            .transpose()?;
+        // Half of them have a witness: as their destination, as their dead letter, or as both.
+        let witness = |is_told: bool| {
+            let name = is_told.then(|| WITNESS.parse().map(|name| (name, Qualifier::Latest)));
+            name.transpose()
+        };
+        let (has_witness, is_dead_letter) = (number.is_multiple_of(2), number.is_multiple_of(4));
         let item = Item {
             function: WORKER.parse()?,
             qualifier: name,
@@ -150,7 +152,8 @@ impl Later {
             trace: Trace::begin(&*self.chance),
             bounds: Bounds {
                 retries: RETRIES,
-                on_failure: witness,
+                on_failure: witness(has_witness && (!is_dead_letter || number.is_multiple_of(8)))?,
+                dead_letter: witness(is_dead_letter)?,
                 ..Bounds::default()
             },
         };
