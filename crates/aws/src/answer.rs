@@ -1,6 +1,6 @@
 //! Answers of the AWS JSON protocol: request id, checksum, and the shape of errors.
 
-use aloft_base::Chance;
+use aloft_base::{Chance, InvocationId};
 use aloft_http::{Body, Response, full};
 use aloft_item::Typed;
 use http::HeaderValue;
@@ -20,23 +20,27 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/x-amz
 /// The type of CloudWatch Logs' answers.
 pub(crate) const JSON_11: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 
-/// A request's id, in the form that DynamoDB gives: 52 capital letters and digits.
+/// A request's id, in the form that DynamoDB gives: 52 capital letters and digits; or in Lambda's, a UUID.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestId([u8; 52]);
+pub(crate) struct RequestId(String);
 
 impl RequestId {
     pub(crate) fn draw(chance: &dyn Chance) -> Self {
         const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        let mut id = [0; 52];
+        let mut id = [0_u8; 52];
         chance.fill(&mut id);
         // 260 bits of chance; each byte keeps five of its own.
-        id.iter_mut()
-            .for_each(|byte| *byte = LETTERS.get(usize::from(*byte & 31)).copied().unwrap_or(b'0'));
-        Self(id)
+        let letter = |byte: &u8| char::from(LETTERS.get(usize::from(*byte & 31)).copied().unwrap_or(b'0'));
+        Self(id.iter().map(letter).collect())
+    }
+
+    /// That of an answer about this invocation, or of Lambda's about anything else.
+    pub(crate) fn of(invocation: InvocationId) -> Self {
+        Self(invocation.to_string())
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 }
 

@@ -171,6 +171,8 @@ impl Handler for Entry {
                 response
             }
             Err(error) => {
+                let protocol = Protocol::of(&head);
+                let id = protocol.request_id(id, &error, &*self.aws.chance);
                 self.aws.metrics.failed(operation, error.code().name);
                 let name = operation.map_or("none", Operation::name);
                 if error.is_ours() {
@@ -179,7 +181,7 @@ impl Handler for Entry {
                     let code = error.code().name;
                     tracing::debug!(request_id = id.as_str(), operation = name, code, %error, "a request was refused");
                 }
-                Protocol::of(&head).failure(&id, &error)
+                protocol.failure(&id, &error)
             }
         }
     }
@@ -215,9 +217,11 @@ impl Entry {
                 let route = route?;
                 *operation = Some(Operation::Lambda(route.operation));
                 let mut response = self.lambda(&route, &caller, head, body).await?;
-                let id = HeaderValue::from_str(id.as_str());
-                if let (Header::Vacant(free), Ok(id)) = (response.headers_mut().entry(REQUEST_ID), id) {
-                    free.insert(id);
+                if let Header::Vacant(free) = response.headers_mut().entry(REQUEST_ID) {
+                    let id = RequestId::of(InvocationId::draw(&*self.aws.chance));
+                    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+                        free.insert(id);
+                    }
                 }
                 Ok(response)
             }

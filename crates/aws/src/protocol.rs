@@ -1,16 +1,17 @@
 //! How each of AWS's protocols tells that a request was not done. A JSON answer to an S3 or STS client would show its user "unable
 //! to parse response" instead of what is wrong, also where the service is not here yet.
 
+use aloft_base::{Chance, InvocationId};
 use aloft_http::{Response, full};
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use crate::Error;
 use crate::answer::{self, RequestId, XML, described};
 use crate::query::escape;
 use crate::service::Service;
 use crate::sigv4::Claim;
+use crate::{Error, lambda};
 
 /// AWS's protocols, by how they tell errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,16 @@ impl Protocol {
             _ if is_form => Self::Query,
             Some(_) => Self::RestJson,
             None => Self::AwsJson,
+        }
+    }
+
+    /// The id of a request that was not done: that of the invocation if one was begun, so that it is found in the log. Lambda's are UUIDs
+    /// in any case.
+    pub(crate) fn request_id(self, drawn: RequestId, error: &Error, chance: &dyn Chance) -> RequestId {
+        match (self, error) {
+            (_, Error::Lambda(lambda::Error::Begun { id, .. })) => RequestId::of(*id),
+            (Self::RestJson, _) => RequestId::of(InvocationId::draw(chance)),
+            _ => drawn,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What Lambda's clients are told when something is not done: codes, statuses and texts are Lambda's.
 
-use aloft_base::ErrorKind;
+use aloft_base::{ErrorKind, InvocationId};
 use aloft_call::{Bound, Fault};
 use http::StatusCode;
 use serde_json::{Map, Value as Json, json};
@@ -77,9 +77,25 @@ pub(crate) enum Error {
     /// The platform could not run the function.
     #[error("{0}")]
     Platform(String),
+    /// An invocation was begun, and has a record.
+    #[error("{error}")]
+    Begun {
+        /// The invocation.
+        id: InvocationId,
+        /// Why it has no answer.
+        error: Box<Self>,
+    },
 }
 
 impl Error {
+    /// The same, of an invocation that was begun.
+    pub(crate) fn of(self, id: InvocationId) -> Self {
+        Self::Begun {
+            id,
+            error: Box::new(self),
+        }
+    }
+
     /// The code and the status.
     pub(crate) fn code(&self) -> (&'static str, StatusCode) {
         let bad = |name| (name, StatusCode::BAD_REQUEST);
@@ -106,27 +122,35 @@ impl Error {
             Self::Catalogue(error) => ("ServiceException", status(error.kind())),
             Self::Build(error) => ("ServiceException", status(error.kind())),
             Self::Deferred(error) => ("ServiceException", status(error.kind())),
+            Self::Begun { error, .. } => error.code(),
         }
     }
 
     /// Whether the failure is ours, so that the log must tell of it.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(
-            self,
-            Self::Catalogue(_) | Self::Build(_) | Self::Deferred(_) | Self::Platform(_)
-        )
+        match self {
+            Self::Begun { error, .. } => error.is_ours(),
+            other => matches!(
+                other,
+                Self::Catalogue(_) | Self::Build(_) | Self::Deferred(_) | Self::Platform(_)
+            ),
+        }
     }
 
     /// Seconds after which it makes sense to ask again.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Throttled { retry_after, .. } => Some(*retry_after),
+            Self::Begun { error, .. } => error.retry_after(),
             _ => None,
         }
     }
 
     /// The members of the answer. The text is called `Message` by some of Lambda's errors and `message` by the others.
     pub(crate) fn members(&self) -> Map<String, Json> {
+        if let Self::Begun { error, .. } = self {
+            return error.members();
+        }
         let text = match self {
             error if error.is_ours() => {
                 "An error occurred and the request cannot be processed; the platform's log tells more under the request id"

@@ -121,7 +121,9 @@ pub(super) async fn found(context: &Context<'_>, named: &Named) -> Result<(), Re
         return Ok(());
     }
     let loaded = context.parts.load.load(&named.function, qualifier).await;
-    loaded.map(drop).map_err(|fault| refused(context, named, fault))
+    loaded
+        .map(drop)
+        .map_err(|fault| refused(context, named, fault).into())
 }
 
 fn answered(
@@ -135,11 +137,11 @@ fn answered(
         Ok(Answer::Bytes(bytes)) => (bytes.clone(), false),
         Ok(Answer::Http(_) | Answer::Streamed) => {
             let text = "the function answered a direct call as if it were a request";
-            return Err(Error::Platform(text.to_owned()).into());
+            return Err(Error::Platform(text.to_owned()).of(id).into());
         }
         Err(fault) => (
             failed(id, fault)
-                .ok_or_else(|| refused(context, named, fault.clone()))?
+                .ok_or_else(|| refused(context, named, fault.clone()).of(id))?
                 .1,
             true,
         ),
@@ -238,10 +240,10 @@ pub(super) fn failed(id: InvocationId, fault: &Fault) -> Option<(String, Bytes)>
     }
 }
 
-pub(super) fn refused(context: &Context<'_>, named: &Named, fault: Fault) -> Refused {
+pub(super) fn refused(context: &Context<'_>, named: &Named, fault: Fault) -> Error {
     match fault {
-        Fault::NoFunction { .. } => named.missing(context.caller).into(),
-        fault => Error::from(fault).into(),
+        Fault::NoFunction { .. } => named.missing(context.caller),
+        fault => Error::from(fault),
     }
 }
 

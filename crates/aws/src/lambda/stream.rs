@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
             if let Err(fault) = &outcome.result
                 && invoke::failed(id, fault).is_none()
             {
-                return Err(invoke::refused(context, &named, fault.clone()));
+                return Err(invoke::refused(context, &named, fault.clone()).of(id).into());
             }
             let version = outcome.usage.number;
             let mut events = match &outcome.result {

@@ -403,6 +403,17 @@ async fn how_a_log_is_written_is_kept_and_shown() {
 }
 
 #[tokio::test]
+async fn each_request_has_a_uuid() {
+    let wire = start(Trust::Loopback).await;
+    let missing = format!("{FUNCTIONS}/missing");
+    for path in [FUNCTIONS, &missing, &format!("{missing}/invocations")] {
+        let answer = wire.lambda("GET", path, Json::Null).await;
+        let id = answer.header("x-amzn-requestid");
+        assert!(id.parse::<aloft_base::InvocationId>().is_ok(), "{path}: {id}");
+    }
+}
+
+#[tokio::test]
 async fn lists_have_pages() {
     let wire = start(Trust::Loopback).await;
     for name in ["a", "b", "c", "d"] {
@@ -508,6 +519,12 @@ async fn what_becomes_of_a_call_is_told_as_lambda_tells_it() {
         (Fault::Platform { why: why() }, 500, "ServiceException"),
     ] {
         let answer = wire.invoked(Err(fault)).await;
+        let id = wire.machine.calls.lock().unwrap().last().unwrap().1.id;
+        assert_eq!(
+            answer.header("x-amzn-requestid"),
+            id.to_string(),
+            "that of its record"
+        );
         let found = (answer.status.as_u16(), answer.header("x-amzn-errortype"));
         assert_eq!(found, (status, code), "{}", answer.text());
         if status == 429 {
