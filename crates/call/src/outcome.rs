@@ -214,6 +214,9 @@ pub struct FunctionError {
     /// The report itself, JSON, as far as it was kept: runtimes add members of their own.
     #[serde(skip)]
     pub body: Option<Bytes>,
+    /// Of code that could not be loaded, the last of what was printed meanwhile, at most [`TAIL`](Outcome::TAIL) bytes.
+    #[serde(skip)]
+    pub printed: Option<Box<Bytes>>,
 }
 
 impl std::fmt::Display for FunctionError {

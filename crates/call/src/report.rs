@@ -7,6 +7,9 @@ use serde_json::{Value as Json, json};
 
 use crate::{Fault, Outcome, Qualifier};
 
+/// The outcome of a call whose code failed by itself.
+const RAISED: &str = "raised";
+
 /// What is said of one call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report {
@@ -116,6 +119,17 @@ impl Report {
                 object(at, "platform.report", &record)
             }),
         }
+    }
+
+    /// The line before the last two that says why a call failed; nothing if the code raised an error, which its runtime has printed as on
+    /// Lambda. `outcome` is the [word](Fault::word) of its record.
+    pub fn error(
+        logging: Logging,
+        at: Timestamp,
+        id: InvocationId,
+        (outcome, error): (&str, &str),
+    ) -> Option<String> {
+        (outcome != RAISED).then(|| Self::fault(logging, at, format!("RequestId: {id} Error: {error}")))
     }
 
     /// A line about a call that failed. It is told at every level.

@@ -49,10 +49,11 @@ impl Tail {
 }
 
 impl Lines {
-    /// Of this invocation from the beginning.
+    /// Of this invocation from the beginning. The last lines are kept, for whoever is told that the code could not be loaded.
     pub(crate) fn of(invocation: Option<InvocationId>) -> Self {
         Self {
             invocation,
+            tail: Some(Tail::default()),
             ..Self::default()
         }
     }

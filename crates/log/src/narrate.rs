@@ -21,8 +21,6 @@ pub const PLATFORM: &str = "/aloft/platform";
 const STARTED: usize = 16_384;
 /// The places that are remembered.
 const PLACES: usize = 1_024;
-/// The outcome of a call whose code failed by itself: as on Lambda, its runtime prints that.
-const RAISED: &str = "raised";
 /// The most of an error's words that a record keeps.
 const ERROR_BYTES: usize = 32 << 10;
 
@@ -127,13 +125,8 @@ impl Narrator {
         let start = self.start(&place, logging, id, record.number, began);
         let mut entries: Vec<Entry> = start.into_iter().collect();
         self.started.insert(id, true);
-        if let Some(error) = error.filter(|_| *record.outcome != *RAISED) {
-            entries.push(said(Report::fault(
-                logging,
-                at,
-                format!("RequestId: {id} Error: {error}"),
-            )));
-        }
+        let error = error.and_then(|error| Report::error(logging, at, id, (&record.outcome, &error)));
+        entries.extend(error.map(said));
         let report = Report {
             id,
             number: record.number,

@@ -308,6 +308,9 @@ def faults():
     assert lines[0].startswith("START RequestId: ") and lines[0].endswith(" Version: $LATEST"), log
     assert lines[1:3] == ["one line", "and another"] and lines[3].startswith("END RequestId: "), log
     assert "\tMemory Size: 128 MB\tMax Memory Used: " in lines[4], log
+    log = base64.b64decode(call("faults", "sleep", LogType="Tail")["LogResult"]).decode()
+    assert [line.split()[0] for line in log.splitlines()] == ["START", "RequestId:", "END", "REPORT"], log
+    assert " Error: the function did not answer within 2s" in log.splitlines()[1], log
     assert "LogResult" not in call("faults")
 
     assert client.invoke(FunctionName="faults", InvocationType="DryRun")["StatusCode"] == 204
@@ -324,8 +327,10 @@ def faults():
     client.delete_function(FunctionName="faults")
 
     make("unloadable", "import nowhere")
-    answer = call("unloadable")
+    answer = call("unloadable", LogType="Tail")
     assert answer["Payload"]["errorType"] == "Runtime.ImportModuleError", answer
+    log = base64.b64decode(answer["LogResult"]).decode()
+    assert log.index("Runtime.ImportModuleError") < log.index("START RequestId: ") < log.index(" Error: ") < log.index("END "), log
     client.delete_function(FunctionName="unloadable")
     refused = fails("InvalidParameterValueException", make, name="x", code="", Runtime="python3.29")
     assert PYTHON in refused["Error"]["Message"], f"those that are here are named: {refused}"

@@ -175,10 +175,18 @@ pub(super) fn describe(headers: &mut HeaderMap, (id, trace): (InvocationId, Trac
 /// The end of a call's log, in base64.
 pub(super) fn log(outcome: &Outcome) -> String {
     let printed = outcome.tail.clone().unwrap_or_default();
+    // What code prints while it is loaded stands before the start of its call, as in the log.
+    let loading = match &outcome.result {
+        Err(Fault::Init(error)) => error.printed.as_deref().cloned().unwrap_or_default(),
+        _ => Bytes::new(),
+    };
     let (usage, report) = (&outcome.usage, Report::of(outcome));
     let (logging, ended) = (usage.logging, usage.ended);
     let start = Report::start(logging, outcome.id, usage.number, ended - usage.run);
-    let end = [report.end(logging, ended), report.report(logging, ended)];
+    let failed = outcome.result.as_ref().err();
+    let error = failed
+        .and_then(|fault| Report::error(logging, ended, outcome.id, (fault.word(), &fault.to_string())));
+    let end = [error, report.end(logging, ended), report.report(logging, ended)];
     let lines = |lines: &[Option<String>]| {
         lines
             .iter()
@@ -186,7 +194,13 @@ pub(super) fn log(outcome: &Outcome) -> String {
             .flat_map(|line| [line, "\n"])
             .collect::<String>()
     };
-    let log = [lines(&[start]).as_bytes(), &printed, lines(&end).as_bytes()].concat();
+    let log = [
+        &loading,
+        lines(&[start]).as_bytes(),
+        &printed,
+        lines(&end).as_bytes(),
+    ]
+    .concat();
     let beyond = log.len().saturating_sub(Outcome::TAIL);
     STANDARD.encode(log.get(beyond..).unwrap_or_default())
 }

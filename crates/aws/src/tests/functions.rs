@@ -455,6 +455,7 @@ async fn what_becomes_of_a_call_is_told_as_lambda_tells_it() {
         message: "no".into(),
         trace: vec!["line".into()],
         body: None,
+        printed: None,
     };
     let second = Duration::from_secs(1);
     for (fault, kind, said) in [

@@ -15,6 +15,7 @@ fn raised() -> Fault {
         message: "secret detail".to_owned(),
         trace: vec!["File \"create.py\", line 3".to_owned()],
         body: None,
+        printed: None,
     })
 }
 

@@ -84,6 +84,11 @@ impl Logs {
         state.lines.end()
     }
 
+    /// The code is loaded: what was printed meanwhile is the tail of nothing.
+    pub(crate) fn loaded(&self) {
+        self.lock().lines.end();
+    }
+
     /// Takes what the process has left that is gone, so that it is told before its end is.
     pub(crate) fn take_last_words(&self) {
         self.empty(&mut self.lock());

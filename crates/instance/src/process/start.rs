@@ -391,10 +391,14 @@ impl Host {
                 ..FunctionError::default()
             }))
         });
-        if let Err(fault) = loaded {
+        if let Err(mut fault) = loaded {
             instance.kill();
+            if let Fault::Init(error) = &mut fault {
+                error.printed = instance.logs.end().map(Box::new);
+            }
             return Err(fault);
         }
+        instance.logs.loaded();
         Ok((instance, sandbox))
     }
 }

@@ -91,6 +91,10 @@ struct Talk {
 
 impl Talk {
     /// Waits for the reply, the process's end or the deadline, whichever comes first.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a fault has just the size that may be, and the flag beside it is taken off at once"
+    )]
     async fn reply(
         &self,
         process: &Process,
@@ -261,6 +265,10 @@ impl Said {
     }
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "a fault has just the size that may be, and the flag beside it is taken off at once"
+)]
 fn outcome(reply: Reply) -> Result<Said, (Fault, bool)> {
     match reply {
         Reply::Answer(bytes) => Ok(Said::Whole(bytes, false)),
