@@ -107,7 +107,11 @@ pub(crate) fn fault(fault: &Fault, id: InvocationId, is_dev: bool) -> Response {
     if kind == ErrorKind::Internal {
         tracing::error!(request_id = %id, %fault, "a call failed in the platform");
     }
-    let (status, message) = told(kind);
+    let (status, message) = match fault {
+        // Nothing that passes: it is the application's fault, and nobody should be told to try again.
+        Fault::Unrunnable { .. } => (StatusCode::BAD_GATEWAY, "the function cannot be run"),
+        _ => told(kind),
+    };
     let error = is_dev.then(|| fault.error());
     let mut response = write(
         status,

@@ -128,7 +128,8 @@ fn a_server_that_does_not_come_up_is_told_as_what_it_is() {
         answer.contains("ended before the code was loaded: exit status 3"),
         "{answer}"
     );
-    let answer = get(&platform.url("/none")).is(503).text();
+    let answer = get(&platform.url("/none")).is(502).text();
+    assert!(answer.contains("the function cannot be run"), "{answer}");
     assert!(answer.contains("no program \\\"no-such-program\\\""), "{answer}");
     // Any program of the system, too.
     let answer = get(&platform.url("/ends.py")).is(200).text();

@@ -149,6 +149,7 @@ async fn each_fault_has_its_status_and_only_dev_tells_more() {
         (Fault::Garbage { why: text() }, 502, ""),
         (Fault::AnswerTooLarge { size: 2, limit: 1 }, 502, ""),
         (Fault::NoFunction { name: text() }, 502, ""),
+        (Fault::Unrunnable { why: text() }, 502, ""),
         (
             Fault::TimedOut {
                 after: Duration::from_secs(3),
