@@ -6,6 +6,7 @@ use aloft_base::{Chance, Clock, ErrorKind, Region, Tenant};
 use aloft_call::Invoke;
 use aloft_controller::Controller;
 use aloft_deferred::Deferred;
+use aloft_function::{Catalogue, Functions};
 use aloft_http::{Handler, Refusal, Request, Response, full};
 use aloft_log::Logs;
 use aloft_observe::{Feed, Metrics};
@@ -33,6 +34,10 @@ pub struct Parts {
     pub deferred: Deferred,
     /// What functions said.
     pub logs: Logs,
+    /// The functions of the project.
+    pub catalogue: Arc<Catalogue>,
+    /// Those that users make.
+    pub functions: Functions,
     /// What happens.
     pub feed: Feed,
     /// What is counted.

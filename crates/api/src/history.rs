@@ -16,7 +16,7 @@ const PAGES_BYTES: usize = 8 << 20;
 const PAGE: usize = 100;
 const PAGE_BYTES: usize = 16 << 10;
 /// Functions whose logs are shown together.
-const GROUPS: usize = 10_000;
+pub(crate) const GROUPS: usize = 10_000;
 
 /// Which events are asked for.
 #[derive(Debug, Default)]

@@ -28,6 +28,7 @@ mod instances;
 mod invocations;
 mod invoke;
 mod logs;
+mod named;
 mod ready;
 mod rules;
 

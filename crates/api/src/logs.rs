@@ -24,6 +24,7 @@ use serde_json::{Value as Json, json};
 use crate::error::Error;
 use crate::handler::Parts;
 use crate::history::{History, Wanted};
+use crate::named;
 
 /// The events of the log that are remembered to know them again in the feed: twice what the feed keeps.
 const SEEN: usize = 131_072;
@@ -41,6 +42,7 @@ pub(crate) async fn logs(parts: &Parts, query: &str) -> Result<Response, Error> 
     let history = History::open(parts.logs.clone(), namespace, &wanted)
         .await
         .map_err(|error| Error::new(error.kind(), error.to_string()))?;
+    named::check(parts, &wanted, &recent, is_following).await?;
     let lines = Lines::new(
         wanted,
         history,

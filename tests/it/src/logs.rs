@@ -18,6 +18,10 @@ handler = "app.hello"
 runtime = "python3"
 source = "functions"
 handler = "app.other"
+[functions.silent]
+runtime = "python3"
+source = "functions"
+handler = "app.other"
 [routes]
 "GET /hello" = "hello"
 "GET /other" = "other"
@@ -167,6 +171,30 @@ fn logs_are_chosen_by_function_time_and_pattern() {
     );
     let none = logs(&project, &platform, &["hello", "--filter", "nobody-said-this"]);
     assert_eq!(none, "");
+    assert_eq!(
+        logs(&project, &platform, &["silent"]),
+        "",
+        "it has printed nothing"
+    );
+    let stranger = "5c0f6e1e-4c2f-4f0a-9f5e-0f5f3f6c7d8e";
+    for (asked, said) in [
+        (&["nobody"][..], "there is no function \"nobody\""),
+        (&["-f", "nobody"], "there is no function \"nobody\""),
+        (&["--invocation", stranger], "nothing is known of an invocation"),
+        (
+            &["other", "--invocation", id],
+            "nothing is known of an invocation",
+        ),
+    ] {
+        let refused = aloft(
+            &project.folder(),
+            &[&["logs", "--to", &platform.api][..], asked].concat(),
+        );
+        assert!(
+            refused.code == Some(4) && refused.stderr.contains(said),
+            "{refused}"
+        );
+    }
 }
 
 /// Whoever follows sees what comes, each line once, and lets go when the platform ends.
