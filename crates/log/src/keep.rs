@@ -21,6 +21,8 @@ const CHUNK_BYTES: u64 = 384 << 10;
 const CHUNK_INVOCATIONS: usize = 32;
 /// The keys of one commit. PostgreSQL lets a commit of more than 64 pass alone, and these are behind nobody's back.
 const BATCH_KEYS: usize = 60;
+/// The outcome of a call whose function is not there.
+const NO_FUNCTION: &str = "no_function";
 /// The bytes of one commit.
 const BATCH_BYTES: u64 = 2 << 20;
 
@@ -92,8 +94,14 @@ impl Logs {
         for attempt in 1..=ATTEMPTS {
             let mut batch = self.batch();
             let mut large = Vec::new();
+            let mut is_empty = true;
             for (name, chunks) in &plan.0 {
-                let mut found = self.open(namespace, name, is_automatic).await?;
+                let makes = is_automatic && !chunks.iter().all(is_of_nothing);
+                let mut found = match self.open(namespace, name, makes).await {
+                    Err(Error::NoGroup(_)) if is_automatic => continue,
+                    found => found?,
+                };
+                is_empty = false;
                 let id = found.id();
                 let snapshot = self.0.store.snapshot().await?;
                 let mut streams: BTreeMap<Arc<str>, Stream> = BTreeMap::new();
@@ -140,6 +148,9 @@ impl Logs {
                 if self.is_too_large(&found.group) {
                     large.push(found.group.name);
                 }
+            }
+            if is_empty {
+                return Ok(());
             }
             if commit_decided(&*self.0.store, batch, attempt, &*self.0.chance).await? {
                 // Upkeep comes every few minutes, and a function that prints without end fills a disk before.
@@ -217,6 +228,14 @@ impl Logs {
         let bound = self.bound(&group.name);
         group.bytes > bound + bound / 8
     }
+}
+
+/// Whether all that a chunk has is that functions were called that are not there: no group is made for a name that was mistyped.
+fn is_of_nothing(chunk: &Chunk) -> bool {
+    chunk.events.iter().all(|event| {
+        let record = event.record.as_ref();
+        record.is_some_and(|record| *record.outcome == *NO_FUNCTION)
+    })
 }
 
 /// Notes in a stream what a chunk brings.

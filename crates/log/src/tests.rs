@@ -559,6 +559,30 @@ async fn a_writer_keeps_what_it_is_given_and_tells_what_it_lost() {
     assert!(shown.contains("aloft_log_kept_events_total 23"), "{shown}");
 }
 
+/// A call of a name that is nobody's makes no group for it; where there is one, it is told there.
+#[tokio::test]
+async fn a_call_of_nothing_makes_no_group() {
+    let ground = ground();
+    let nothing = || {
+        let Notice::Invocation(mut record) = record(1, NOW, Some("there is no function \"f\"")) else {
+            panic!("it is a record")
+        };
+        record.version = None;
+        record.outcome = "no_function".into();
+        Narrator::default().tell(&Notice::Invocation(record))
+    };
+    ground.keep(nothing()).await;
+    let group = ground.logs.group(&ground.namespace, "/aws/lambda/f").await;
+    assert!(matches!(group, Err(Error::NoGroup(_))), "{group:?}");
+    ground.keep(vec![entry("/aws/lambda/f", "s", NOW, "said")]).await;
+    ground.keep(nothing()).await;
+    let page = ground.read(&Query::all("/aws/lambda/f")).await;
+    assert!(
+        messages(&page).iter().any(|text| text.contains("was not run")),
+        "{page:?}"
+    );
+}
+
 /// Many functions share commits: at most 60 keys in each, which are a group, a stream and a chunk of each function.
 #[tokio::test]
 async fn many_functions_share_a_commit() {
