@@ -1,5 +1,6 @@
 //! What runs now.
 
+use aloft_call::Qualifier;
 use aloft_controller::Controller;
 use serde_json::{Value, json};
 
@@ -25,6 +26,7 @@ pub(crate) fn instances(controller: &Controller) -> Value {
             json!({
                 "function": pool.version.function.as_str(),
                 "version": &*pool.version.id,
+                "qualifier": Qualifier::numbered(pool.version.number).to_string(),
                 "runtime": pool.version.program.runtime(),
                 "starting": pool.starting,
                 "waiting": pool.waiting,

@@ -63,8 +63,9 @@ fn number(value: &Value, name: &str) -> u64 {
 
 fn show_instances(answer: &Value) {
     say!(
-        "{:24} {:10} {:8} {:6} {:>8} {:>10} {:>10}",
+        "{:24} {:8} {:10} {:8} {:6} {:>8} {:>10} {:>10}",
         "FUNCTION",
+        "VERSION",
         "RUNTIME",
         "INSTANCE",
         "STATE",
@@ -85,8 +86,9 @@ fn show_instances(answer: &Value) {
             .flatten()
         {
             say!(
-                "{:24} {:10} {:<8} {:6} {:>8} {:>8} s {:>7} MB",
+                "{:24} {:8} {:10} {:<8} {:6} {:>8} {:>8} s {:>7} MB",
                 text(pool, "function"),
+                text(pool, "qualifier"),
                 text(pool, "runtime"),
                 number(instance, "instance"),
                 text(instance, "state"),
@@ -98,8 +100,9 @@ fn show_instances(answer: &Value) {
         let (starting, waiting) = (number(pool, "starting"), number(pool, "waiting"));
         if starting + waiting > 0 {
             say!(
-                "{:24} {starting} starting, {waiting} calls waiting",
-                text(pool, "function")
+                "{:24} {:8} {starting} starting, {waiting} calls waiting",
+                text(pool, "function"),
+                text(pool, "qualifier")
             );
         }
     }
