@@ -51,6 +51,8 @@ pub struct Direct {
     pub context: Option<String>,
     /// Whether the caller wants the end of what is printed ([`Outcome::tail`]).
     pub is_tailed: bool,
+    /// Whether nobody waits for the answer: the call was accepted before, and is made now.
+    pub is_deferred: bool,
 }
 
 impl Direct {

@@ -99,6 +99,7 @@ fn last_attempt(record: &Invocation, lines: &mut Vec<String>) {
     let called = match &*record.kind {
         "http" => "an HTTP request",
         "event" => "an event",
+        "asynchronous" => "an asynchronous call",
         _ => "a direct call",
     };
     let version = match (&record.version, record.number) {
@@ -135,14 +136,18 @@ fn last_attempt(record: &Invocation, lines: &mut Vec<String>) {
         }
     }
     lines.push(format!("  {:8} {:>10.1} ms", "total", record.total_ms));
+    let trace = record.trace;
+    // One that no instance took has used nothing.
+    if record.memory_limit_bytes == 0 {
+        return lines.push(format!("  trace {trace:032x}"));
+    }
     lines.push(format!(
-        "  billed {} ms, used {} of {} MB, took {} bytes and gave {}; trace {:032x}",
+        "  billed {} ms, used {} of {} MB, took {} bytes and gave {}; trace {trace:032x}",
         record.billed_ms,
         record.memory_peak_bytes >> 20,
         record.memory_limit_bytes >> 20,
         record.in_bytes,
         record.out_bytes,
-        record.trace
     ));
 }
 
@@ -166,7 +171,14 @@ fn why(record: &Invocation) -> String {
     } else {
         format!("warm, after others: of {loaded} loaded instances {busy} had calls")
     };
+    let is_refused = &*record.outcome == "busy";
     let line = match (waiting, is_full) {
+        // The error says which bound it was.
+        (_, true) if is_refused && record.queued_ms < 1.0 => "; it was refused at once",
+        (0, true) if is_refused => "; as many calls ran as may, and it had no turn in time",
+        (waiting, true) if is_refused => {
+            &format!("; as many calls ran as may, and it had no turn in time behind {waiting} others")
+        }
         (0, false) => "",
         (0, true) => "; as many calls ran as may, so it waited for its turn",
         (waiting, false) => &format!("; {waiting} calls waited before it"),
@@ -224,5 +236,38 @@ mod tests {
         let said =
             "warm: an instance was idle; as many calls ran as may, so it waited for its turn behind 3 others";
         assert_eq!(why(&gated), said);
+        let refused = Invocation {
+            version: None,
+            run_ms: 0.0,
+            outcome: "busy".into(),
+            ..gated
+        };
+        let said = "not run: of 2 loaded instances 1 had calls, and 1 were starting; as many calls ran as may, and it had no turn in time \
+                    behind 3 others";
+        assert_eq!(why(&refused), said);
+        let at_once = Invocation {
+            queued_ms: 0.0,
+            ..refused
+        };
+        assert!(
+            why(&at_once).ends_with("; it was refused at once"),
+            "{}",
+            why(&at_once)
+        );
+    }
+
+    #[test]
+    fn a_call_that_nothing_ran_for_has_used_nothing() {
+        let refused = Invocation {
+            version: None,
+            cold: false,
+            kind: "asynchronous".into(),
+            memory_limit_bytes: 0,
+            ..record()
+        };
+        let mut lines = Vec::new();
+        last_attempt(&refused, &mut lines);
+        assert!(lines[0].contains("by an asynchronous call"), "{lines:#?}");
+        assert!(!lines.iter().any(|line| line.contains("used")), "{lines:#?}");
     }
 }

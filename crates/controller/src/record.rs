@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aloft_base::{FunctionName, InvocationId, Timestamp};
-use aloft_call::{Call, Payload, Usage};
+use aloft_call::{Call, Direct, Payload, Usage};
 use aloft_observe::{Found, Invocation, Notice};
 
 /// What a record needs of a call, taken before the call is handed over.
@@ -28,6 +28,9 @@ impl Origin {
         let kind = match call.payload {
             Payload::Http(_) => "http",
             Payload::Event(_) => "event",
+            Payload::Direct(Direct {
+                is_deferred: true, ..
+            }) => "asynchronous",
             Payload::Direct(_) => "direct",
         };
         Self {

@@ -42,9 +42,9 @@ impl Deliver for Calls {
                 },
             },
             payload: Payload::Direct(Direct {
-                body: item.payload.clone(),
                 context: item.context.clone(),
-                is_tailed: false,
+                is_deferred: true,
+                ..Direct::from(item.payload.clone())
             }),
             lineage: Lineage {
                 root,

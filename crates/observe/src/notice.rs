@@ -49,7 +49,7 @@ pub struct Invocation {
     /// That version's number; 0 for `$LATEST`.
     #[serde(default)]
     pub number: u64,
-    /// What it was called by: `http`, `event` or `direct`.
+    /// What it was called by: `http`, `event`, `direct` or `asynchronous`.
     pub kind: Arc<str>,
     /// The first invocation of the chain that led here, if this is not it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -71,7 +71,8 @@ fn calls_are_explained_with_their_attempts_and_their_chain_also_after_a_kill() {
             "{retried}"
         );
         assert!(
-            retried.starts_with("flaky ($LATEST): ok") && retried.contains("| at last"),
+            retried.starts_with("flaky ($LATEST): ok, by an asynchronous call")
+                && retried.contains("| at last"),
             "{retried}"
         );
     };
