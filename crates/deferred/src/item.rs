@@ -18,7 +18,7 @@ pub struct Item {
     pub function: FunctionName,
     /// Which of its versions, decided when it is called.
     pub qualifier: Qualifier,
-    /// The function's ARN, with the qualifier if the caller gave one: for records.
+    /// The function's ARN with the qualifier: for records.
     pub arn: String,
     /// What it is called with: JSON.
     pub payload: Bytes,

@@ -117,6 +117,7 @@ def calls():
     record = told(good)
     assert record["requestContext"]["condition"] == "Success", record
     assert record["requestContext"]["approximateInvokeCount"] == 1, record
+    assert record["requestContext"]["functionArn"].endswith(":function:worker:$LATEST"), record
     assert (record["requestPayload"], record["responsePayload"]) == ({"n": 2}, {"answer": {"n": 2}}), record
     assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}, record
     bad = accept("worker", {"failures": 9})

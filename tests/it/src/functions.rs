@@ -277,7 +277,7 @@ fn the_sample_makes_functions_by_the_command_line() {
             && event["function"] == "told"
             && event["text"]
                 .to_string()
-                .contains("greet: RetriesExhausted after 2 attempts")
+                .contains("greet:$LATEST: RetriesExhausted after 2 attempts")
     });
     let finished = sample("stream.sh");
     assert!(finished.stdout.ends_with("1\n2\n3\n"), "{finished}");

@@ -40,8 +40,9 @@ pub(super) async fn accept(
     let item = Item {
         bounds: bounds(context, named, &qualifier).await?,
         function: named.function.clone(),
+        // In records a call that named no version has `$LATEST`, as Lambda's have.
+        arn: arn(context.caller, &named.function, Some(&qualifier)),
         qualifier,
-        arn: arn(context.caller, &named.function, named.qualifier.as_ref()),
         payload,
         // As on Lambda, where only a call that is waited for has one of its caller's.
         context: None,
