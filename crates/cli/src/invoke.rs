@@ -108,7 +108,7 @@ mod tests {
             Fault::Raised(error()),
             Fault::Init(error()),
             Fault::Exited {
-                how: "signal 9".into(),
+                how: "signal: killed".into(),
             },
             Fault::OutOfMemory { limit_mb: 128 },
             Fault::Garbage { why: "x".into() },

@@ -149,7 +149,7 @@ mod tests {
             ),
             (
                 Fault::Exited {
-                    how: "signal 9".into(),
+                    how: "signal: killed".into(),
                 },
                 Effect::Counts,
             ),

@@ -117,7 +117,7 @@ impl StandIn {
         tokio::time::sleep(self.shared.millis(bound)).await;
         self.gate.pass().await;
         let exited = || CallFault::Exited {
-            how: "signal 9".to_owned(),
+            how: "signal: killed".to_owned(),
         };
         if self.shared.strikes(Fault::Raise) {
             (false, Err(CallFault::Raised(raised("it does not want it"))))

@@ -216,7 +216,7 @@ impl Instance for ScriptedInstance {
             called = result => called.expect("a panic that the test asked for"),
             () = self.end.asked() => Called {
                 tail: None,
-                result: Err(Fault::Exited { how: "signal 9".into() }),
+                result: Err(Fault::Exited { how: "signal: killed".into() }),
                 run: began.elapsed(),
                 bytes: (2, 0),
                 is_reusable: false,

@@ -13,6 +13,7 @@ use aloft_sandbox::{Exit, Sandbox};
 use async_trait::async_trait;
 
 use super::logs::Logs;
+use super::signal::signal_name;
 use crate::contract::{Session, Spoken};
 use crate::lineage::Causes;
 use crate::runtime::{Called, Instance, time_of};
@@ -61,7 +62,7 @@ impl Process {
             Exit {
                 signal: Some(signal), ..
             } => Fault::Exited {
-                how: format!("signal {signal}"),
+                how: format!("signal: {}", signal_name(*signal)),
             },
             Exit { .. } => Fault::Exited {
                 how: "its sandbox was ended".into(),

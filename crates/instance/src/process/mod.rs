@@ -9,6 +9,7 @@ mod node;
 mod per_call;
 mod python;
 mod runtime;
+mod signal;
 mod start;
 
 use std::sync::Arc;
