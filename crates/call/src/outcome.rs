@@ -129,6 +129,8 @@ pub enum Bound {
     Function,
     /// What is reserved for the function, and is all that it gets.
     Reserved,
+    /// The same, where that is nothing: no call of it is to run.
+    Nothing,
     /// What all functions together may have that have nothing reserved.
     Account,
     /// The node's memory.

@@ -63,7 +63,7 @@ impl Slots {
         match reserved {
             Some(0) => {
                 let why = "nothing of the function is to run: its reserved concurrency is 0";
-                (Bound::Reserved, why.to_owned())
+                (Bound::Nothing, why.to_owned())
             }
             Some(calls) => {
                 let why = format!(

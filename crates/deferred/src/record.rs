@@ -31,7 +31,8 @@ struct Record<'a> {
     request_context: RequestContext<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_payload: Option<&'a RawValue>,
-    response_context: ResponseContext,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_context: Option<ResponseContext>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_payload: Option<&'a RawValue>,
 }
@@ -66,6 +67,7 @@ pub(crate) fn record(item: &Item, parcel: &Parcel, end: &End<'_>, now: Timestamp
         End::GivenUp { reason } => {
             let condition = match reason {
                 Reason::Expired => "EventAgeExceeded",
+                Reason::Disabled => "ZeroReservedConcurrency",
                 _ => "RetriesExhausted",
             };
             let answer = failed.and_then(|failures| failures.answer.as_ref());
@@ -83,6 +85,12 @@ pub(crate) fn record(item: &Item, parcel: &Parcel, end: &End<'_>, now: Timestamp
             )
         }
     };
+    let is_disabled = matches!(
+        end,
+        End::GivenUp {
+            reason: Reason::Disabled
+        }
+    );
     let mut record = Record {
         version: "1.0",
         timestamp: now.to_string(),
@@ -90,15 +98,16 @@ pub(crate) fn record(item: &Item, parcel: &Parcel, end: &End<'_>, now: Timestamp
             request_id: &parcel.event,
             function_arn: &item.arn,
             condition,
-            approximate_invoke_count: attempts,
+            // The function was not asked.
+            approximate_invoke_count: if is_disabled { 0 } else { attempts },
         },
         request_payload: Some(raw(&item.payload)),
-        response_context: ResponseContext {
+        response_context: (!is_disabled).then_some(ResponseContext {
             status_code: 200,
             executed_version,
             function_error,
-        },
-        response_payload: Some(answer),
+        }),
+        response_payload: (!is_disabled).then_some(answer),
     };
     let mut text = written(&record);
     if text.len() > MAX_PAYLOAD {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{FunctionName, InvocationId};
-use aloft_call::{Answer, Call, Caller, Direct, Lineage, Payload, Principal, Qualifier};
+use aloft_call::{Answer, Bound, Call, Caller, Direct, Fault, Lineage, Payload, Principal, Qualifier};
 use aloft_delivery::{Buried, Content, Deliver, Effect, Failure, Letter, Parcel, Policy, Reason};
 use aloft_store::Batch;
 use async_trait::async_trait;
@@ -58,7 +58,7 @@ impl Deliver for Calls {
         let answer = match outcome.result {
             Ok(Answer::Bytes(bytes)) => bytes,
             Ok(Answer::Http(_) | Answer::Streamed) => Bytes::new(),
-            Err(fault) => return Err(Failure::from(&fault)),
+            Err(fault) => return Err(failure(&fault)),
         };
         if let Some(destination) = &item.bounds.on_success {
             let end = End::Done {
@@ -189,6 +189,21 @@ impl Calls {
         });
         let message = self.inner.parcel(id, &told, lineage, now);
         (told, message)
+    }
+}
+
+/// What a fault means for the call. One of a function of which nothing is to run is given up at once, as Lambda does.
+fn failure(fault: &Fault) -> Failure {
+    let failure = Failure::from(fault);
+    match fault {
+        Fault::Busy {
+            bound: Bound::Nothing,
+            ..
+        } => Failure {
+            effect: Effect::Final(Reason::Disabled),
+            ..failure
+        },
+        _ => failure,
     }
 }
 

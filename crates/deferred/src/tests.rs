@@ -434,6 +434,32 @@ async fn what_was_accepted_is_made_after_a_restart() {
 }
 
 /// Bounds without retries, of a call whose failure is told.
+/// Lambda's condition of its own: there is no answer to tell of.
+#[tokio::test(start_paused = true)]
+async fn a_call_of_what_is_not_to_run_is_given_up_at_once_and_told() {
+    let mut kit = Kit::new().await;
+    kit.fails([Fault::Busy {
+        bound: aloft_call::Bound::Nothing,
+        why: "nothing of it is to run".into(),
+        retry_after: SECOND,
+    }]);
+    let bounds = Bounds {
+        retries: 2,
+        ..told_of_failure()
+    };
+    kit.accept(bounds, Lineage::default()).await.unwrap();
+    let made = kit.made(2).await;
+    assert_eq!(made[1].0, "sorry:$LATEST");
+    let context = &made[1].2["requestContext"];
+    assert_eq!(
+        (&context["condition"], &context["approximateInvokeCount"]),
+        (&json!("ZeroReservedConcurrency"), &json!(0))
+    );
+    assert_eq!(made[1].2.get("responseContext"), None);
+    assert_eq!(made[1].2.get("responsePayload"), None);
+    assert_eq!(kit.letters().await, []);
+}
+
 fn told_of_failure() -> Bounds {
     Bounds {
         retries: 0,

@@ -134,11 +134,13 @@ pub enum Reason {
     SourceChanged,
     /// What is stored cannot be read.
     Unreadable,
+    /// No call of the function is to run.
+    Disabled,
 }
 
 impl Reason {
     /// Every reason, for metrics that declare their labels.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Exhausted,
         Self::Expired,
         Self::Rejected,
@@ -148,6 +150,7 @@ impl Reason {
         Self::RuleRemoved,
         Self::SourceChanged,
         Self::Unreadable,
+        Self::Disabled,
     ];
 
     /// The word that records, metrics and the command line show.
@@ -162,6 +165,7 @@ impl Reason {
             Self::RuleRemoved => "rule_removed",
             Self::SourceChanged => "source_changed",
             Self::Unreadable => "unreadable",
+            Self::Disabled => "disabled",
         }
     }
 

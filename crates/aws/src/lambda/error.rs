@@ -196,7 +196,9 @@ impl From<Fault> for Error {
                 reason: match bound {
                     Bound::Account | Bound::Memory => "ConcurrentInvocationLimitExceeded",
                     // What a project's definition says of a function is what Lambda's users reserve for one.
-                    Bound::Reserved | Bound::Function => "ReservedFunctionConcurrentInvocationLimitExceeded",
+                    Bound::Reserved | Bound::Nothing | Bound::Function => {
+                        "ReservedFunctionConcurrentInvocationLimitExceeded"
+                    }
                 },
                 why,
                 retry_after: retry_after.as_secs().max(1),

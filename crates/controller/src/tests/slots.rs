@@ -71,7 +71,7 @@ async fn who_has_no_turn_is_told_by_which_bound() {
         matches!(
             &fault,
             Fault::Busy {
-                bound: Bound::Reserved,
+                bound: Bound::Nothing,
                 ..
             }
         ),
