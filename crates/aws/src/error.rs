@@ -33,7 +33,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Denied(#[from] Denial),
     /// An ARN of another account, or of another service.
-    #[error("\"{0}\" is nothing of this account and service")]
+    #[error("\"{0}\" belongs to another account, or is nothing of this service")]
     OtherAccount(String),
     /// The JSON, or a member's type.
     #[error("{0}")]

@@ -54,5 +54,5 @@ async fn check(context: &Context<'_>, function: &FunctionName, arn: &str) -> Res
         let why = "a function cannot take its own failed events: name another function";
         return Err(refused(why.to_owned()));
     }
-    events::target(context, arn).await.map(drop)
+    events::is_there(context, &target, arn).await
 }

@@ -248,31 +248,30 @@ async fn check(context: &Context<'_>, named: &Named, at: &str, arn: &str) -> Res
         rules.broken(&format!("Value '{shown}'"), &at, rule);
     }
     rules.check()?;
-    let target = target(context, arn).await?;
-    if target.function == named.function {
-        let text = "You can't specify the function as a destination for itself.";
-        return Err(Error::Invalid(text.to_owned()).into());
-    }
-    Ok(())
-}
-
-/// The function that an ARN names, which is there.
-pub(super) async fn target(context: &Context<'_>, arn: &str) -> Result<Named, Refused> {
     if arn.split(':').nth(2) != Some("lambda") {
         return Err(settings::no_service(arn));
     }
     let target = Named::read(context.caller, arn, None)?;
+    if target.function == named.function {
+        let text = "You can't specify the function as a destination for itself.";
+        return Err(Error::Invalid(text.to_owned()).into());
+    }
+    is_there(context, &target, arn).await
+}
+
+/// Whether the function that an ARN names is there.
+pub(super) async fn is_there(context: &Context<'_>, target: &Named, arn: &str) -> Result<(), Refused> {
     let qualifier = target.qualifier.clone().unwrap_or_default();
     if qualifier == Qualifier::Latest && context.of_project(&target.function).is_some() {
-        return Ok(target);
+        return Ok(());
     }
-    match context.published(&target).await {
-        Ok(_) => Ok(target),
-        Err(_) => Err(Error::Invalid(format!(
+    let found = context.published(target).await;
+    found.map(drop).map_err(|_| {
+        Error::Invalid(format!(
             "The provided target arn {arn} is invalid: there is no such function"
         ))
-        .into()),
-    }
+        .into()
+    })
 }
 
 /// Whether a text is the ARN of something of a service, as far as can be told without knowing the service.

@@ -281,6 +281,9 @@ async fn a_table_of_another_account_is_refused() {
         let text = wire
             .refused("GetItem", input, &format!("{SERVICE}AccessDeniedException"))
             .await;
-        assert_eq!(text, format!("\"{arn}\" is nothing of this account and service"));
+        assert_eq!(
+            text,
+            format!("\"{arn}\" belongs to another account, or is nothing of this service")
+        );
     }
 }
