@@ -164,10 +164,13 @@ impl Fault {
         }
     }
 
+    /// The word for a function that is not there.
+    pub const NO_FUNCTION: &str = "no_function";
+
     /// The word that records and metrics show.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::NoFunction { .. } => "no_function",
+            Self::NoFunction { .. } => Self::NO_FUNCTION,
             Self::Raised(_) => "raised",
             Self::Init(_) => "init_failed",
             Self::Exited { .. } => "exited",

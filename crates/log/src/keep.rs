@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use aloft_base::Timestamp;
+use aloft_call::Fault;
 use aloft_store::layout::Namespace;
 use aloft_store::{ATTEMPTS, Key, commit_decided};
 
@@ -21,8 +22,6 @@ const CHUNK_BYTES: u64 = 384 << 10;
 const CHUNK_INVOCATIONS: usize = 32;
 /// The keys of one commit. PostgreSQL lets a commit of more than 64 pass alone, and these are behind nobody's back.
 const BATCH_KEYS: usize = 60;
-/// The outcome of a call whose function is not there.
-const NO_FUNCTION: &str = "no_function";
 /// The bytes of one commit.
 const BATCH_BYTES: u64 = 2 << 20;
 
@@ -234,7 +233,7 @@ impl Logs {
 fn is_of_nothing(chunk: &Chunk) -> bool {
     chunk.events.iter().all(|event| {
         let record = event.record.as_ref();
-        record.is_some_and(|record| *record.outcome == *NO_FUNCTION)
+        record.is_some_and(|record| *record.outcome == *Fault::NO_FUNCTION)
     })
 }
 

@@ -8,8 +8,8 @@ use aloft_observe::{Feed, Missed, Subscription};
 use crate::narrate::Narrator;
 use crate::writer::Writer;
 
-/// After it is asked to stop: the feed's collector takes what is published every 10 ms.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+/// How long the feed may take for what was published before it is asked to stop: a queue that is full needs a third of a second.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Writes down what the feed tells, until it is asked to stop; then also what was published before.
 pub async fn record(
@@ -28,7 +28,7 @@ pub async fn record(
         };
         let is_last = next.is_none();
         if is_last {
-            tokio::time::sleep(LAST_WORDS).await;
+            feed.settle(LAST_WORDS).await;
         }
         let mut next = next.or_else(|| subscription.try_next());
         while let Some(told) = next {

@@ -55,6 +55,8 @@ struct Shared {
     shares: Mutex<Shares>,
     /// The number of what is published next.
     published: AtomicU64,
+    /// How much of it has been taken in.
+    taken: AtomicU64,
     dropped_lines: AtomicU64,
     dropped_others: AtomicU64,
 }
@@ -103,6 +105,7 @@ impl Feed {
                 bytes: QUEUE_BYTES,
             })),
             published: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
             dropped_lines: AtomicU64::new(0),
             dropped_others: AtomicU64::new(0),
         });
@@ -149,6 +152,21 @@ impl Feed {
     /// Those among them that are no lines. How many lines are missing is said among the lines.
     pub fn dropped_others(&self) -> u64 {
         self.shared.dropped_others.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all that was published so far is kept, for so long at most.
+    pub async fn settle(&self, most: Duration) {
+        let published = self.shared.published.load(Ordering::Relaxed);
+        let is_settled = || {
+            // What is published meanwhile counts as well: it is behind the rest.
+            let taken = self.shared.taken.load(Ordering::Relaxed);
+            taken + self.dropped_others() >= published
+        };
+        let mut waited = Duration::ZERO;
+        while !is_settled() && waited < most {
+            tokio::time::sleep(PAUSE).await;
+            waited += PAUSE;
+        }
     }
 
     /// What is kept, oldest first, and everything from then on without a gap.
@@ -219,8 +237,9 @@ async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> R
             count = incoming.others.recv_many(&mut others, BATCH) => count,
             () = tasks.stop().asked() => 0,
         };
-        take(&mut incoming.lines, &mut lines, LINES);
+        // In this order: the lines before what is taken here are in their queue by then.
         take(&mut incoming.others, &mut others, BATCH);
+        take(&mut incoming.lines, &mut lines, LINES);
         behind.extend(others.drain(..));
         let gaps = {
             let mut shares = shared.shares();
@@ -232,14 +251,16 @@ async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> R
         let until = last.filter(|_| may_wait).unwrap_or(u64::MAX);
         let next = {
             let mut kept = shared.kept();
+            let mut taken = lines.len();
             for (number, line) in lines.drain(..) {
-                keep_until(&mut kept, &mut behind, number);
+                taken += keep_until(&mut kept, &mut behind, number);
                 kept.keep(Arc::new(Notice::Log(line)));
             }
             for gap in gaps {
                 kept.keep(Arc::new(Notice::Log(gap)));
             }
-            keep_until(&mut kept, &mut behind, until);
+            taken += keep_until(&mut kept, &mut behind, until);
+            shared.taken.fetch_add(taken as u64, Ordering::Relaxed);
             kept.next
         };
         if count == 0 {
@@ -255,14 +276,16 @@ async fn collect(mut incoming: Incoming, shared: Arc<Shared>, tasks: Tasks) -> R
     }
 }
 
-/// Keeps what was published before this number.
-fn keep_until(kept: &mut Kept, behind: &mut VecDeque<(u64, Notice)>, until: u64) {
+/// Keeps what was published before this number; returns how much that was.
+fn keep_until(kept: &mut Kept, behind: &mut VecDeque<(u64, Notice)>, until: u64) -> usize {
+    let before = behind.len();
     while let Some((number, _)) = behind.front()
         && *number < until
         && let Some((_, notice)) = behind.pop_front()
     {
         kept.keep(Arc::new(notice));
     }
+    before - behind.len()
 }
 
 /// Takes what is there already, up to a batch.
@@ -430,7 +453,7 @@ mod tests {
         feed.publish(line_of("quiet", "said"));
         feed.publish(reload(1));
         feed.publish(line_of("quiet", "later"));
-        tokio::time::sleep(PAUSE * 40).await;
+        feed.settle(PAUSE * 100).await;
         let mut told = Vec::new();
         while let Some(notice) = subscription.try_next() {
             told.push(match &*notice.unwrap() {
