@@ -410,7 +410,7 @@ function stream(mine, event, context) {
       const type = errorType.replace(/[^\x21-\x7e]/g, "?");
       trailers = `Lambda-Runtime-Function-Error-Type: ${type}\r\nLambda-Runtime-Function-Error-Body: ${told}\r\n`;
     }
-    send(`0\r\n${trailers}\r\n`);
+    whenPrinted(() => send(`0\r\n${trailers}\r\n`));
   };
   mine.endStream = end;
   const responseStream = new Writable({
@@ -420,9 +420,16 @@ function stream(mine, event, context) {
       const piece = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
       if (piece.length === 0) return done();
       const hasRoom = send(`${piece.length.toString(16)}\r\n`, piece, "\r\n");
-      // A caller that reads slowly makes the handler wait.
-      if (hasRoom) done();
-      else api.socket.once("drain", () => done());
+      if (hasRoom) return done();
+      // A caller that reads slowly makes the handler wait, and one that is refused must not make it wait for ever.
+      const { socket } = api;
+      const go = () => {
+        socket.off("drain", go);
+        socket.off("close", go);
+        done();
+      };
+      socket.on("drain", go);
+      socket.on("close", go);
     },
     final(done) {
       end();
