@@ -98,8 +98,8 @@ pub(crate) fn record(item: &Item, parcel: &Parcel, end: &End<'_>, now: Timestamp
             request_id: &parcel.event,
             function_arn: &item.arn,
             condition,
-            // The function was not asked.
-            approximate_invoke_count: if is_disabled { 0 } else { attempts },
+            // The last time the function was not asked.
+            approximate_invoke_count: attempts.saturating_sub(u32::from(is_disabled)),
         },
         request_payload: Some(raw(&item.payload)),
         response_context: (!is_disabled).then_some(ResponseContext {

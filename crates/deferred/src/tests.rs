@@ -433,7 +433,6 @@ async fn what_was_accepted_is_made_after_a_restart() {
     assert_eq!(kit.letters().await, []);
 }
 
-/// Bounds without retries, of a call whose failure is told.
 /// Lambda's condition of its own: there is no answer to tell of.
 #[tokio::test(start_paused = true)]
 async fn a_call_of_what_is_not_to_run_is_given_up_at_once_and_told() {
@@ -460,6 +459,7 @@ async fn a_call_of_what_is_not_to_run_is_given_up_at_once_and_told() {
     assert_eq!(kit.letters().await, []);
 }
 
+/// Bounds without retries, of a call whose failure is told.
 fn told_of_failure() -> Bounds {
     Bounds {
         retries: 0,

@@ -121,6 +121,11 @@ impl Functions {
         places: Places,
     ) -> Result<(), Error> {
         let all = self.provisioned_at(id).await?;
+        // A node may have been started anew with fewer calls: only more than before can be too many.
+        let mut former = all.iter().filter(|(other, _)| other == qualifier);
+        if former.any(|(_, former)| instances <= former.instances) {
+            return Ok(());
+        }
         let others = all.iter().filter(|(other, _)| other != qualifier);
         let of_function = others
             .map(|(_, provisioned)| provisioned.instances as usize)

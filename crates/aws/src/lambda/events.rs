@@ -17,6 +17,7 @@ use super::{Context, Error, nothing, settings};
 use crate::Error as Refused;
 use crate::answer::REQUEST_ID;
 use crate::input::{Constraints, Members};
+use crate::service::Service;
 
 /// Configurations of one page, as on Lambda.
 const PAGE: usize = 50;
@@ -248,15 +249,35 @@ async fn check(context: &Context<'_>, named: &Named, at: &str, arn: &str) -> Res
         rules.broken(&format!("Value '{shown}'"), &at, rule);
     }
     rules.check()?;
-    if arn.split(':').nth(2) != Some("lambda") {
-        return Err(settings::no_service(arn));
-    }
-    let target = Named::read(context.caller, arn, None)?;
+    let target = target(context, arn)?;
     if target.function == named.function {
         let text = "You can't specify the function as a destination for itself.";
         return Err(Error::Invalid(text.to_owned()).into());
     }
     is_there(context, &target, arn).await
+}
+
+/// The function of this account and region that is to get what another leaves.
+pub(super) fn target(context: &Context<'_>, arn: &str) -> Result<Named, Refused> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    if parts.get(2) != Some(&Service::Lambda.name()) {
+        return Err(settings::no_service(arn));
+    }
+    let [_, "aws", _, in_region, _, "function", ..] = parts.as_slice() else {
+        return Err(invalid_target(arn, "it names no function"));
+    };
+    let region = &context.caller.region;
+    if *in_region != region.as_str() {
+        let in_region: String = in_region.chars().take(40).collect();
+        let why = format!("it is of the region {in_region}, and this request was made to {region}");
+        return Err(invalid_target(arn, &why));
+    }
+    Named::read(context.caller, arn, None)
+}
+
+pub(super) fn invalid_target(arn: &str, why: &str) -> Refused {
+    let arn: String = arn.chars().take(200).collect();
+    Error::Invalid(format!("The provided target arn {arn} is invalid: {why}")).into()
 }
 
 /// Whether the function that an ARN names is there.
@@ -266,12 +287,9 @@ pub(super) async fn is_there(context: &Context<'_>, target: &Named, arn: &str) -
         return Ok(());
     }
     let found = context.published(target).await;
-    found.map(drop).map_err(|_| {
-        Error::Invalid(format!(
-            "The provided target arn {arn} is invalid: there is no such function"
-        ))
-        .into()
-    })
+    found
+        .map(drop)
+        .map_err(|_| invalid_target(arn, "there is no such function"))
 }
 
 /// Whether a text is the ARN of something of a service, as far as can be told without knowing the service.

@@ -218,3 +218,19 @@ async fn no_version_is_kept_loaded_by_two_names() {
     kit.moved("live", 2).await.unwrap();
     is_twice(kit.provision("hello:2", Some(1), 20).await, "live");
 }
+
+#[tokio::test]
+async fn what_is_kept_loaded_can_always_be_less() {
+    let kit = kit(&["hello"]).await;
+    kit.provision("hello:1", Some(15), 20).await.unwrap();
+    // The node was started anew with fewer calls.
+    let more = kit.provision("hello:1", Some(16), 8).await;
+    assert!(
+        matches!(more, Err(Error::TooManyProvisioned { most: 8, .. })),
+        "{more:?}"
+    );
+    for fewer in [15, 12, 3] {
+        kit.provision("hello:1", Some(fewer), 8).await.unwrap();
+    }
+    assert_eq!(kit.provisioned(), (3, 0));
+}

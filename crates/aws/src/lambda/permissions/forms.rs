@@ -1,5 +1,6 @@
 //! The forms that Lambda's model gives to the members of a statement. Written out: there are few, and no other needs a regular expression.
 
+use super::super::list::is_region;
 use crate::input::Constraints;
 
 pub(super) fn is_account(text: &str) -> bool {
@@ -93,28 +94,6 @@ pub(super) fn is_source(text: &str, here: &str) -> bool {
         && is_word(service)
         && (region.is_empty() || *region == here || is_region(region))
         && (account.is_empty() || is_account(account))
-}
-
-/// `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`.
-fn is_region(text: &str) -> bool {
-    let mut parts: Vec<&str> = text.strip_prefix("eusc-").unwrap_or(text).split('-').collect();
-    if parts.len() == 4
-        && let Some(kind) = parts.get(1)
-        && (*kind == "gov" || (kind.starts_with("iso") && kind.len() <= 4))
-    {
-        parts.remove(1);
-    }
-    let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase());
-    match parts.as_slice() {
-        [country, place, number] => {
-            country.len() == 2
-                && is_word(country)
-                && is_word(place)
-                && number.len() == 1
-                && number.bytes().all(|b| b.is_ascii_digit())
-        }
-        _ => false,
-    }
 }
 
 pub(super) fn short(text: &str) -> String {
