@@ -7,7 +7,7 @@ use aloft_rule::Rules;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::Parts;
+use crate::Account;
 use crate::error::{Error, json_response};
 
 /// A page, the newest first; `more` says that there are others, and `before=ID` of the last one asks for them.
@@ -36,15 +36,15 @@ pub(crate) async fn list(rules: &Rules, query: &str) -> Result<Response, Error> 
 }
 
 /// One letter, with its event if that can still be made.
-pub(crate) async fn show(parts: &Parts, id: &str) -> Result<Response, Error> {
+pub(crate) async fn show(account: &Account, id: &str) -> Result<Response, Error> {
     let id = parse(id)?;
-    let letter = parts.rules.letters().show(id).await.map_err(failed)?;
+    let letter = account.rules.letters().show(id).await.map_err(failed)?;
     let mut described = describe(id, &letter);
-    let content = if parts.deferred.owns(&letter) {
-        let payload = parts.deferred.payload(&letter);
+    let content = if account.deferred.owns(&letter) {
+        let payload = account.deferred.payload(&letter);
         payload.and_then(|payload| serde_json::from_slice(&payload).ok())
     } else {
-        parts
+        account
             .rules
             .event(&letter)
             .await
@@ -56,14 +56,14 @@ pub(crate) async fn show(parts: &Parts, id: &str) -> Result<Response, Error> {
     Ok(json_response(StatusCode::OK, &described))
 }
 
-pub(crate) async fn retry(parts: &Parts, id: &str) -> Result<Response, Error> {
+pub(crate) async fn retry(account: &Account, id: &str) -> Result<Response, Error> {
     let letter = parse(id)?;
-    let shown = parts.rules.letters().show(letter).await.map_err(failed)?;
-    if parts.deferred.owns(&shown) {
-        let retried = parts.deferred.retry(letter).await;
+    let shown = account.rules.letters().show(letter).await.map_err(failed)?;
+    if account.deferred.owns(&shown) {
+        let retried = account.deferred.retry(letter).await;
         retried.map_err(|error| refused(error.kind(), &error))?;
     } else {
-        let retried = parts.rules.retry(letter).await;
+        let retried = account.rules.retry(letter).await;
         retried.map_err(|error| refused(error.kind(), &error))?;
     }
     Ok(json_response(

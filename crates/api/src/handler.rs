@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, ErrorKind, Region, Tenant};
+use aloft_base::{Chance, Clock, ErrorKind, Tenant};
 use aloft_call::Invoke;
 use aloft_controller::Controller;
-use aloft_deferred::Deferred;
 use aloft_function::{Catalogue, Functions};
 use aloft_http::{Handler, Refusal, Request, Response, full};
 use aloft_log::Logs;
 use aloft_observe::{Feed, Metrics};
-use aloft_rule::Rules;
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
+use crate::account::Accounts;
 use crate::error::{Error, json_response};
 use crate::guard::Guard;
 use crate::ready::Readiness;
@@ -28,10 +27,8 @@ pub struct Parts {
     pub invoke: Arc<dyn Invoke>,
     /// What holds their instances.
     pub controller: Controller,
-    /// What runs for events, and holds what could not be delivered.
-    pub rules: Rules,
-    /// The queues of asynchronous calls.
-    pub deferred: Deferred,
+    /// What runs in the background, and holds what could not be delivered.
+    pub accounts: Arc<dyn Accounts>,
     /// What functions said.
     pub logs: Logs,
     /// The functions of the project.
@@ -44,8 +41,6 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Whether the node can do its work.
     pub readiness: Arc<Readiness>,
-    /// The tenant and region for whom functions are invoked.
-    pub owner: (Tenant, Region),
     /// For what is asked since some time ago.
     pub clock: Arc<dyn Clock>,
     /// For ids.
@@ -81,6 +76,8 @@ impl Api {
             (&Method::GET, ["ready"]) => return Ok(self.ready()),
             _ => parts.guard.check(request.headers())?,
         }
+        let account = parts.accounts.of(&Tenant::local()).await;
+        let account = &account.map_err(|(kind, message)| Error::new(kind, message))?;
         match (&method, segments.as_slice()) {
             (&Method::GET, ["metrics"]) => {
                 let mut response = Response::new(full(parts.metrics.render()));
@@ -89,20 +86,26 @@ impl Api {
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
                 Ok(response)
             }
-            (&Method::POST, ["functions", name, "invoke"]) => invoke::invoke(parts, name, request).await,
-            (&Method::GET, ["logs"]) => logs::logs(parts, request.uri().query().unwrap_or_default()).await,
-            (&Method::GET, ["invocations", id]) => invocations::show(parts, id).await,
+            (&Method::POST, ["functions", name, "invoke"]) => {
+                invoke::invoke(parts, account, name, request).await
+            }
+            (&Method::GET, ["logs"]) => {
+                logs::logs(parts, account, request.uri().query().unwrap_or_default()).await
+            }
+            (&Method::GET, ["invocations", id]) => invocations::show(parts, account, id).await,
             (&Method::GET, ["instances"]) => Ok(json_response(
                 StatusCode::OK,
-                &instances::instances(&parts.controller),
+                &instances::instances(&parts.controller, &account.namespace.tenant),
             )),
-            (&Method::GET, ["rules"]) => Ok(json_response(StatusCode::OK, &rules::rules(&parts.rules).await)),
-            (&Method::GET, ["deliveries"]) => {
-                deliveries::list(&parts.rules, request.uri().query().unwrap_or_default()).await
+            (&Method::GET, ["rules"]) => {
+                Ok(json_response(StatusCode::OK, &rules::rules(&account.rules).await))
             }
-            (&Method::GET, ["deliveries", id]) => deliveries::show(parts, id).await,
-            (&Method::POST, ["deliveries", id, "retry"]) => deliveries::retry(parts, id).await,
-            (&Method::DELETE, ["deliveries", id]) => deliveries::drop(&parts.rules, id).await,
+            (&Method::GET, ["deliveries"]) => {
+                deliveries::list(&account.rules, request.uri().query().unwrap_or_default()).await
+            }
+            (&Method::GET, ["deliveries", id]) => deliveries::show(account, id).await,
+            (&Method::POST, ["deliveries", id, "retry"]) => deliveries::retry(account, id).await,
+            (&Method::DELETE, ["deliveries", id]) => deliveries::drop(&account.rules, id).await,
             _ => Err(Error::new(
                 ErrorKind::Missing,
                 format!("there is no {method} {}{path}", Self::PREFIX),

@@ -1,14 +1,16 @@
 //! What runs now.
 
+use aloft_base::Tenant;
 use aloft_call::Qualifier;
 use aloft_controller::Controller;
 use serde_json::{Value, json};
 
 /// One item for each function that has a pool.
-pub(crate) fn instances(controller: &Controller) -> Value {
+pub(crate) fn instances(controller: &Controller, tenant: &Tenant) -> Value {
     let items: Vec<Value> = controller
         .status()
         .into_iter()
+        .filter(|pool| pool.version.function.tenant == *tenant)
         .map(|pool| {
             let instances: Vec<Value> = pool
                 .instances
@@ -24,7 +26,7 @@ pub(crate) fn instances(controller: &Controller) -> Value {
                 })
                 .collect();
             json!({
-                "function": pool.version.function.as_str(),
+                "function": pool.version.function.name.as_str(),
                 "version": &*pool.version.id,
                 "qualifier": Qualifier::numbered(pool.version.number).to_string(),
                 "runtime": pool.version.program.runtime(),

@@ -6,11 +6,11 @@ use aloft_base::{ErrorKind, InvocationId, Timestamp};
 use aloft_http::Response;
 use aloft_log::{Event, Kind};
 use aloft_observe::{Invocation, Notice, Stream};
-use aloft_store::layout::Namespace;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::Account;
 use crate::error::{Error, json_response};
 use crate::handler::Parts;
 use crate::history::{History, Wanted};
@@ -36,11 +36,11 @@ struct Known {
     lines: VecDeque<Said>,
 }
 
-pub(crate) async fn show(parts: &Parts, id: &str) -> Result<Response, Error> {
+pub(crate) async fn show(parts: &Parts, account: &Account, id: &str) -> Result<Response, Error> {
     let id: InvocationId = id
         .parse()
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("{error}")))?;
-    let known = find(parts, id).await?;
+    let known = find(parts, account, id).await?;
     if known.records.is_empty() && known.lines.is_empty() {
         let message = format!(
             "nothing is known of the invocation {id}: it is not there, has not ended and said nothing, or its log is not kept any more"
@@ -51,7 +51,7 @@ pub(crate) async fn show(parts: &Parts, id: &str) -> Result<Response, Error> {
     let mut attempts: Vec<Invocation> = own.cloned().collect();
     let root = attempts.iter().find_map(|record| record.root);
     let mut chain = match root {
-        Some(root) => find(parts, root).await?.records,
+        Some(root) => find(parts, account, root).await?.records,
         None => known.records,
     };
     attempts.sort_by_key(|record| record.at);
@@ -72,17 +72,17 @@ fn began(record: &Invocation) -> u64 {
 }
 
 /// What the log has, and what the feed has and the log not yet.
-async fn find(parts: &Parts, id: InvocationId) -> Result<Known, Error> {
+async fn find(parts: &Parts, account: &Account, id: InvocationId) -> Result<Known, Error> {
     // Before the log is read, so that nothing falls between the two.
-    let (recent, _) = parts.feed.recent_and_subscribe();
-    let (tenant, region) = parts.owner.clone();
+    let (mut recent, _) = parts.feed.recent_and_subscribe();
+    recent.retain(|notice| account.may_hear(notice));
     let wanted = Wanted {
         invocation: Some(id),
         is_chain: true,
         ..Wanted::default()
     };
     let failed = |error: aloft_log::Error| Error::new(error.kind(), error.to_string());
-    let mut history = History::open(parts.logs.clone(), Namespace { tenant, region }, &wanted)
+    let mut history = History::open(parts.logs.clone(), account.namespace.clone(), &wanted)
         .await
         .map_err(failed)?;
     let (mut known, mut heard) = (Known::default(), Known::default());

@@ -5,17 +5,23 @@ use std::sync::Arc;
 use aloft_base::{ErrorKind, FunctionName, InvocationId};
 use aloft_call::{Answer, Call, Caller, Direct, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_http::{BodyError, Request, Response, collect};
+use aloft_store::layout::Namespace;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::Parts;
 use crate::error::{Error, json_response};
+use crate::{Account, Parts};
 
 /// Lambda's bound for a synchronous call.
 const PAYLOAD_LIMIT: usize = 6 << 20;
 
 /// Runs a function with the request's body; answers 200 with what became of it, also when the function failed.
-pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Result<Response, Error> {
+pub(crate) async fn invoke(
+    parts: &Parts,
+    account: &Account,
+    name: &str,
+    request: Request,
+) -> Result<Response, Error> {
     let function: FunctionName = name
         .parse()
         .map_err(|error| Error::new(ErrorKind::Invalid, format!("{error}")))?;
@@ -26,7 +32,7 @@ pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Resul
         Direct::check(&payload)
             .map_err(|error| Error::new(ErrorKind::Invalid, format!("the payload is not JSON: {error}")))?;
     }
-    let (tenant, region) = parts.owner.clone();
+    let Namespace { tenant, region } = account.namespace.clone();
     let call = Call {
         id: InvocationId::draw(&*parts.chance),
         qualifier: Qualifier::Latest,
@@ -43,7 +49,7 @@ pub(crate) async fn invoke(parts: &Parts, name: &str, request: Request) -> Resul
         trace: Trace::begin(&*parts.chance),
         stream: None,
     };
-    let outcome = parts.invoke.invoke(&function, call).await;
+    let outcome = parts.invoke.invoke(&account.function(&function), call).await;
     let fault = match &outcome.result {
         Err(fault) if fault.kind() == ErrorKind::Missing => {
             return Err(Error::new(ErrorKind::Missing, fault.to_string()));

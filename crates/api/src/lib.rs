@@ -19,6 +19,7 @@
 //! not this machine, is refused, because a browser would send it for any site. Elsewhere all but `health` and `ready` need
 //! the node's token, which lies in a file of the data folder that its owner alone can read.
 
+mod account;
 mod deliveries;
 mod error;
 mod guard;
@@ -32,6 +33,7 @@ mod named;
 mod ready;
 mod rules;
 
+pub use account::{Account, Accounts};
 pub use guard::Guard;
 pub use handler::{Api, Parts};
 pub use ready::Readiness;

@@ -9,11 +9,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{ErrorKind, InvocationId, Logging, Timestamp, parse_duration};
+use aloft_base::{ErrorKind, InvocationId, Logging, Tenant, Timestamp, parse_duration};
 use aloft_http::{Body, BodyError, Response};
 use aloft_log::{Entry, Event, FUNCTIONS, Kind, Narrator, PLATFORM, Pattern};
 use aloft_observe::{Line, Notice, Stream, Subscription};
-use aloft_store::layout::Namespace;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, header};
@@ -21,6 +20,8 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value as Json, json};
 
+use crate::Account;
+use crate::account::may_hear;
 use crate::error::Error;
 use crate::handler::Parts;
 use crate::history::{History, Wanted};
@@ -33,18 +34,18 @@ const SEEN: usize = 131_072;
 const LATELY: Duration = Duration::from_secs(60);
 
 /// What is kept, and with `follow=true` what comes.
-pub(crate) async fn logs(parts: &Parts, query: &str) -> Result<Response, Error> {
+pub(crate) async fn logs(parts: &Parts, account: &Account, query: &str) -> Result<Response, Error> {
     let (wanted, is_following) = parse(query, parts.clock.now())?;
     // Before the log is read, so that nothing falls between the two.
-    let (recent, subscription) = parts.feed.recent_and_subscribe();
-    let (tenant, region) = parts.owner.clone();
-    let namespace = Namespace { tenant, region };
-    let history = History::open(parts.logs.clone(), namespace, &wanted)
+    let (mut recent, subscription) = parts.feed.recent_and_subscribe();
+    recent.retain(|notice| account.may_hear(notice));
+    let namespace = account.namespace.clone();
+    let history = History::open(parts.logs.clone(), namespace.clone(), &wanted)
         .await
         .map_err(|error| Error::new(error.kind(), error.to_string()))?;
-    named::check(parts, &wanted, &recent, is_following).await?;
+    named::check(parts, account, &wanted, &recent, is_following).await?;
     let lines = Lines::new(
-        wanted,
+        (namespace.tenant, wanted),
         history,
         recent,
         is_following.then_some(subscription),
@@ -94,6 +95,8 @@ fn parse(query: &str, now: Timestamp) -> Result<(Wanted, bool), Error> {
 }
 
 struct Lines {
+    /// Whose is shown.
+    tenant: Tenant,
     wanted: Wanted,
     /// Until its end.
     history: Option<History>,
@@ -112,7 +115,7 @@ struct Lines {
 
 impl Lines {
     fn new(
-        wanted: Wanted,
+        (tenant, wanted): (Tenant, Wanted),
         history: History,
         recent: Vec<Arc<Notice>>,
         subscription: Option<Subscription>,
@@ -122,6 +125,7 @@ impl Lines {
         let (others, recent): (VecDeque<_>, VecDeque<_>) = recent.into_iter().partition(is_other);
         let oldest = recent.iter().map(|notice| time(notice)).min();
         let lines = Self {
+            tenant,
             wanted,
             history: Some(history),
             others,
@@ -172,7 +176,8 @@ impl Lines {
                 continue;
             }
             match self.subscription.as_mut()?.next().await? {
-                Ok(notice) => self.told(&notice),
+                Ok(notice) if may_hear(&self.tenant, &notice) => self.told(&notice),
+                Ok(_) => tokio::task::consume_budget().await,
                 Err(missed) => self.say(&json!({ "event": "missed", "count": missed.0 })),
             }
         }
@@ -183,6 +188,7 @@ impl Lines {
         let at = Timestamp::from_millis(event.position.at);
         self.others_until(at);
         let entry = Entry {
+            tenant: self.tenant.clone(),
             group: group.into(),
             stream: event.stream,
             at,
@@ -272,6 +278,7 @@ impl Lines {
         };
         self.notice(&Notice::Log(Line {
             at: entry.at,
+            tenant: self.tenant.clone(),
             function,
             version: None,
             number: number(&entry.stream),
@@ -329,10 +336,11 @@ fn number(stream: &str) -> u64 {
 mod tests {
     use std::convert::Infallible;
 
-    use aloft_base::{Clock as _, ManualClock, Policy, Region, SeededChance, Stop, Tasks, Tenant};
+    use aloft_base::{Clock as _, ManualClock, Policy, Region, SeededChance, Stop, Tasks};
     use aloft_log::{Bounds, Logs, Metrics, Writer};
     use aloft_observe::{Feed, Reload};
     use aloft_store::Memory;
+    use aloft_store::layout::Namespace;
 
     use super::*;
 
@@ -383,7 +391,7 @@ mod tests {
                 (self.logs.clone(), self.namespace.clone(), Tasks::new(Stop::new()));
             let stop = tasks.stop().clone();
             tasks.start("keep", Policy::Alone, async move {
-                writer.run(logs, namespace, stop).await;
+                writer.run(logs, namespace.region, stop).await;
                 Ok::<(), Infallible>(())
             });
             assert!(tasks.drain(Duration::from_secs(10)).await);
@@ -403,7 +411,13 @@ mod tests {
             let history = History::open(self.logs.clone(), self.namespace.clone(), &wanted)
                 .await
                 .unwrap();
-            let mut lines = Lines::new(wanted, history, recent, None, self.clock.now());
+            let mut lines = Lines::new(
+                (self.namespace.tenant.clone(), wanted),
+                history,
+                recent,
+                None,
+                self.clock.now(),
+            );
             let mut shown = Vec::new();
             while let Some(line) = lines.next().await {
                 let json: Json = serde_json::from_slice(&line).unwrap();
@@ -425,6 +439,7 @@ mod tests {
     fn said(function: &str, invocation: u128, at: u64, text: &str) -> Notice {
         Notice::Log(Line {
             at: Timestamp::from_millis(NOW + at),
+            tenant: Tenant::local(),
             function: function.parse().unwrap(),
             version: None,
             number: 0,

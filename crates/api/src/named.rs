@@ -8,6 +8,7 @@ use aloft_log::{FUNCTIONS, group_of};
 use aloft_observe::Notice;
 use aloft_store::layout::Namespace;
 
+use crate::Account;
 use crate::error::Error;
 use crate::handler::Parts;
 use crate::history::{GROUPS, Wanted};
@@ -16,17 +17,17 @@ use crate::history::{GROUPS, Wanted};
 /// may be a call that comes.
 pub(crate) async fn check(
     parts: &Parts,
+    account: &Account,
     wanted: &Wanted,
     recent: &[Arc<Notice>],
     is_following: bool,
 ) -> Result<(), Error> {
-    let (tenant, region) = parts.owner.clone();
-    let namespace = Namespace { tenant, region };
+    let namespace = &account.namespace;
     let failed = |error: aloft_log::Error| Error::new(error.kind(), error.to_string());
     if let Some(function) = &wanted.function {
-        let is_there = parts.catalogue.of_project(function).is_some()
-            || is_made(parts, &namespace, function).await?
-            || match parts.logs.group(&namespace, &group_of(function)).await {
+        let is_there = parts.catalogue.of_project(&account.function(function)).is_some()
+            || is_made(parts, namespace, function).await?
+            || match parts.logs.group(namespace, &group_of(function)).await {
                 Ok(_) => true,
                 Err(aloft_log::Error::NoGroup(_)) => false,
                 Err(error) => return Err(failed(error)),
@@ -51,7 +52,7 @@ pub(crate) async fn check(
     }
     let groups = parts
         .logs
-        .groups_of(&namespace, FUNCTIONS, id, GROUPS)
+        .groups_of(namespace, FUNCTIONS, id, GROUPS)
         .await
         .map_err(failed)?;
     let function = wanted.function.as_ref().map(group_of);

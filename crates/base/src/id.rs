@@ -114,6 +114,25 @@ impl Region {
     }
 }
 
+/// A function: whose, and its name, which is each account's own. Made for maps and for whoever calls; people are shown the name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionId {
+    /// The account.
+    pub tenant: Tenant,
+    /// Its name there.
+    pub name: FunctionName,
+}
+
+impl FunctionId {
+    /// The function of this name in an account.
+    pub fn new(tenant: &Tenant, name: &FunctionName) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            name: name.clone(),
+        }
+    }
+}
+
 /// One call of a function. A version 4 UUID, because that is what Lambda's clients expect of a request id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InvocationId(u128);

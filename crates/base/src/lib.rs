@@ -37,7 +37,7 @@ pub use backoff::Backoff;
 pub use chance::{Chance, SeededChance, SystemChance};
 pub use digest::{Mac, hex};
 pub use error::ErrorKind;
-pub use id::{FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
+pub use id::{FunctionId, FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
 pub use logging::{Level, Logging, SystemLevel};
 pub use stall::Stall;
 pub use tasks::{Policy, Stop, Tasks};

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use aloft_base::{FunctionName, Policy, Tasks};
+use aloft_base::{FunctionId, Policy, Tasks};
 use aloft_http::{Body, BodyError, WRITE_STALL, slowest};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -165,12 +165,12 @@ impl Streams {
     }
 
     /// Calls a function whose answer is wanted as a whole.
-    pub async fn whole(&self, function: &FunctionName, call: Call) -> Outcome {
+    pub async fn whole(&self, function: &FunctionId, call: Call) -> Outcome {
         self.invoke.invoke(function, call).await
     }
 
     /// Calls a function. When the returned future or what it resolves to is dropped, the call goes on as any whose caller has gone.
-    pub async fn begin(&self, function: &FunctionName, mut call: Call) -> Begun {
+    pub async fn begin(&self, function: &FunctionId, mut call: Call) -> Begun {
         let (sink, beginning) = oneshot::channel();
         call.stream = Some(sink);
         let (invoke, function) = (self.invoke.clone(), function.clone());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aloft_base::{FunctionName, InvocationId, Trace};
+use aloft_base::{FunctionId, InvocationId, Trace};
 use aloft_http::Body;
 use async_trait::async_trait;
 
@@ -146,7 +146,7 @@ pub fn ascii(json: &str) -> String {
 #[async_trait]
 pub trait Invoke: Send + Sync + 'static {
     /// Runs a function once and waits for its outcome. What goes wrong is part of the outcome.
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome;
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome;
 }
 
 #[cfg(test)]

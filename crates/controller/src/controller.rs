@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, FunctionName, Policy, Size, Tasks};
+use aloft_base::{Chance, Clock, FunctionId, Policy, Size, Tasks};
 use aloft_call::{Call, Fault, Invoke, Outcome, Qualifier, Usage};
 use aloft_function::{Catalogue, Found, Load, Version, Warm, Warmth};
 use aloft_instance::Runtime;
@@ -68,7 +68,7 @@ pub struct Parts {
 }
 
 /// Which pool: a function's version by its number.
-pub(crate) type Key = (FunctionName, u64);
+pub(crate) type Key = (FunctionId, u64);
 
 /// Loads, keeps and unloads instances, and runs calls on them. Cheap to clone; clones are the same controller.
 #[derive(Clone)]
@@ -156,7 +156,7 @@ impl Controller {
     }
 
     /// The numbers of a function's versions that have a pool.
-    pub(crate) fn numbers(&self, function: &FunctionName) -> Vec<u64> {
+    pub(crate) fn numbers(&self, function: &FunctionId) -> Vec<u64> {
         let range = (function.clone(), 0)..=(function.clone(), u64::MAX);
         let pools = self.0.pools.load();
         pools.range(range).map(|((_, number), _)| *number).collect()
@@ -164,7 +164,7 @@ impl Controller {
 
     /// Retires the pools of some functions whose version the catalogue does not have. Called after the project was replaced, and after a
     /// function's versions that have a pool were loaded anew: of another one that changes at the same time they are not yet.
-    pub fn retire_replaced(&self, is_meant: impl Fn(&FunctionName) -> bool) {
+    pub fn retire_replaced(&self, is_meant: impl Fn(&FunctionId) -> bool) {
         let inner = &self.0;
         let mut retired = inner.retired();
         let (kept, replaced): (BTreeMap<_, _>, BTreeMap<_, _>) = inner
@@ -184,11 +184,11 @@ impl Controller {
 
     /// Loads anew what runs of a function that was changed, and retires what is not the same any more. What cannot be loaded is retired, too:
     /// whoever calls it is told why.
-    pub async fn renew(&self, function: &FunctionName) {
+    pub async fn renew(&self, function: &FunctionId) {
         for number in self.numbers(function) {
             let loaded = self.0.load.load(function, &Qualifier::numbered(number)).await;
             if let Err(fault) = loaded {
-                tracing::debug!(%function, number, %fault, "what runs cannot be loaded anew");
+                tracing::debug!(function = %function.name, tenant = %function.tenant, number, %fault, "what runs cannot be loaded anew");
             }
         }
         self.retire_replaced(|name| name == function);
@@ -212,7 +212,7 @@ impl Controller {
                 tokio::select! {
                     // Safe to cancel: whoever starts an instance does it then.
                     prepared = inner.runtime.prepare(&version) => if let Err(fault) = prepared {
-                        tracing::debug!(function = %version.function, %fault, "a version cannot be made ready");
+                        tracing::debug!(function = %version.function.name, tenant = %version.function.tenant, %fault, "a version cannot be made ready");
                     },
                     () = inner.tasks.stop().asked() => {}
                 }
@@ -221,7 +221,7 @@ impl Controller {
     }
 
     /// Keeps instances of a function's versions loaded, so many of each, and of its others none.
-    pub fn keep(&self, function: &FunctionName, wanted: &[(Arc<Version>, usize)]) {
+    pub fn keep(&self, function: &FunctionId, wanted: &[(Arc<Version>, usize)]) {
         let inner = &self.0;
         for (version, instances) in wanted {
             self.pool(version.clone()).keep(inner, *instances);
@@ -273,7 +273,7 @@ impl Controller {
     }
 
     /// The version for a call.
-    async fn version(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
+    async fn version(&self, function: &FunctionId, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
         let inner = &self.0;
         match inner.catalogue.find(function, qualifier, &*inner.chance) {
             Found::Version(version) => Ok(version),
@@ -339,7 +339,7 @@ async fn wait_until(inner: &Inner, is_so: impl Fn() -> bool) {
 
 #[async_trait]
 impl Invoke for Controller {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
         let inner = &self.0;
         let origin = Origin::of(&call, inner.clock.instant());
         let fault = if inner.is_draining.load(Ordering::Relaxed) {
@@ -362,7 +362,7 @@ impl Invoke for Controller {
 }
 
 impl Warm for Controller {
-    fn warmth(&self, function: &FunctionName, number: u64) -> Warmth {
+    fn warmth(&self, function: &FunctionId, number: u64) -> Warmth {
         let pools = self.0.pools.load();
         let pool = pools.get(&(function.clone(), number));
         pool.map(|pool| pool.warmth()).unwrap_or_default()
@@ -392,7 +392,7 @@ impl Inner {
     /// Publishes the metering record of a call that ended.
     pub(crate) fn tell(
         &self,
-        function: &FunctionName,
+        function: &FunctionId,
         origin: &Origin,
         usage: &Usage,
         failure: Option<(&str, String)>,

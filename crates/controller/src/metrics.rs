@@ -1,6 +1,6 @@
 //! The controller's metrics. Labels are bounded: functions that are defined, and the faults' words.
 
-use aloft_base::FunctionName;
+use aloft_base::FunctionId;
 use aloft_observe::{Histograms, Metrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,11 +10,13 @@ use prometheus_client::metrics::histogram::Histogram;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByFunction {
+    tenant: String,
     function: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
+    tenant: String,
     function: String,
     outcome: &'static str,
 }
@@ -59,13 +61,15 @@ impl Declared {
     }
 
     /// The handles of one function, looked up once, so that a warm call takes no shared lock.
-    pub(crate) fn of(&self, function: &FunctionName) -> FunctionMetrics {
+    pub(crate) fn of(&self, function: &FunctionId) -> FunctionMetrics {
         let by_function = ByFunction {
-            function: function.to_string(),
+            tenant: function.tenant.to_string(),
+            function: function.name.to_string(),
         };
         FunctionMetrics {
             ok: self.invocations.get_or_create_owned(&ByOutcome {
-                function: function.to_string(),
+                tenant: function.tenant.to_string(),
+                function: function.name.to_string(),
                 outcome: "ok",
             }),
             duration: self.duration.get_or_create_owned(&by_function),
@@ -73,7 +77,7 @@ impl Declared {
             instances: self.instances.get_or_create_owned(&by_function),
             concurrency: self.concurrency.get_or_create_owned(&by_function),
             all: self.clone(),
-            function: function.to_string(),
+            function: function.clone(),
         }
     }
 }
@@ -87,7 +91,7 @@ pub(crate) struct FunctionMetrics {
     pub(crate) instances: Gauge,
     pub(crate) concurrency: Gauge,
     all: Declared,
-    function: String,
+    function: FunctionId,
 }
 
 impl FunctionMetrics {
@@ -96,7 +100,8 @@ impl FunctionMetrics {
             None => self.ok.inc(),
             Some(outcome) => {
                 let labels = ByOutcome {
-                    function: self.function.clone(),
+                    tenant: self.function.tenant.to_string(),
+                    function: self.function.name.to_string(),
                     outcome,
                 };
                 self.all.invocations.get_or_create(&labels).inc()

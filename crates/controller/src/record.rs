@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aloft_base::{FunctionName, InvocationId, Timestamp};
+use aloft_base::{FunctionId, InvocationId, Timestamp};
 use aloft_call::{Call, Direct, Payload, Usage};
 use aloft_observe::{Found, Invocation, Notice};
 
@@ -51,7 +51,7 @@ pub(crate) const ABANDONED: &str = "abandoned";
 
 /// The record of one call, with what it used and how long it took in all. A failure is its word and its sentence.
 pub(crate) fn record(
-    function: &FunctionName,
+    function: &FunctionId,
     origin: &Origin,
     (usage, total): (&Usage, Duration),
     failure: Option<(&str, String)>,
@@ -61,7 +61,8 @@ pub(crate) fn record(
     Notice::Invocation(Box::new(Invocation {
         at,
         invocation: origin.id,
-        function: function.clone(),
+        tenant: function.tenant.clone(),
+        function: function.name.clone(),
         version: usage.version.clone(),
         number: usage.number,
         kind: Arc::from(origin.kind),

@@ -1,30 +1,41 @@
-//! Which calls share a bound: those of a function for which some are reserved have one of their own, all others share what is left.
+//! Which calls share a bound: those of a function for which some are reserved have one of their own, all others of its account share what
+//! is left.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aloft_base::FunctionName;
+use aloft_base::{FunctionId, Tenant};
 use aloft_call::Bound;
 use aloft_function::{Catalogue, Reserved};
 use arc_swap::ArcSwap;
 
 use crate::gate::Gate;
 
-/// The bounds of all functions. They follow what the catalogue says is reserved.
+/// The bounds of all functions. They follow what the catalogue says is reserved, and what accounts may have.
 pub(crate) struct Slots {
     catalogue: Arc<Catalogue>,
-    /// What all functions together may have.
+    /// What all functions of an account together may have, where the catalogue says nothing else.
     account: usize,
-    shared: Arc<Gate>,
-    own: ArcSwap<Own>,
-    /// Held while `own` is replaced.
+    known: ArcSwap<Known>,
+    /// Held while `known` is replaced.
     following: Mutex<()>,
 }
 
-/// What was made of what is reserved.
-struct Own {
+/// What was made of what the catalogue says.
+#[derive(Default, Clone)]
+struct Known {
     seen: Arc<Reserved>,
-    gates: BTreeMap<FunctionName, Arc<Gate>>,
+    own: BTreeMap<FunctionId, Arc<Gate>>,
+    /// Of accounts that were called.
+    shared: BTreeMap<Tenant, Arc<Gate>>,
+}
+
+impl Known {
+    fn of(&self, function: &FunctionId) -> Option<&Arc<Gate>> {
+        self.own
+            .get(function)
+            .or_else(|| self.shared.get(&function.tenant))
+    }
 }
 
 impl Slots {
@@ -32,35 +43,23 @@ impl Slots {
         Self {
             catalogue,
             account,
-            shared: Gate::new(account),
-            own: ArcSwap::from_pointee(Own {
-                seen: Arc::default(),
-                gates: BTreeMap::new(),
-            }),
+            known: ArcSwap::default(),
             following: Mutex::default(),
         }
     }
 
     /// The bound of a function's next call.
-    pub(crate) fn of(&self, function: &FunctionName) -> Arc<Gate> {
-        let own = self.own.load();
-        if !self.catalogue.is_reserved(&own.seen) {
-            self.follow();
-            return self
-                .own
-                .load()
-                .gates
-                .get(function)
-                .unwrap_or(&self.shared)
-                .clone();
+    pub(crate) fn of(&self, function: &FunctionId) -> Arc<Gate> {
+        let known = self.known.load();
+        match known.of(function) {
+            Some(gate) if self.catalogue.is_reserved(&known.seen) => gate.clone(),
+            _ => self.follow(function),
         }
-        own.gates.get(function).unwrap_or(&self.shared).clone()
     }
 
     /// Which bound a function's calls meet, and what to tell of it to one that waited, or could not.
-    pub(crate) fn refusal(&self, function: &FunctionName, waited: &str) -> (Bound, String) {
-        let reserved = self.catalogue.reserved().get(function);
-        match reserved {
+    pub(crate) fn refusal(&self, function: &FunctionId, waited: &str) -> (Bound, String) {
+        match self.catalogue.reserved().get(function) {
             Some(0) => {
                 let why = "nothing of the function is to run: its reserved concurrency is 0";
                 (Bound::Nothing, why.to_owned())
@@ -74,38 +73,44 @@ impl Slots {
             None => {
                 let why = format!(
                     "as many calls run as may of all functions together ({}), and {waited}",
-                    self.shared.limit()
+                    self.of(function).limit()
                 );
                 (Bound::Account, why)
             }
         }
     }
 
-    /// Makes the bounds what the catalogue says. Who runs or has lined up at a former one ends there.
-    fn follow(&self) {
+    /// Makes the bounds what the catalogue says, and gives a function's. Who runs or has lined up at a former one ends there.
+    fn follow(&self, function: &FunctionId) -> Arc<Gate> {
         let _following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
-        let (own, seen) = (self.own.load(), self.catalogue.reserved());
-        if Arc::ptr_eq(&own.seen, &seen) {
-            return;
-        }
-        let mut gates = BTreeMap::new();
+        let (former, seen) = (self.known.load(), self.catalogue.reserved());
+        let mut known = Known {
+            seen: seen.clone(),
+            own: BTreeMap::new(),
+            shared: former.shared.clone(),
+        };
         for (function, calls) in seen.iter() {
-            let gate = own.gates.get(function).cloned();
+            let gate = former.own.get(function).cloned();
             let gate = gate.unwrap_or_else(|| Gate::new(calls));
             gate.set_limit(calls);
-            gates.insert(function.clone(), gate);
+            known.own.insert(function.clone(), gate);
         }
+        let account = |tenant: &Tenant| seen.account(tenant).unwrap_or(self.account);
         // Whoever lined up where nothing is reserved any more goes on by the shared bound.
-        let gone: Vec<_> = own
-            .gates
-            .iter()
-            .filter(|(name, _)| !gates.contains_key(*name))
-            .collect();
-        for (_, gate) in gone {
-            gate.set_limit(self.account);
+        for (function, gate) in &former.own {
+            if !known.own.contains_key(function) {
+                gate.set_limit(account(&function.tenant));
+            }
         }
-        let left = self.account.saturating_sub(seen.total());
-        self.own.store(Arc::new(Own { seen, gates }));
-        self.shared.set_limit(left.max(1));
+        let left = |tenant: &Tenant| account(tenant).saturating_sub(seen.total(tenant)).max(1);
+        for (tenant, gate) in &known.shared {
+            gate.set_limit(left(tenant));
+        }
+        let tenant = &function.tenant;
+        let shared = known.shared.entry(tenant.clone());
+        let shared = shared.or_insert_with(|| Gate::new(left(tenant))).clone();
+        let gate = known.own.get(function).unwrap_or(&shared).clone();
+        self.known.store(Arc::new(known));
+        gate
     }
 }

@@ -28,4 +28,4 @@ mod tests;
 
 pub use error::Error;
 pub use item::{Bounds, Item, MAX_PAYLOAD};
-pub use queues::{CONCURRENCY, Deferred, Parts};
+pub use queues::{CONCURRENCY, Deferred, Parts, Queues};

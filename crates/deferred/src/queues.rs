@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId, Policy as Restart, Stop, Tasks, Timestamp};
+use aloft_base::{FunctionName, InvocationId, Policy as Restart, Stop, Tasks, Tenant, Timestamp};
 use aloft_call::{Invoke, Lineage};
 use aloft_delivery::{
     Backlogs, Content, Ground, KeyHash, Letter, LetterId, Metrics, Parcel, Parked, Policy, Route, RuleId,
@@ -13,6 +13,7 @@ use aloft_delivery::{
 };
 use aloft_store::layout::{self, Name, Namespace};
 use aloft_store::{ATTEMPTS, Batch, commit_decided};
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::target::{Calls, read};
@@ -54,6 +55,24 @@ pub(crate) struct Inner {
     ids: Mutex<BTreeMap<FunctionName, RuleId>>,
     /// By function, whether something was added since its runner last found nothing.
     running: Mutex<BTreeMap<FunctionName, bool>>,
+}
+
+/// The queues of accounts.
+#[async_trait]
+pub trait Queues: Send + Sync + 'static {
+    /// Those of an account.
+    ///
+    /// # Errors
+    /// The store's, when they are asked for the first time.
+    async fn of(&self, tenant: &Tenant) -> Result<Deferred, Error>;
+}
+
+/// Where there is one account.
+#[async_trait]
+impl Queues for Deferred {
+    async fn of(&self, _: &Tenant) -> Result<Deferred, Error> {
+        Ok(self.clone())
+    }
 }
 
 impl Deferred {

@@ -54,7 +54,8 @@ impl Deliver for Calls {
             trace: item.trace.child(&*inner.parts.ground.chance),
             stream: None,
         };
-        let outcome = inner.parts.invoke.invoke(&item.function, call).await;
+        let function = inner.parts.namespace.function(&item.function);
+        let outcome = inner.parts.invoke.invoke(&function, call).await;
         let answer = match outcome.result {
             Ok(Answer::Bytes(bytes)) => bytes,
             Ok(Answer::Http(_) | Answer::Streamed) => Bytes::new(),

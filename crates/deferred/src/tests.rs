@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aloft_base::{
-    Clock, FunctionName, InvocationId, Region, SeededChance, Stop, Tenant, Timestamp, TokioClock,
+    Clock, FunctionId, FunctionName, InvocationId, Region, SeededChance, Stop, Tenant, Timestamp, TokioClock,
 };
 use aloft_call::{
     Answer, Call, Fault, FunctionError, Invoke, Lineage, Outcome, Payload, Qualifier, Trace, Usage,
@@ -39,7 +39,7 @@ struct Stage {
 
 #[async_trait]
 impl Invoke for Stage {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
         let Payload::Direct(direct) = &call.payload else {
             panic!("{call:?}")
         };
@@ -48,14 +48,14 @@ impl Invoke for Stage {
             self.contexts.lock().unwrap().insert(call.id, context.clone());
         }
         let made = (
-            format!("{function}:{}", call.qualifier),
+            format!("{}:{}", function.name, call.qualifier),
             call.id,
             body.clone(),
             call.lineage.depth,
             self.clock.now(),
         );
         self.made.send_modify(|all| all.push(made));
-        let is_endless = self.hangs.lock().unwrap().as_ref() == Some(function);
+        let is_endless = self.hangs.lock().unwrap().as_ref() == Some(&function.name);
         if is_endless {
             std::future::pending::<()>().await;
         }

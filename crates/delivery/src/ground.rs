@@ -58,6 +58,18 @@ impl Ground {
         })
     }
 
+    /// That of another namespace of the same node.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn of(&self, namespace: &Namespace) -> Result<Self, Error> {
+        let (store, clock, chance) = (self.store.clone(), self.clock.clone(), self.chance.clone());
+        Ok(Self {
+            suspects: self.suspects.clone(),
+            ..Self::open(store, namespace, clock, chance).await?
+        })
+    }
+
     /// The dead letters.
     pub fn letters(&self) -> DeadLetters {
         DeadLetters::new(

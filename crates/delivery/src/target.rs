@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, FunctionName, InvocationId};
+use aloft_base::{Chance, Clock, FunctionId, FunctionName, InvocationId};
 use aloft_call::{Call, Caller, Event, Invoke, Lineage, Payload, Qualifier, Trace};
 use async_trait::async_trait;
 
@@ -23,7 +23,7 @@ pub trait Target: Send + Sync + 'static {
 /// A function as a target: one call per event, its answer is ignored.
 pub struct FunctionTarget {
     invoke: Arc<dyn Invoke>,
-    function: FunctionName,
+    function: FunctionId,
     caller: Caller,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
@@ -33,14 +33,14 @@ impl FunctionTarget {
     /// A target that calls `function` as `caller`.
     pub fn new(
         invoke: Arc<dyn Invoke>,
-        function: FunctionName,
+        function: &FunctionName,
         caller: Caller,
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Self {
         Self {
             invoke,
-            function,
+            function: FunctionId::new(&caller.tenant, function),
             caller,
             clock,
             chance,
@@ -49,14 +49,14 @@ impl FunctionTarget {
 
     /// The function.
     pub fn function(&self) -> &FunctionName {
-        &self.function
+        &self.function.name
     }
 }
 
 impl std::fmt::Debug for FunctionTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FunctionTarget")
-            .field("function", &self.function)
+            .field("function", &self.function.name)
             .finish_non_exhaustive()
     }
 }
@@ -66,7 +66,7 @@ impl Target for FunctionTarget {
     async fn deliver(&self, event: &Event, attempt: u32) -> Result<(), Failure> {
         let lineage = lineage(event)?;
         let id = InvocationId::draw(&*self.chance);
-        tracing::debug!(invocation = %id, function = %self.function, event = event.event.id(), attempt, "delivering");
+        tracing::debug!(invocation = %id, function = %self.function.name, event = event.event.id(), attempt, "delivering");
         let call = Call {
             id,
             qualifier: Qualifier::Latest,
@@ -116,11 +116,11 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Recorder(Mutex<Vec<(FunctionName, Call)>>, Option<Fault>);
+    struct Recorder(Mutex<Vec<(FunctionId, Call)>>, Option<Fault>);
 
     #[async_trait]
     impl Invoke for Recorder {
-        async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+        async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
             let id = call.id;
             self.0.lock().unwrap().push((function.clone(), call));
             let result = self.1.clone().map_or(Ok(Answer::Bytes("{}".into())), Err);
@@ -152,7 +152,7 @@ mod tests {
         };
         FunctionTarget::new(
             invoke,
-            "receipt".parse().unwrap(),
+            &"receipt".parse().unwrap(),
             caller,
             Arc::new(SystemClock),
             Arc::new(SeededChance::new(1)),
@@ -177,7 +177,7 @@ mod tests {
                 Lineage { root, depth: 16 }
             ]
         );
-        assert_eq!(calls[0].0.as_str(), "receipt");
+        assert_eq!(calls[0].0.name.as_str(), "receipt");
         assert!(matches!(&calls[0].1.payload, Payload::Event(event) if event.event.id() == "1.0"));
         assert_ne!(calls[0].1.id, calls[1].1.id);
     }

@@ -220,7 +220,7 @@ impl Functions {
         decide: impl Fn(Found) -> F,
     ) -> Result<Alias, Error> {
         let decide = &decide;
-        self.again(function, |attempt| async move {
+        self.again(namespace, function, |attempt| async move {
             let found = self.find(namespace, function).await?;
             let (found, row, alias) = decide(found).await?;
             let key = stored::alias_key(found.id, alias.name.as_str())?;

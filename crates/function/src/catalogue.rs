@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aloft_base::{Chance, FunctionName};
+use aloft_base::{Chance, FunctionId, Tenant};
 use aloft_call::{AliasName, Qualifier};
-use aloft_store::layout::Namespace;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
@@ -17,11 +16,11 @@ use crate::{Alias, FunctionUrl, OfCall, Reserved, UrlId, Version};
 /// A look-up takes no lock. Memory only: the store is the truth.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    project: ArcSwap<BTreeMap<FunctionName, Arc<Version>>>,
-    made: ArcSwap<BTreeMap<FunctionName, Arc<Made>>>,
+    project: ArcSwap<BTreeMap<FunctionId, Arc<Version>>>,
+    made: ArcSwap<BTreeMap<FunctionId, Arc<Made>>>,
     urls: ArcSwap<BTreeMap<UrlId, Arc<FunctionUrl>>>,
     reserved: ArcSwap<Reserved>,
-    provisioned: ArcSwap<BTreeMap<FunctionName, usize>>,
+    provisioned: ArcSwap<BTreeMap<FunctionId, usize>>,
     changes: Mutex<Changes>,
     changed: Notify,
 }
@@ -33,7 +32,7 @@ struct Made {
     versions: BTreeMap<u64, Arc<Version>>,
     aliases: BTreeMap<AliasName, Alias>,
     /// What becomes of asynchronous calls, by the names that are known to be there.
-    events: BTreeMap<(Namespace, Qualifier), Arc<OfCall>>,
+    events: BTreeMap<Qualifier, Arc<OfCall>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +40,7 @@ struct Changes {
     /// How often something was forgotten.
     epoch: u64,
     /// Functions that were forgotten and that nobody has looked at since.
-    functions: BTreeSet<FunctionName>,
+    functions: BTreeSet<FunctionId>,
 }
 
 /// What a look-up finds.
@@ -60,7 +59,7 @@ impl Catalogue {
     }
 
     /// The version for one call. An alias that splits calls is asked each time.
-    pub fn find(&self, function: &FunctionName, qualifier: &Qualifier, chance: &dyn Chance) -> Found {
+    pub fn find(&self, function: &FunctionId, qualifier: &Qualifier, chance: &dyn Chance) -> Found {
         let unknown = || Found::Unknown(qualifier.clone());
         if let Some(version) = self.project.load().get(function) {
             // A project has no other versions, and what is not there must be asked for where the error is made.
@@ -88,7 +87,7 @@ impl Catalogue {
     }
 
     /// The version with this number, 0 for `$LATEST`, if it is known.
-    pub fn numbered(&self, function: &FunctionName, number: u64) -> Option<Arc<Version>> {
+    pub fn numbered(&self, function: &FunctionId, number: u64) -> Option<Arc<Version>> {
         if let Some(version) = self.project.load().get(function) {
             return (number == 0).then(|| version.clone());
         }
@@ -96,13 +95,17 @@ impl Catalogue {
     }
 
     /// The version of the project's function.
-    pub fn of_project(&self, function: &FunctionName) -> Option<Arc<Version>> {
+    pub fn of_project(&self, function: &FunctionId) -> Option<Arc<Version>> {
         self.project.load().get(function).cloned()
     }
 
-    /// The versions of all the project's functions, by name.
-    pub fn project(&self) -> Vec<Arc<Version>> {
-        self.project.load().values().cloned().collect()
+    /// The versions of all the project's functions of an account, by name.
+    pub fn project(&self, tenant: &Tenant) -> Vec<Arc<Version>> {
+        let project = self.project.load();
+        let own = project
+            .values()
+            .filter(|version| version.function.tenant == *tenant);
+        own.cloned().collect()
     }
 
     /// Replaces all of the project's versions at once: a call sees either the former set or the new one, never a mixture.
@@ -135,11 +138,7 @@ impl Catalogue {
     }
 
     /// What becomes of asynchronous calls by a name, as it was kept; nothing if the name is not known.
-    pub(crate) fn events(
-        &self,
-        function: &FunctionName,
-        name: &(Namespace, Qualifier),
-    ) -> Option<Arc<OfCall>> {
+    pub(crate) fn events(&self, function: &FunctionId, name: &Qualifier) -> Option<Arc<OfCall>> {
         self.made.load().get(function)?.events.get(name).cloned()
     }
 
@@ -147,8 +146,8 @@ impl Catalogue {
     pub(crate) fn keep_events(
         &self,
         epoch: u64,
-        function: &FunctionName,
-        name: (Namespace, Qualifier),
+        function: &FunctionId,
+        name: Qualifier,
         events: Arc<OfCall>,
     ) {
         let changes = self.changes();
@@ -189,20 +188,28 @@ impl Catalogue {
     }
 
     /// Takes down what is reserved for a function.
-    pub fn reserve(&self, function: &FunctionName, calls: Option<usize>) {
+    pub fn reserve(&self, function: &FunctionId, calls: Option<usize>) {
         let _changes = self.changes();
         let mut reserved = Reserved::clone(&self.reserved.load());
         reserved.set(function, calls);
         self.reserved.store(Arc::new(reserved));
     }
 
+    /// Takes down how many calls of an account run at once; nothing for as many as an account has by itself.
+    pub fn allow(&self, tenant: &Tenant, calls: Option<usize>) {
+        let _changes = self.changes();
+        let mut reserved = Reserved::clone(&self.reserved.load());
+        reserved.allow(tenant, calls);
+        self.reserved.store(Arc::new(reserved));
+    }
+
     /// The instances that are kept loaded, all names of a function together; of a function that is not in it, none.
-    pub fn provisioned(&self) -> Arc<BTreeMap<FunctionName, usize>> {
+    pub fn provisioned(&self) -> Arc<BTreeMap<FunctionId, usize>> {
         self.provisioned.load_full()
     }
 
     /// Takes down how many instances of a function are kept loaded.
-    pub fn provision(&self, function: &FunctionName, instances: usize) {
+    pub fn provision(&self, function: &FunctionId, instances: usize) {
         let _changes = self.changes();
         let mut provisioned = BTreeMap::clone(&self.provisioned.load());
         match instances {
@@ -213,7 +220,7 @@ impl Catalogue {
     }
 
     /// Forgets what is known of a function, because it was changed. Calls that come from now on read the store.
-    pub fn forget(&self, function: &FunctionName) {
+    pub fn forget(&self, function: &FunctionId) {
         let mut changes = self.changes();
         changes.epoch += 1;
         changes.functions.insert(function.clone());
@@ -233,7 +240,7 @@ impl Catalogue {
     }
 
     /// The functions that were forgotten since the last call, once there is one. For one listener.
-    pub async fn changed(&self) -> BTreeSet<FunctionName> {
+    pub async fn changed(&self) -> BTreeSet<FunctionId> {
         loop {
             let functions = std::mem::take(&mut self.changes().functions);
             if !functions.is_empty() {

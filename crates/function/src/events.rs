@@ -71,8 +71,8 @@ impl Functions {
         function: &FunctionName,
         qualifier: &Qualifier,
     ) -> Result<Arc<OfCall>, Error> {
-        let name = (namespace.clone(), qualifier.clone());
-        if let Some(known) = self.catalogue().events(function, &name) {
+        let id = namespace.function(function);
+        if let Some(known) = self.catalogue().events(&id, qualifier) {
             return Ok(known);
         }
         // Before the store is read: what is changed from here on is not kept as it was.
@@ -84,7 +84,7 @@ impl Functions {
             dead_letter: version.configuration.dead_letter,
         });
         self.catalogue()
-            .keep_events(epoch, function, name, of_call.clone());
+            .keep_events(epoch, &id, qualifier.clone(), of_call.clone());
         Ok(of_call)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, FunctionName, Timestamp};
+use aloft_base::{Chance, Clock, FunctionId, FunctionName, Timestamp};
 use aloft_call::Qualifier;
 use aloft_codec::Unknown;
 use aloft_store::blobs::{BlobId, refer, release};
@@ -21,8 +21,6 @@ pub const MAX_VERSIONS: usize = 5_000;
 pub const MAX_ALIASES: usize = 1_000;
 /// Tags of one function: AWS's bound.
 pub const MAX_TAGS: usize = 50;
-/// Versions that one commit lets go of: each has its row, its code and up to five layers.
-const AT_ONCE: usize = 1_000;
 /// Rows of one page.
 const PAGE: usize = 1_000;
 
@@ -104,7 +102,7 @@ pub(crate) struct Found {
     pub(crate) id: Id,
     pub(crate) binding: Binding,
     pub(crate) head: Head,
-    entry: Entry,
+    pub(crate) entry: Entry,
 }
 
 impl Functions {
@@ -138,7 +136,7 @@ impl Functions {
     ) -> Result<Published, Error> {
         configuration.check()?;
         check_tags(function, tags)?;
-        self.again(function, |attempt| async move {
+        self.again(namespace, function, |attempt| async move {
             let name = name(namespace, function);
             let Some((id, batch)) = layout::bind(&*self.store, name, self.batch()).await? else {
                 return Err(Error::Exists {
@@ -200,7 +198,7 @@ impl Functions {
         if let Some(configuration) = &update.configuration {
             configuration.check()?;
         }
-        self.again(function, |attempt| async move {
+        self.again(namespace, function, |attempt| async move {
             let mut found = self.find(namespace, function).await?;
             let latest = &mut found.head.latest;
             expect_revision(update.revision, latest)?;
@@ -236,7 +234,7 @@ impl Functions {
         function: &FunctionName,
         publish: &Publish,
     ) -> Result<Published, Error> {
-        self.again(function, |attempt| async move {
+        self.again(namespace, function, |attempt| async move {
             let mut found = self.find(namespace, function).await?;
             let latest = &found.head.latest;
             expect_revision(publish.revision, latest)?;
@@ -339,7 +337,7 @@ impl Functions {
         change: impl Fn(&mut BTreeMap<String, String>),
     ) -> Result<(), Error> {
         let change = &change;
-        self.again(function, |attempt| async move {
+        self.again(namespace, function, |attempt| async move {
             let mut found = self.find(namespace, function).await?;
             change(&mut found.head.tags);
             check_tags(function, &found.head.tags)?;
@@ -347,75 +345,6 @@ impl Functions {
             Ok(self.committed(batch, attempt).await?.then_some(()))
         })
         .await
-    }
-
-    /// Deletes a function with all its versions and aliases.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub async fn delete(&self, namespace: &Namespace, function: &FunctionName) -> Result<(), Error> {
-        self.again(function, |attempt| async move {
-            let mut found = self.find(namespace, function).await?;
-            let mut rows = self.rows(found.id).await?;
-            let now = self.clock.now();
-            // What one commit cannot let go of goes before, as if somebody had deleted these versions.
-            if rows.len() > AT_ONCE {
-                rows.truncate(AT_ONCE);
-                found.head.versions = found.head.versions.saturating_sub(AT_ONCE as u64);
-                let mut batch = found.write(self.batch());
-                for entry in rows {
-                    batch = release_all(batch, &read_version(&entry)?, &entry.key)?.delete(entry.key);
-                }
-                self.committed(batch, attempt).await?;
-                return Ok(None);
-            }
-            let mut batch = layout::unbind(name(namespace, function), found.binding, 0, now, self.batch())?;
-            for entry in rows {
-                batch = release_all(batch, &read_version(&entry)?, &entry.key)?;
-            }
-            let (head, key) = (&found.head, &found.entry.key);
-            batch = release_all(batch, &head.latest, key)?;
-            // Whoever has read the head before changes nothing any more: a reference of his would be left behind.
-            batch = batch
-                .expect(key.clone(), Expect::Version(found.entry.version))
-                .delete(key.clone());
-            Ok(self.committed(batch, attempt).await?.then_some(()))
-        })
-        .await?;
-        self.catalogue.reserve(function, None);
-        self.catalogue.provision(function, 0);
-        Ok(())
-    }
-
-    /// Deletes a published version.
-    ///
-    /// # Errors
-    /// [`Error::Missing`], and [`Error::InUse`] when an alias points to it.
-    pub async fn delete_version(
-        &self,
-        namespace: &Namespace,
-        function: &FunctionName,
-        number: u64,
-    ) -> Result<(), Error> {
-        self.again(function, |attempt| async move {
-            let mut found = self.find(namespace, function).await?;
-            let version = self.version(function, found.id, number).await?;
-            let aliases = self.aliases_of(found.id, None, MAX_ALIASES).await?.0;
-            if let Some(alias) = aliases.into_iter().find(|alias| alias.points_to(number)) {
-                return Err(Error::InUse {
-                    version: number,
-                    alias: alias.name.to_string(),
-                });
-            }
-            found.head.versions = found.head.versions.saturating_sub(1);
-            let key = stored::version_key(found.id, number)?;
-            let batch = release_all(found.write(self.batch()), &version, &key)?;
-            let batch = stored::unsay(batch.delete(key), found.id, &number.to_string())?;
-            Ok(self.committed(batch, attempt).await?.then_some(()))
-        })
-        .await?;
-        self.recount(namespace, function).await;
-        Ok(())
     }
 
     pub(crate) fn batch(&self) -> Batch {
@@ -445,11 +374,12 @@ impl Functions {
     /// Decides about a function and commits until nobody else was first.
     pub(crate) async fn again<T, F: Future<Output = Result<Option<T>, Error>>>(
         &self,
+        namespace: &Namespace,
         function: &FunctionName,
         decide: impl Fn(u32) -> F,
     ) -> Result<T, Error> {
         // Also when this is cut off or fails: then nobody knows whether it was committed.
-        let _forget = Forget(&self.catalogue, function);
+        let _forget = Forget(&self.catalogue, namespace.function(function));
         for attempt in 1..=ATTEMPTS {
             if let Some(done) = decide(attempt).await? {
                 return Ok(done);
@@ -512,7 +442,7 @@ impl Functions {
     }
 
     /// The rows of all versions.
-    async fn rows(&self, id: Id) -> Result<Vec<Entry>, Error> {
+    pub(crate) async fn rows(&self, id: Id) -> Result<Vec<Entry>, Error> {
         let snapshot = self.store.snapshot().await?;
         let (mut rows, mut range) = (Vec::<Entry>::new(), stored::versions(id));
         loop {
@@ -527,11 +457,11 @@ impl Functions {
 }
 
 /// Forgets a function when it is dropped.
-struct Forget<'a>(&'a Catalogue, &'a FunctionName);
+struct Forget<'a>(&'a Catalogue, FunctionId);
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.0.forget(self.1);
+        self.0.forget(&self.1);
     }
 }
 
@@ -549,7 +479,7 @@ pub(crate) fn corrupt(entry: &Entry, reason: impl ToString) -> Error {
     aloft_store::Error::corrupt(what, reason.to_string()).into()
 }
 
-fn read_version(entry: &Entry) -> Result<Published, Error> {
+pub(crate) fn read_version(entry: &Entry) -> Result<Published, Error> {
     let version = stored::read_version(&entry.value).map_err(|error| corrupt(entry, error))?;
     version.ok_or_else(|| corrupt(entry, "it lacks fields"))
 }
@@ -579,7 +509,7 @@ fn refer_all(batch: Batch, version: &Published, key: &Key) -> Result<Batch, Erro
 }
 
 /// Adds that it is needed no longer.
-fn release_all(batch: Batch, version: &Published, key: &Key) -> Result<Batch, Error> {
+pub(crate) fn release_all(batch: Batch, version: &Published, key: &Key) -> Result<Batch, Error> {
     let mut blobs = version.blobs().into_iter();
     Ok(blobs.try_fold(batch, |batch, blob| release(batch, blob, key.as_ref()))?)
 }
@@ -589,7 +519,7 @@ fn expect_revision(expected: Option<u128>, latest: &Published) -> Result<(), Err
     is_it.then_some(()).ok_or(Error::Stale { what: "RevisionId" })
 }
 
-fn name<'a>(namespace: &'a Namespace, function: &'a FunctionName) -> Name<'a> {
+pub(crate) fn name<'a>(namespace: &'a Namespace, function: &'a FunctionName) -> Name<'a> {
     Name {
         namespace,
         kind: KIND,

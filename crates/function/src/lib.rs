@@ -15,6 +15,7 @@
 mod alias;
 mod catalogue;
 mod configuration;
+mod delete;
 mod deployed;
 mod error;
 mod events;

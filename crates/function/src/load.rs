@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::FunctionName;
+use aloft_base::FunctionId;
 use aloft_call::{Fault, Qualifier};
 use async_trait::async_trait;
 
@@ -16,7 +16,7 @@ pub trait Load: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Fault::NoFunction`], and [`Fault::Platform`] when the store or this machine fails.
-    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault>;
+    async fn load(&self, function: &FunctionId, qualifier: &Qualifier) -> Result<Arc<Version>, Fault>;
 
     /// The function's address with this id; nothing if there is none. It has been given to the catalogue, too.
     ///
@@ -37,8 +37,8 @@ pub struct NoOthers;
 
 #[async_trait]
 impl Load for NoOthers {
-    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
-        Err(Fault::no_function(function, qualifier))
+    async fn load(&self, function: &FunctionId, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
+        Err(Fault::no_function(&function.name, qualifier))
     }
 
     async fn url(&self, _: UrlId) -> Result<Option<Arc<FunctionUrl>>, Fault> {

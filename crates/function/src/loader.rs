@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::{Chance, ErrorKind, FunctionName, Turns};
+use aloft_base::{Chance, ErrorKind, FunctionId, Region, Turns};
 use aloft_call::{Fault, Qualifier};
 use aloft_store::layout::Namespace;
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ pub trait Make: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Fault::Unrunnable`], and [`Fault::Platform`] when this machine fails.
-    async fn make(&self, function: &FunctionName, published: &Published) -> Result<Version, Fault>;
+    async fn make(&self, function: &FunctionId, published: &Published) -> Result<Version, Fault>;
 
     /// Whether this machine can run a runtime of this name.
     ///
@@ -30,26 +30,26 @@ pub trait Make: Send + Sync + 'static {
 
 /// Loads versions that users made by the API.
 pub struct Loader {
-    namespace: Namespace,
+    region: Region,
     functions: Functions,
     catalogue: Arc<Catalogue>,
     chance: Arc<dyn Chance>,
     make: Arc<dyn Make>,
     /// By function, what is held by whoever loads it: a thousand calls of a new function unpack it once.
-    loading: Turns<FunctionName>,
+    loading: Turns<FunctionId>,
 }
 
 impl Loader {
-    /// Loads functions into the catalogue in which their changes are forgotten.
+    /// Loads functions of a region into the catalogue in which their changes are forgotten.
     pub fn new(
-        namespace: Namespace,
+        region: Region,
         functions: Functions,
         catalogue: Arc<Catalogue>,
         chance: Arc<dyn Chance>,
         make: Arc<dyn Make>,
     ) -> Self {
         Self {
-            namespace,
+            region,
             functions,
             catalogue,
             chance,
@@ -60,24 +60,26 @@ impl Loader {
 
     async fn read(
         &self,
-        function: &FunctionName,
+        function: &FunctionId,
         qualifier: &Qualifier,
     ) -> Result<(Published, Option<Alias>), Error> {
-        let read = |number| self.functions.get(&self.namespace, function, number);
+        let namespace = &Namespace::new(&function.tenant, &self.region);
+        let function = &function.name;
+        let read = |number| self.functions.get(namespace, function, number);
         let name = match qualifier {
             Qualifier::Latest => return Ok((read(0).await?, None)),
             Qualifier::Version(number) => return Ok((read(*number).await?, None)),
             Qualifier::Alias(name) => name,
         };
         let mut tries = 0;
-        let mut alias = self.functions.alias(&self.namespace, function, name).await?;
+        let mut alias = self.functions.alias(namespace, function, name).await?;
         loop {
             let found = read(alias.choose(&*self.chance)).await;
             tries += 1;
             match found {
                 // No version is deleted while an alias points to it, so this one points elsewhere by now.
                 Err(Error::Missing { .. }) if tries < TRIES => {
-                    alias = self.functions.alias(&self.namespace, function, name).await?;
+                    alias = self.functions.alias(namespace, function, name).await?;
                 }
                 found => return Ok((found?, Some(alias))),
             }
@@ -87,7 +89,7 @@ impl Loader {
 
 #[async_trait]
 impl Load for Loader {
-    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
+    async fn load(&self, function: &FunctionId, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
         let _turn = self.loading.take(function).await;
         let mut tries = 0;
         loop {
@@ -98,7 +100,7 @@ impl Load for Loader {
             let epoch = self.catalogue.epoch();
             let read = self.read(function, qualifier).await;
             let (published, alias) = read.map_err(|error| match error.kind() {
-                ErrorKind::Missing => Fault::no_function(function, qualifier),
+                ErrorKind::Missing => Fault::no_function(&function.name, qualifier),
                 _ => Fault::Platform {
                     why: error.to_string(),
                 },
@@ -115,7 +117,7 @@ impl Load for Loader {
         let mut tries = 0;
         loop {
             let epoch = self.catalogue.epoch();
-            let found = self.functions.find_url(&self.namespace, id).await;
+            let found = self.functions.find_url(&self.region, id).await;
             let found = found.map_err(|error| Fault::Platform {
                 why: error.to_string(),
             })?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aloft_base::{FunctionName, Timestamp};
+use aloft_base::{FunctionId, FunctionName, Timestamp};
 use aloft_call::Qualifier;
 use aloft_codec::Unknown;
 use aloft_store::layout::{Id, Namespace};
@@ -35,7 +35,7 @@ pub struct Warmth {
 /// Tells how versions do.
 pub trait Warm: Send + Sync + 'static {
     /// How the version of a function does that has this number.
-    fn warmth(&self, function: &FunctionName, number: u64) -> Warmth;
+    fn warmth(&self, function: &FunctionId, number: u64) -> Warmth;
 }
 
 impl Alias {
@@ -92,12 +92,18 @@ impl Functions {
             }))
         };
         let (change, sort) = (&change, (Sort::Provisioned, qualifier));
-        let provisioned = self.again(function, |attempt| async move {
+        let provisioned = self.again(namespace, function, |attempt| async move {
             let found = self.find(namespace, function).await?;
             self.is_there(function, found.id, qualifier).await?;
             if let Some(instances) = instances {
-                self.check_places(function, found.id, qualifier, instances, places)
-                    .await?;
+                self.check_places(
+                    &namespace.function(function),
+                    found.id,
+                    qualifier,
+                    instances,
+                    places,
+                )
+                .await?;
                 let mine = self.parts(function, found.id, qualifier, instances).await?;
                 self.check_versions(function, found.id, qualifier, &mine).await?;
             }
@@ -114,7 +120,7 @@ impl Functions {
     /// Refuses more instances than calls of the function can run at once.
     async fn check_places(
         &self,
-        function: &FunctionName,
+        function: &FunctionId,
         id: Id,
         qualifier: &Qualifier,
         instances: u32,
@@ -135,7 +141,7 @@ impl Functions {
         let (most, of_others) = match reserved.get(function) {
             Some(calls) => (calls, 0),
             None => (
-                places.all.saturating_sub(reserved.total()),
+                places.all.saturating_sub(reserved.total(&function.tenant)),
                 self.shared_instances(function),
             ),
         };
@@ -191,11 +197,12 @@ impl Functions {
     }
 
     /// The instances that are kept loaded of functions that share what is not reserved, besides those of one function.
-    pub(crate) fn shared_instances(&self, besides: &FunctionName) -> usize {
+    pub(crate) fn shared_instances(&self, besides: &FunctionId) -> usize {
         let (reserved, provisioned) = (self.catalogue().reserved(), self.catalogue().provisioned());
-        let shared = provisioned
-            .iter()
-            .filter(|(function, _)| *function != besides && reserved.get(function).is_none());
+        let is_shared = |function: &FunctionId| {
+            function.tenant == besides.tenant && function != besides && reserved.get(function).is_none()
+        };
+        let shared = provisioned.iter().filter(|(function, _)| is_shared(function));
         shared.map(|(_, instances)| instances).sum()
     }
 
@@ -207,7 +214,8 @@ impl Functions {
             Err(error) => return Err(error),
         };
         let instances = all.iter().map(|(_, provisioned)| provisioned.instances as usize);
-        self.catalogue().provision(function, instances.sum());
+        self.catalogue()
+            .provision(&namespace.function(function), instances.sum());
         Ok(())
     }
 
@@ -279,13 +287,13 @@ impl Functions {
 
 /// Nothing is loaded: where no functions run.
 impl Warm for () {
-    fn warmth(&self, _: &FunctionName, _: u64) -> Warmth {
+    fn warmth(&self, _: &FunctionId, _: u64) -> Warmth {
         Warmth::default()
     }
 }
 
 impl<W: Warm> Warm for Arc<W> {
-    fn warmth(&self, function: &FunctionName, number: u64) -> Warmth {
+    fn warmth(&self, function: &FunctionId, number: u64) -> Warmth {
         W::warmth(self, function, number)
     }
 }

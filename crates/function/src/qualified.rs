@@ -41,7 +41,7 @@ impl Functions {
         change: impl Fn(Id, Option<T>) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
         let (read, write, change) = (&read, &write, &change);
-        self.again(function, |attempt| async move {
+        self.again(namespace, function, |attempt| async move {
             let found = self.find(namespace, function).await?;
             self.is_there(function, found.id, qualifier).await?;
             let (batch, new) = self

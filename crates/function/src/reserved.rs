@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aloft_base::FunctionName;
+use aloft_base::{FunctionId, FunctionName, Tenant};
 use aloft_store::layout::{self, Namespace};
 
 use crate::functions::KIND;
@@ -21,30 +21,46 @@ pub struct Places {
     pub unreserved: usize,
 }
 
-/// What is reserved for which function.
+/// What is reserved for which function, and what accounts may have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reserved(BTreeMap<FunctionName, usize>);
+pub struct Reserved {
+    functions: BTreeMap<FunctionId, usize>,
+    accounts: BTreeMap<Tenant, usize>,
+}
 
 impl Reserved {
     /// The calls that are reserved for a function, if some are; 0 when nothing of it is to run.
-    pub fn get(&self, function: &FunctionName) -> Option<usize> {
-        self.0.get(function).copied()
+    pub fn get(&self, function: &FunctionId) -> Option<usize> {
+        self.functions.get(function).copied()
     }
 
     /// The functions, each with its calls.
-    pub fn iter(&self) -> impl Iterator<Item = (&FunctionName, usize)> {
-        self.0.iter().map(|(function, calls)| (function, *calls))
+    pub fn iter(&self) -> impl Iterator<Item = (&FunctionId, usize)> {
+        self.functions.iter().map(|(function, calls)| (function, *calls))
     }
 
-    /// The calls that are reserved for all functions together.
-    pub fn total(&self) -> usize {
-        self.0.values().sum()
+    /// The calls that are reserved for all functions of an account together.
+    pub fn total(&self, tenant: &Tenant) -> usize {
+        let own = self.iter().filter(|(function, _)| function.tenant == *tenant);
+        own.map(|(_, calls)| calls).sum()
     }
 
-    pub(crate) fn set(&mut self, function: &FunctionName, calls: Option<usize>) {
+    /// The calls that all functions of an account together may have at once, if that was set.
+    pub fn account(&self, tenant: &Tenant) -> Option<usize> {
+        self.accounts.get(tenant).copied()
+    }
+
+    pub(crate) fn allow(&mut self, tenant: &Tenant, calls: Option<usize>) {
         match calls {
-            Some(calls) => self.0.insert(function.clone(), calls),
-            None => self.0.remove(function),
+            Some(calls) => self.accounts.insert(tenant.clone(), calls),
+            None => self.accounts.remove(tenant),
+        };
+    }
+
+    pub(crate) fn set(&mut self, function: &FunctionId, calls: Option<usize>) {
+        match calls {
+            Some(calls) => self.functions.insert(function.clone(), calls),
+            None => self.functions.remove(function),
         };
     }
 }
@@ -79,7 +95,8 @@ impl Functions {
         self.find(namespace, function).await?;
         let wanted = calls.unwrap_or_default() as usize;
         let (reserved, provisioned) = (self.catalogue().reserved(), self.catalogue().provisioned());
-        let instances = provisioned.get(function).copied().unwrap_or_default();
+        let id = &namespace.function(function);
+        let instances = provisioned.get(id).copied().unwrap_or_default();
         if calls.is_some() && wanted < instances {
             return Err(Error::FewerThanProvisioned {
                 function: function.clone(),
@@ -87,9 +104,11 @@ impl Functions {
                 instances,
             });
         }
-        let former = reserved.get(function).unwrap_or_default();
-        let unreserved = places.unreserved.max(self.shared_instances(function));
-        let most = places.all.saturating_sub(unreserved + reserved.total() - former);
+        let former = reserved.get(id).unwrap_or_default();
+        let unreserved = places.unreserved.max(self.shared_instances(id));
+        let most = places
+            .all
+            .saturating_sub(unreserved + reserved.total(&id.tenant) - former);
         if wanted > former.max(most) {
             return Err(Error::TooManyReserved {
                 function: function.clone(),
@@ -97,15 +116,14 @@ impl Functions {
                 unreserved,
             });
         }
-        self.again(function, |attempt| async move {
+        self.again(namespace, function, |attempt| async move {
             let mut found = self.find(namespace, function).await?;
             found.head.reserved = calls;
             let batch = found.write(self.batch());
             Ok(self.committed(batch, attempt).await?.then_some(()))
         })
         .await?;
-        self.catalogue()
-            .reserve(function, calls.map(|calls| calls as usize));
+        self.catalogue().reserve(id, calls.map(|calls| calls as usize));
         Ok(())
     }
 
@@ -145,8 +163,9 @@ impl Functions {
         };
         self.count(namespace, function).await?;
         let calls = calls.map(|calls| calls as usize);
-        if self.catalogue().reserved().get(function) != calls {
-            self.catalogue().reserve(function, calls);
+        let id = namespace.function(function);
+        if self.catalogue().reserved().get(&id) != calls {
+            self.catalogue().reserve(&id, calls);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use aloft_base::{Level, Logging, SystemLevel, Timestamp};
+use aloft_base::{FunctionId, Level, Logging, SystemLevel, Tenant, Timestamp};
 use aloft_call::Qualifier;
 use aloft_codec::{Error, KeyWriter, Reader, Unknown, Writer};
 use aloft_store::blobs::BlobId;
@@ -190,7 +190,8 @@ pub(crate) fn write_url(url: &FunctionUrl) -> Bytes {
     } = url;
     let mut writer = Writer::new(FORMAT)
         .u128(1, id.to_u128())
-        .text(2, function.as_str())
+        .text(2, function.name.as_str())
+        .text(9, function.tenant.as_str())
         .text(3, &qualifier.to_string())
         .u64(4, u64::from(*auth == UrlAuth::Iam))
         .u64(5, u64::from(*mode == UrlMode::Streamed))
@@ -225,6 +226,8 @@ fn write_cors(writer: Writer, cors: &Cors) -> Writer {
 
 pub(crate) fn read_url(value: &Bytes) -> Result<FunctionUrl, Error> {
     let (mut id, mut function, mut qualifier) = (None, None, Qualifier::Latest);
+    // Before there were others, all addresses were of the one account that a node has by itself.
+    let mut tenant = Some(Tenant::local());
     let (mut auth, mut mode, mut cors) = (UrlAuth::Iam, UrlMode::Buffered, None);
     let (mut created, mut modified) = (Timestamp::default(), Timestamp::default());
     let mut unknown = Unknown::default();
@@ -240,12 +243,16 @@ pub(crate) fn read_url(value: &Bytes) -> Result<FunctionUrl, Error> {
             6 => created = Timestamp::from_millis(field.u64()?),
             7 => modified = Timestamp::from_millis(field.u64()?),
             8 => cors = Some(read_cors(field.nested()?)?),
+            9 => tenant = field.text()?.parse().ok(),
             _ => unknown.keep(&field),
         }
     }
     Ok(FunctionUrl {
         id: id.ok_or_else(|| malformed("an address's id"))?,
-        function: function.ok_or_else(|| malformed("a function's name"))?,
+        function: FunctionId {
+            tenant: tenant.ok_or_else(|| malformed("an account"))?,
+            name: function.ok_or_else(|| malformed("a function's name"))?,
+        },
         qualifier,
         auth,
         mode,

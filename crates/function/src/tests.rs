@@ -911,7 +911,7 @@ async fn an_address_is_found_as_long_as_its_name_has_it() {
         .unwrap();
     assert_eq!((url.auth, url.mode), (UrlAuth::None, UrlMode::Buffered));
     assert_eq!(url.id.to_string().parse(), Ok(url.id));
-    let found = kit.functions.find_url(space, url.id).await.unwrap();
+    let found = kit.functions.find_url(&space.region, url.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&url), "all of it reads back");
     let twice = kit.functions.create_url(space, &hello, &latest, &open).await;
     assert!(matches!(twice, Err(Error::Exists { .. })), "{twice:?}");
@@ -934,15 +934,21 @@ async fn an_address_is_found_as_long_as_its_name_has_it() {
         .await;
     assert!(matches!(none, Err(Error::NoUrl { .. })), "{none:?}");
     kit.functions.delete_url(space, &hello, &latest).await.unwrap();
-    assert_eq!(kit.functions.find_url(space, url.id).await.unwrap(), None);
+    assert_eq!(kit.functions.find_url(&space.region, url.id).await.unwrap(), None);
     let again = kit.functions.create_url(space, &hello, &latest, &closed).await;
     let again = again.unwrap();
     assert_ne!(again.id, url.id, "an address is never given again");
     // The rows of a function that was deleted are there for a while, and one of its name is another function.
     kit.functions.delete(space, &hello).await.unwrap();
-    assert_eq!(kit.functions.find_url(space, again.id).await.unwrap(), None);
+    assert_eq!(
+        kit.functions.find_url(&space.region, again.id).await.unwrap(),
+        None
+    );
     kit.create("hello", 2).await.unwrap();
-    assert_eq!(kit.functions.find_url(space, again.id).await.unwrap(), None);
+    assert_eq!(
+        kit.functions.find_url(&space.region, again.id).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -964,7 +970,7 @@ async fn an_address_is_forgotten_with_its_function() {
     for url in &urls {
         assert!(catalogue.keep_url(epoch, url));
     }
-    catalogue.forget(&function("hello"));
+    catalogue.forget(&kit.namespace.function(&function("hello")));
     assert_eq!(catalogue.url(urls[0].id), None);
     assert_eq!(catalogue.url(urls[1].id).as_ref(), Some(&urls[1]));
     assert!(

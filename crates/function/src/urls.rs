@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aloft_base::{FunctionName, InvalidName, Timestamp};
+use aloft_base::{FunctionId, FunctionName, InvalidName, Region, Timestamp};
 use aloft_call::Qualifier;
 use aloft_codec::Unknown;
 use aloft_store::layout::{Id, Namespace};
@@ -101,7 +101,7 @@ pub struct FunctionUrl {
     /// Its id.
     pub id: UrlId,
     /// Whose it is.
-    pub function: FunctionName,
+    pub function: FunctionId,
     /// Which of its versions is called: `$LATEST` or an alias.
     pub qualifier: Qualifier,
     /// Who may call it.
@@ -177,7 +177,7 @@ impl Functions {
             let now = self.now();
             let url = FunctionUrl {
                 id: UrlId::new(id, self.revision() as u64),
-                function: function.clone(),
+                function: namespace.function(function),
                 qualifier: qualifier.clone(),
                 auth: UrlAuth::None,
                 mode: UrlMode::Buffered,
@@ -260,7 +260,7 @@ impl Functions {
     ///
     /// # Errors
     /// When the store fails. That there is none is no error.
-    pub async fn find_url(&self, namespace: &Namespace, id: UrlId) -> Result<Option<FunctionUrl>, Error> {
+    pub async fn find_url(&self, region: &Region, id: UrlId) -> Result<Option<FunctionUrl>, Error> {
         let rows = id.function();
         // Each alias may have one, and `$LATEST`.
         let all = self.all_said(rows, Sort::Urls, (None, MAX_ALIASES + 1), read_url);
@@ -269,7 +269,8 @@ impl Functions {
             return Ok(None);
         };
         // The rows of a function that was deleted are still there for a while.
-        match self.find(namespace, &url.function).await {
+        let namespace = Namespace::new(&url.function.tenant, region);
+        match self.find(&namespace, &url.function.name).await {
             Ok(found) if found.id == rows => Ok(Some(url)),
             Ok(_) | Err(Error::Missing { .. }) => Ok(None),
             Err(error) => Err(error),

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, Logging, Size};
+use aloft_base::{FunctionId, Logging, Size};
 use aloft_call::Grants;
 
 /// An immutable snapshot of a function: everything that an instance of it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     /// The function.
-    pub function: FunctionName,
+    pub function: FunctionId,
     /// Its number; 0 for `$LATEST`.
     pub number: u64,
     /// What tells this version from the function's others: a hash over all fields and the code, in hexadecimal.

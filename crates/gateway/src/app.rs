@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aloft_base::FunctionName;
+use aloft_base::{FunctionId, FunctionName, Tenant};
 use aloft_definition::{Files, Route, Segment};
 
 use crate::files::Folder;
@@ -13,8 +13,10 @@ use crate::metrics::{Declared, RouteMetrics};
 use crate::routes::Routes;
 
 /// What an application serves, as its definition says.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct App {
+    /// The account whose functions are served.
+    pub tenant: Tenant,
     /// The project's folder, to which the folders of files are relative.
     pub root: PathBuf,
     /// Routes to functions.
@@ -31,7 +33,7 @@ pub struct App {
 pub(crate) struct Target {
     /// As it is written: `GET /orders/{id}`.
     pub(crate) route: Arc<str>,
-    pub(crate) function: FunctionName,
+    pub(crate) function: FunctionId,
     /// Whether it reads the body while it arrives.
     pub(crate) is_streamed: bool,
     /// Its variables' names, in the order of the path.
@@ -45,6 +47,19 @@ pub(crate) struct Live {
     pub(crate) routes: Routes<Target>,
     /// Longest prefix first.
     folders: Vec<(Vec<String>, Folder)>,
+}
+
+/// One that serves nothing.
+impl Default for App {
+    fn default() -> Self {
+        Self {
+            tenant: Tenant::local(),
+            root: PathBuf::new(),
+            routes: Vec::new(),
+            streamed: BTreeSet::new(),
+            files: Vec::new(),
+        }
+    }
 }
 
 impl Live {
@@ -67,7 +82,7 @@ impl Live {
                 metrics: metrics.of(&text),
                 route: Arc::from(text),
                 is_streamed: streamed.contains(&route.function),
-                function: route.function,
+                function: FunctionId::new(&app.tenant, &route.function),
             };
             (route.pattern, target)
         });

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use aloft_base::{FunctionName, InvocationId};
+use aloft_base::{FunctionId, InvocationId};
 use aloft_call::{Begun, Call, Caller, Fault, HttpCall, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_http::{Body, BodyError, Peer, Refusal, Response, collect};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What a request wants of which function.
 pub(crate) struct Asked<'a> {
-    pub(crate) function: &'a FunctionName,
+    pub(crate) function: &'a FunctionId,
     pub(crate) qualifier: Qualifier,
     pub(crate) principal: Principal,
     pub(crate) route: Arc<str>,
@@ -51,7 +51,7 @@ impl Gateway {
             id,
             qualifier: asked.qualifier,
             caller: Caller {
-                tenant: self.config.tenant.clone(),
+                tenant: asked.function.tenant.clone(),
                 region: self.config.region.clone(),
                 principal: asked.principal,
             },

@@ -128,7 +128,8 @@ impl Teller {
         let text = String::from_utf8_lossy(line).into_owned();
         self.feed.publish(Notice::Log(Line {
             at: self.clock.now(),
-            function: self.version.function.clone(),
+            tenant: self.version.function.tenant.clone(),
+            function: self.version.function.name.clone(),
             version: Some(self.version.id.clone()),
             number: self.version.number,
             invocation,

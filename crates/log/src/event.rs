@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aloft_base::{InvocationId, Timestamp};
+use aloft_base::{InvocationId, Tenant, Timestamp};
 use aloft_codec::Unknown;
 use aloft_observe::Invocation;
 
 use crate::Error;
+use crate::keep::Owned;
 
 /// The largest message, in bytes: CloudWatch's, and the longest line that is read from a function.
 pub const MAX_MESSAGE_BYTES: usize = 256 << 10;
@@ -44,6 +45,8 @@ pub enum Kind {
 /// Something to be kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
+    /// Whose it is.
+    pub tenant: Tenant,
     /// The log group's name.
     pub group: Arc<str>,
     /// The stream's name.
@@ -61,6 +64,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Where it goes.
+    pub(crate) fn owned(&self) -> Owned {
+        (self.tenant.clone(), self.group.clone())
+    }
+
     /// About how many bytes it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
         let record = self.record.as_ref().map_or(0, |record| 256 + words(record));

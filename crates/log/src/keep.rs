@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use aloft_base::Timestamp;
+use aloft_base::{Region, Tenant, Timestamp};
 use aloft_call::Fault;
 use aloft_store::layout::Namespace;
 use aloft_store::{ATTEMPTS, Key, commit_decided};
@@ -25,12 +25,15 @@ const BATCH_KEYS: usize = 60;
 /// The bytes of one commit.
 const BATCH_BYTES: u64 = 2 << 20;
 
+/// A group's name, and whose it is.
+pub(crate) type Owned = (Tenant, Arc<str>);
+
 /// A group and a stream of it.
-type Place = (Arc<str>, Arc<str>);
+type Place = (Owned, Arc<str>);
 
 /// What one commit keeps, group by group.
 #[derive(Debug, Default)]
-pub(crate) struct Plan(Vec<(Arc<str>, Vec<Chunk>)>);
+pub(crate) struct Plan(Vec<(Owned, Vec<Chunk>)>);
 
 impl Plan {
     /// How many events it keeps.
@@ -63,6 +66,7 @@ impl Logs {
         }
         let (name, stream): (Arc<str>, Arc<str>) = (group.into(), stream.into());
         let entries = events.into_iter().map(|(at, message)| Entry {
+            tenant: namespace.tenant.clone(),
             group: name.clone(),
             stream: stream.clone(),
             at,
@@ -72,9 +76,13 @@ impl Logs {
             record: None,
         });
         let chunks = cut(entries.collect(), SPAN, self.0.clock.now());
-        let plan = Plan(vec![(name, chunks.into_iter().map(|(_, chunk)| chunk).collect())]);
+        let owned = (namespace.tenant.clone(), name);
+        let plan = Plan(vec![(
+            owned,
+            chunks.into_iter().map(|(_, chunk)| chunk).collect(),
+        )]);
         let _turn = self.turn(namespace, group).await;
-        self.commit(namespace, &plan, false).await
+        self.commit(&namespace.region, &plan, false).await
     }
 
     /// The commits that keep what the platform has heard.
@@ -83,20 +91,24 @@ impl Logs {
     }
 
     /// Keeps what the platform has heard; groups and streams that are not there are made.
-    pub(crate) async fn keep_planned(&self, namespace: &Namespace, plan: &Plan) -> Result<(), Error> {
-        let groups = plan.0.iter().map(|(group, _)| (namespace.clone(), group.clone()));
+    pub(crate) async fn keep_planned(&self, region: &Region, plan: &Plan) -> Result<(), Error> {
+        let groups = plan.0.iter().map(|((tenant, group), _)| {
+            let namespace = Namespace::new(tenant, region);
+            (namespace, group.clone())
+        });
         let _turns = self.0.turns.take_all(groups.collect()).await;
-        self.commit(namespace, plan, true).await
+        self.commit(region, plan, true).await
     }
 
-    async fn commit(&self, namespace: &Namespace, plan: &Plan, is_automatic: bool) -> Result<(), Error> {
+    async fn commit(&self, region: &Region, plan: &Plan, is_automatic: bool) -> Result<(), Error> {
         for attempt in 1..=ATTEMPTS {
             let mut batch = self.batch();
             let mut large = Vec::new();
             let mut is_empty = true;
-            for (name, chunks) in &plan.0 {
+            for ((tenant, name), chunks) in &plan.0 {
+                let namespace = Namespace::new(tenant, region);
                 let makes = is_automatic && !chunks.iter().all(is_of_nothing);
-                let mut found = match self.open(namespace, name, makes).await {
+                let mut found = match self.open(&namespace, name, makes).await {
                     Err(Error::NoGroup(_)) if is_automatic => continue,
                     found => found?,
                 };
@@ -145,7 +157,7 @@ impl Logs {
                 }
                 batch = changed(batch, &found);
                 if self.is_too_large(&found.group) {
-                    large.push(found.group.name);
+                    large.push((namespace, found.group.name));
                 }
             }
             if is_empty {
@@ -153,13 +165,13 @@ impl Logs {
             }
             if commit_decided(&*self.0.store, batch, attempt, &*self.0.chance).await? {
                 // Upkeep comes every few minutes, and a function that prints without end fills a disk before.
-                for name in large {
-                    self.shrink(namespace, &name).await;
+                for (namespace, name) in large {
+                    self.shrink(&namespace, &name).await;
                 }
                 return Ok(());
             }
         }
-        let name = plan.0.first().map_or("", |(name, _)| name);
+        let name = plan.0.first().map_or("", |((_, name), _)| name);
         Err(Error::Contended(name.to_owned()))
     }
 
@@ -248,7 +260,7 @@ fn extend(stream: &mut Stream, chunk: &Chunk) {
 }
 
 /// Cuts entries into chunks of at most `span`, each with its group. What a stream is given at one time keeps its order.
-fn cut(entries: Vec<Entry>, span: u64, now: Timestamp) -> Vec<(Arc<str>, Chunk)> {
+fn cut(entries: Vec<Entry>, span: u64, now: Timestamp) -> Vec<(Owned, Chunk)> {
     let mut lines: Vec<(Place, Vec<Kept>)> = Vec::new();
     let mut places: HashMap<Place, usize> = HashMap::new();
     for mut entry in entries {
@@ -260,7 +272,7 @@ fn cut(entries: Vec<Entry>, span: u64, now: Timestamp) -> Vec<(Arc<str>, Chunk)>
             message: entry.message,
             record: entry.record,
         };
-        let place = (entry.group, entry.stream);
+        let place = ((entry.tenant, entry.group), entry.stream);
         let index = *places.entry(place.clone()).or_insert_with(|| {
             lines.push((place, Vec::new()));
             lines.len() - 1
@@ -317,7 +329,7 @@ pub(crate) fn shorten(text: &mut String, bytes: usize) {
 }
 
 /// Puts chunks together into commits.
-fn plans(chunks: Vec<(Arc<str>, Chunk)>) -> Vec<Plan> {
+fn plans(chunks: Vec<(Owned, Chunk)>) -> Vec<Plan> {
     let mut plans: Vec<Plan> = Vec::new();
     let (mut keys, mut bytes) = (usize::MAX, 0);
     for (group, chunk) in chunks {

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId, Logging, Timestamp};
+use aloft_base::{FunctionId, FunctionName, InvocationId, Logging, Tenant, Timestamp};
 use aloft_call::{Report, Status, log_stream};
 use aloft_observe::{Invocation, Line, Notice, Stream};
 
@@ -37,7 +37,7 @@ pub struct Narrator {
 /// A version, as notices name it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Version {
-    function: FunctionName,
+    function: FunctionId,
     id: Option<Arc<str>>,
     number: u64,
 }
@@ -45,6 +45,7 @@ struct Version {
 /// Where a version's events lie on one day.
 #[derive(Debug, Clone)]
 struct Place {
+    tenant: Tenant,
     group: Arc<str>,
     stream: Arc<str>,
 }
@@ -67,6 +68,8 @@ impl Narrator {
     /// What the log says when so many notices were never told to it.
     pub fn missed(count: u64, at: Timestamp) -> Entry {
         Entry {
+            // The operator's.
+            tenant: Tenant::local(),
             group: PLATFORM.into(),
             stream: "feed".into(),
             at,
@@ -80,7 +83,12 @@ impl Narrator {
     }
 
     fn line(&mut self, line: &Line) -> Vec<Entry> {
-        let place = self.place(&line.function, line.version.as_ref(), line.number, line.at);
+        let place = self.place(
+            FunctionId::new(&line.tenant, &line.function),
+            line.version.as_ref(),
+            line.number,
+            line.at,
+        );
         let mut entries = Vec::with_capacity(2);
         if let Some(id) = line.invocation.filter(|id| !self.started.contains_key(id)) {
             entries.extend(self.start(&place, line.logging, id, line.number, line.at));
@@ -98,7 +106,12 @@ impl Narrator {
 
     fn record(&mut self, record: &Invocation) -> Vec<Entry> {
         let (id, at, logging) = (record.invocation, record.at, record.logging);
-        let place = self.place(&record.function, record.version.as_ref(), record.number, at);
+        let place = self.place(
+            FunctionId::new(&record.tenant, &record.function),
+            record.version.as_ref(),
+            record.number,
+            at,
+        );
         let said = |message: String| entry(&place, at, Some(id), message);
         let kept = kept(record);
         let error = record.error.clone().map(|mut error| {
@@ -175,9 +188,9 @@ impl Narrator {
     }
 
     /// Where a version's events of a day lie.
-    fn place(&mut self, function: &FunctionName, id: Option<&Arc<str>>, number: u64, at: Timestamp) -> Place {
+    fn place(&mut self, function: FunctionId, id: Option<&Arc<str>>, number: u64, at: Timestamp) -> Place {
         let version = Version {
-            function: function.clone(),
+            function,
             id: id.cloned(),
             number,
         };
@@ -188,7 +201,8 @@ impl Narrator {
             return place.clone();
         }
         let place = Place {
-            group: group_of(function).into(),
+            tenant: version.function.tenant.clone(),
+            group: group_of(&version.function.name).into(),
             stream: log_stream(id.map_or("", |id| &**id), number, at).into(),
         };
         if self.places.len() >= PLACES {
@@ -201,6 +215,7 @@ impl Narrator {
 
 fn entry(place: &Place, at: Timestamp, invocation: Option<InvocationId>, message: String) -> Entry {
     Entry {
+        tenant: place.tenant.clone(),
         group: place.group.clone(),
         stream: place.stream.clone(),
         at,

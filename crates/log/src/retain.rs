@@ -17,17 +17,20 @@ const GROUPS: usize = 20;
 /// Removes what no group keeps any more, group by group.
 pub struct Retention {
     logs: Logs,
-    namespace: Namespace,
-    /// The last group that has nothing more to remove.
+    namespaces: Box<dyn Fn() -> Vec<Namespace> + Send + Sync>,
+    /// Those that are left to be looked at.
+    left: Vec<Namespace>,
+    /// The last group of the last of them that has nothing more to remove.
     after: Option<String>,
 }
 
 impl Retention {
-    /// That of the logs of a namespace.
-    pub fn new(logs: Logs, namespace: Namespace) -> Self {
+    /// That of the logs of the namespaces that there are whenever it begins anew.
+    pub fn new(logs: Logs, namespaces: impl Fn() -> Vec<Namespace> + Send + Sync + 'static) -> Self {
         Self {
             logs,
-            namespace,
+            namespaces: Box::new(namespaces),
+            left: Vec::new(),
             after: None,
         }
     }
@@ -37,14 +40,18 @@ impl Retention {
     /// # Errors
     /// The store's; the next step goes on where this one ended.
     pub async fn step(&mut self) -> Result<bool, Error> {
-        let (groups, more) = self
-            .logs
-            .groups(&self.namespace, "", self.after.as_deref(), GROUPS)
-            .await?;
+        if self.left.is_empty() {
+            self.left = (self.namespaces)();
+        }
+        let Some(namespace) = self.left.last().cloned() else {
+            return Ok(false);
+        };
+        let after = self.after.as_deref();
+        let (groups, more) = self.logs.groups(&namespace, "", after, GROUPS).await?;
         for group in groups {
             let trimmed = {
-                let _turn = self.logs.turn(&self.namespace, &group.name).await;
-                self.logs.trim(&self.namespace, &group.name).await
+                let _turn = self.logs.turn(&namespace, &group.name).await;
+                self.logs.trim(&namespace, &group.name).await
             };
             match trimmed {
                 Ok(true) => return Ok(true),
@@ -60,8 +67,9 @@ impl Retention {
         }
         if !more {
             self.after = None;
+            self.left.pop();
         }
-        Ok(more)
+        Ok(more || !self.left.is_empty())
     }
 }
 

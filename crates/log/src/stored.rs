@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::{InvocationId, Logging, Timestamp};
+use aloft_base::{InvocationId, Logging, Tenant, Timestamp};
 use aloft_codec::{Error, KeyReader, KeyWriter, Reader, Writer};
 use aloft_observe::{Found, Invocation};
 use aloft_store::layout::Id;
@@ -451,6 +451,8 @@ fn read_record(
     let mut record = Box::new(Invocation {
         at: Timestamp::from_millis(at),
         invocation,
+        // It lies in the log of whose it is, so it need not say.
+        tenant: Tenant::local(),
         function,
         version: None,
         number: 0,

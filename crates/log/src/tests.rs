@@ -54,6 +54,7 @@ fn ground_with(bounds: Bounds) -> Ground {
 
 fn entry(group: &str, stream: &str, at: u64, message: &str) -> Entry {
     Entry {
+        tenant: Tenant::local(),
         group: group.into(),
         stream: stream.into(),
         at: Timestamp::from_millis(at),
@@ -78,7 +79,10 @@ fn messages(page: &Page) -> Vec<&str> {
 impl Ground {
     async fn keep(&self, entries: Vec<Entry>) {
         for plan in self.logs.plan(entries) {
-            self.logs.keep_planned(&self.namespace, &plan).await.unwrap();
+            self.logs
+                .keep_planned(&self.namespace.region, &plan)
+                .await
+                .unwrap();
         }
     }
 
@@ -478,7 +482,10 @@ async fn retention_removes_the_oldest_by_age_and_by_size() {
         .unwrap()
         .bytes;
     assert!(bytes <= 112_500 + 1_026, "{bytes}");
-    let mut retention = Retention::new(ground.logs.clone(), ground.namespace.clone());
+    let mut retention = Retention::new(ground.logs.clone(), {
+        let namespace = ground.namespace.clone();
+        move || vec![namespace.clone()]
+    });
     while retention.step().await.unwrap() {}
     let group = ground
         .logs
@@ -534,7 +541,7 @@ async fn a_writer_keeps_what_it_is_given_and_tells_what_it_lost() {
         tasks.stop().clone(),
     );
     tasks.start("write", Policy::Alone, async move {
-        running.run(logs, namespace, stop).await;
+        running.run(logs, namespace.region, stop).await;
         Ok::<(), std::convert::Infallible>(())
     });
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -641,7 +648,7 @@ async fn what_a_broken_store_does_not_take_is_counted() {
     stop.ask();
     let run = writer
         .clone()
-        .run(ground.logs.clone(), ground.namespace.clone(), stop);
+        .run(ground.logs.clone(), ground.namespace.region.clone(), stop);
     tokio::time::timeout(Duration::from_secs(60), run).await.unwrap();
     let shown = metrics.render();
     assert!(shown.contains("aloft_log_lost_events_total 1"), "{shown}");
@@ -651,6 +658,7 @@ async fn what_a_broken_store_does_not_take_is_counted() {
 fn line(id: u128, at: u64, text: &str) -> Notice {
     Notice::Log(Line {
         at: Timestamp::from_millis(at),
+        tenant: Tenant::local(),
         function: "f".parse().unwrap(),
         version: Some("v".into()),
         number: 0,
@@ -665,6 +673,7 @@ fn record(id: u128, at: u64, error: Option<&str>) -> Notice {
     Notice::Invocation(Box::new(Invocation {
         at: Timestamp::from_millis(at),
         invocation: InvocationId::from_u128(id),
+        tenant: Tenant::local(),
         function: "f".parse().unwrap(),
         version: Some("v".into()),
         number: 0,
@@ -856,7 +865,7 @@ async fn record_all(
     .await;
     writer
         .clone()
-        .run(ground.logs.clone(), ground.namespace.clone(), stop)
+        .run(ground.logs.clone(), ground.namespace.region.clone(), stop)
         .await;
 }
 

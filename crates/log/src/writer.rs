@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aloft_base::{Backoff, Stop};
-use aloft_store::layout::Namespace;
+use aloft_base::{Backoff, Region, Stop};
 use tokio::sync::Notify;
 
 use crate::event::{Entry, Kind};
+use crate::keep::Owned;
 use crate::{Logs, Metrics};
 
 /// The bytes that wait.
@@ -51,9 +51,9 @@ struct Shared {
 struct Waiting {
     entries: VecDeque<Entry>,
     bytes: usize,
-    by_group: HashMap<Arc<str>, usize>,
+    by_group: HashMap<Owned, usize>,
     /// What found no room, by group, with the stream of the last.
-    lost: BTreeMap<Arc<str>, (Entry, u64)>,
+    lost: BTreeMap<Owned, (Entry, u64)>,
 }
 
 impl Writer {
@@ -71,7 +71,7 @@ impl Writer {
     pub fn push(&self, entry: Entry) {
         let mut waiting = self.lock();
         let weight = entry.weight();
-        let of_group = waiting.by_group.get(&entry.group).copied().unwrap_or(0);
+        let of_group = waiting.by_group.get(&entry.owned()).copied().unwrap_or(0);
         if waiting.bytes + weight > QUEUE_BYTES
             || of_group + weight > QUEUE_BYTES / 2
             || waiting.entries.len() >= QUEUE_EVENTS
@@ -81,7 +81,7 @@ impl Writer {
             return;
         }
         waiting.bytes += weight;
-        *waiting.by_group.entry(entry.group.clone()).or_default() += weight;
+        *waiting.by_group.entry(entry.owned()).or_default() += weight;
         waiting.entries.push_back(entry);
         let is_enough = waiting.bytes >= ENOUGH_BYTES;
         drop(waiting);
@@ -92,7 +92,7 @@ impl Writer {
     }
 
     /// Keeps what is pushed until it is asked to stop and nothing is left.
-    pub async fn run(self, logs: Logs, namespace: Namespace, stop: Stop) {
+    pub async fn run(self, logs: Logs, region: Region, stop: Stop) {
         loop {
             if !stop.is_asked() {
                 tokio::select! {
@@ -111,7 +111,7 @@ impl Writer {
                 if entries.is_empty() {
                     break;
                 }
-                self.keep(&logs, &namespace, entries, &stop).await;
+                self.keep(&logs, &region, entries, &stop).await;
                 if is_more && !stop.is_asked() {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -122,11 +122,11 @@ impl Writer {
         }
     }
 
-    async fn keep(&self, logs: &Logs, namespace: &Namespace, entries: Vec<Entry>, stop: &Stop) {
+    async fn keep(&self, logs: &Logs, region: &Region, entries: Vec<Entry>, stop: &Stop) {
         for plan in logs.plan(entries) {
             let mut failed = 0;
             loop {
-                let Err(error) = logs.keep_planned(namespace, &plan).await else {
+                let Err(error) = logs.keep_planned(region, &plan).await else {
                     self.0.metrics.kept.inc_by(plan.events());
                     break;
                 };
@@ -160,7 +160,7 @@ impl Writer {
             let weight = entry.weight();
             bytes += weight;
             waiting.bytes = waiting.bytes.saturating_sub(weight);
-            if let Some(of_group) = waiting.by_group.get_mut(&entry.group) {
+            if let Some(of_group) = waiting.by_group.get_mut(&entry.owned()) {
                 *of_group = of_group.saturating_sub(weight);
             }
             taken.push(entry);
@@ -185,15 +185,12 @@ impl Writer {
 
 impl Waiting {
     fn lose(&mut self, entry: Entry) {
-        let is_counted = self.lost.contains_key(&entry.group) || self.lost.len() < COUNTED_GROUPS;
+        let owned = entry.owned();
+        let is_counted = self.lost.contains_key(&owned) || self.lost.len() < COUNTED_GROUPS;
         let key = if is_counted {
-            entry.group.clone()
+            owned
         } else {
-            self.lost
-                .keys()
-                .next_back()
-                .cloned()
-                .unwrap_or_else(|| entry.group.clone())
+            self.lost.keys().next_back().cloned().unwrap_or(owned)
         };
         let entry = Entry {
             message: String::new(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use aloft_api::Api;
 use aloft_aws::Signatures;
-use aloft_base::FunctionName;
+use aloft_base::FunctionId;
 use aloft_call::{Call, Fault, Invoke, Outcome, Principal, Usage};
 use aloft_controller::Controller;
 use aloft_function::{Warm, Warmth};
@@ -42,7 +42,7 @@ impl Handler for Services {
 }
 
 impl Warm for Calls {
-    fn warmth(&self, function: &FunctionName, number: u64) -> Warmth {
+    fn warmth(&self, function: &FunctionId, number: u64) -> Warmth {
         let controller = self.0.get().and_then(Weak::upgrade);
         controller.map_or_else(Warmth::default, |controller| controller.warmth(function, number))
     }
@@ -87,7 +87,7 @@ pub(crate) struct Fresh {
 
 #[async_trait]
 impl Invoke for Fresh {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
         self.project.freshen().await;
         self.invoke.invoke(function, call).await
     }
@@ -108,7 +108,7 @@ impl Calls {
 
 #[async_trait]
 impl Invoke for Calls {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
         match self.0.get().and_then(Weak::upgrade) {
             Some(controller) => controller.invoke(function, call).await,
             None => Outcome {

@@ -8,6 +8,7 @@
 //!
 //! This crate knows everybody and decides nothing.
 
+mod accounts;
 mod address;
 mod config;
 mod edge;

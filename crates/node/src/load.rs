@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Clock, ErrorKind, FunctionName, Size};
+use aloft_base::{Clock, ErrorKind, FunctionId, Region, Size};
 use aloft_build::Builder;
 use aloft_call::{Fault, Grants, Qualifier};
 use aloft_controller::Controller;
@@ -35,7 +35,7 @@ pub(crate) struct Maker {
 
 /// Follows what users change of functions.
 pub(crate) struct Follower {
-    pub(crate) namespace: Namespace,
+    pub(crate) region: Region,
     pub(crate) functions: Functions,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) load: Arc<Loader>,
@@ -50,9 +50,10 @@ impl Follower {
                 controller.renew(&function).await;
                 self.keep(controller, &function).await;
                 self.prepare(controller, &function).await;
-                let reserved = self.functions.reload_reserved(&self.namespace, &function);
+                let namespace = Namespace::new(&function.tenant, &self.region);
+                let reserved = self.functions.reload_reserved(&namespace, &function.name);
                 if let Err(error) = reserved.await {
-                    tracing::warn!(%function, %error, "what is reserved for a function cannot be read anew");
+                    tracing::warn!(function = %function.name, tenant = %function.tenant, %error, "what is reserved for a function cannot be read anew");
                 }
             }
         }
@@ -60,8 +61,9 @@ impl Follower {
 
     /// Begins to compile what a changed function's first call would have to wait for. Nothing but components takes longer than a call
     /// would wait.
-    async fn prepare(&self, controller: &Controller, function: &FunctionName) {
-        let latest = self.functions.get(&self.namespace, function, 0).await;
+    async fn prepare(&self, controller: &Controller, function: &FunctionId) {
+        let namespace = Namespace::new(&function.tenant, &self.region);
+        let latest = self.functions.get(&namespace, &function.name, 0).await;
         let is_component = latest.is_ok_and(|latest| latest.configuration.runtime == Program::WASM);
         if is_component && let Ok(version) = self.load.load(function, &Qualifier::Latest).await {
             controller.begin_to_prepare(version);
@@ -69,13 +71,14 @@ impl Follower {
     }
 
     /// Keeps loaded what is to be kept of a function.
-    pub(crate) async fn keep(&self, controller: &Controller, function: &FunctionName) {
-        let kept = match self.functions.kept(&self.namespace, function).await {
+    pub(crate) async fn keep(&self, controller: &Controller, function: &FunctionId) {
+        let namespace = Namespace::new(&function.tenant, &self.region);
+        let kept = match self.functions.kept(&namespace, &function.name).await {
             Ok(kept) => kept,
             // It was deleted; what runs of it is retired.
             Err(error) if error.kind() == ErrorKind::Missing => return,
             Err(error) => {
-                return tracing::warn!(%function, %error, "what is to be kept loaded of a function cannot be read");
+                return tracing::warn!(function = %function.name, tenant = %function.tenant, %error, "what is to be kept loaded of a function cannot be read");
             }
         };
         let mut wanted = Vec::new();
@@ -83,25 +86,26 @@ impl Follower {
             match self.load.load(function, &Qualifier::numbered(number)).await {
                 Ok(version) => wanted.push((version, instances as usize)),
                 Err(fault) => {
-                    tracing::warn!(%function, number, %fault, "what is to be kept loaded cannot be")
+                    tracing::warn!(function = %function.name, tenant = %function.tenant, number, %fault, "what is to be kept loaded cannot be")
                 }
             }
         }
         controller.keep(function, &wanted);
     }
 
-    /// Folders that versions would run from.
-    pub(crate) async fn used(&self) -> Result<BTreeSet<PathBuf>, aloft_function::Error> {
+    /// Folders that versions of an account's functions would run from.
+    pub(crate) async fn used(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<BTreeSet<PathBuf>, aloft_function::Error> {
         let (mut used, mut last) = (BTreeSet::new(), None::<String>);
         loop {
-            let page = self.functions.list(&self.namespace, last.as_deref(), PAGE);
+            let page = self.functions.list(namespace, last.as_deref(), PAGE);
             let (functions, more) = page.await?;
             for (name, latest) in &functions {
                 let mut versions = vec![latest.clone()];
                 if let Ok(function) = name.parse() {
-                    let published = self
-                        .functions
-                        .versions(&self.namespace, &function, 0, MAX_VERSIONS);
+                    let published = self.functions.versions(namespace, &function, 0, MAX_VERSIONS);
                     // One that was deleted meanwhile needs nothing.
                     versions.extend(published.await.map(|(versions, _)| versions).unwrap_or_default());
                 }
@@ -126,7 +130,7 @@ impl Follower {
 
 #[async_trait]
 impl Make for Maker {
-    async fn make(&self, function: &FunctionName, published: &Published) -> Result<Version, Fault> {
+    async fn make(&self, function: &FunctionId, published: &Published) -> Result<Version, Fault> {
         let configuration = &published.configuration;
         let refuse = |why: String| Fault::Unrunnable { why };
         if let Some(obstacle) = &self.obstacle {
@@ -137,7 +141,7 @@ impl Make for Maker {
         if program.runtime() != configuration.runtime {
             self.feed.publish(Notice::Build(Build {
                 at: self.clock.now(),
-                subject: function.to_string(),
+                subject: function.name.to_string(),
                 ok: true,
                 message: format!(
                     "this machine has no {}: it runs with {}",

@@ -9,13 +9,10 @@ use std::time::Duration;
 
 use aloft_api::{Api, Guard, Readiness};
 use aloft_aws::{Aws, Signatures, Trust};
-use aloft_base::{
-    Chance, Clock, FunctionName, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant,
-};
+use aloft_base::{Chance, Clock, FunctionId, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
 use aloft_build::Builder;
 use aloft_call::Streams;
 use aloft_controller::Controller;
-use aloft_deferred::Deferred;
 use aloft_delivery::Ground;
 use aloft_function::{Catalogue, Deployed, Functions, Layers, Loader};
 use aloft_gateway::{FunctionUrls, Gateway};
@@ -25,7 +22,6 @@ use aloft_instance::wasm::WasmRuntime;
 use aloft_log::{Logs, Retention, Writer};
 use aloft_observe::{Feed, Metrics};
 use aloft_role::Roles;
-use aloft_rule::{Rules, TableLogs};
 use aloft_sandbox::Spawner;
 use aloft_store::blobs::{Blobs, Collector};
 use aloft_store::layout::Namespace;
@@ -33,6 +29,7 @@ use aloft_store_folder::Folder;
 use aloft_table::Tables;
 use tokio::net::TcpListener;
 
+use crate::accounts::Accounts;
 use crate::edge::{Application, Calls, Fresh, Services, Signed};
 use crate::engine::Engine;
 use crate::load::{Follower, Maker};
@@ -52,9 +49,6 @@ const SERVICES_BODY: usize = 70 << 20;
 /// application's largest, while ten thousand connections could send sixty gigabytes.
 const HELD_BODIES: usize = 256 << 20;
 
-/// How long a queue of asynchronous calls that stops waits for what is in flight.
-const QUEUES_DRAIN: Duration = Duration::from_secs(5);
-
 /// How long the log may take for the last lines of functions.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -67,8 +61,7 @@ pub struct Node {
     /// What serves requests; stopped first.
     edge: Tasks,
     controller: Controller,
-    rules: Rules,
-    deferred: Deferred,
+    accounts: Arc<Accounts>,
     feed: Feed,
     /// What keeps the log; stopped when there is nothing more to be said.
     recording: Tasks,
@@ -116,7 +109,12 @@ impl Node {
         let catalogue = Arc::new(Catalogue::new());
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let functions = Functions::new(store.clone(), clock, chance, catalogue.clone());
-        let names = functions.load_reserved(&namespace).await?;
+        let namespaces = vec![namespace.clone()];
+        let mut names = Vec::new();
+        for namespace in &namespaces {
+            let own = functions.load_reserved(namespace).await?;
+            names.extend(own.iter().map(|name| namespace.function(name)));
+        }
         let runtimes = Arc::new(Runtimes::new(config.search.clone(), &config.runtimes).await?);
         let maker = Arc::new(Maker {
             builder: builder.clone(),
@@ -126,14 +124,14 @@ impl Node {
             obstacle: config.obstacle.clone(),
         });
         let loader = Arc::new(Loader::new(
-            namespace.clone(),
+            namespace.region.clone(),
             functions.clone(),
             catalogue.clone(),
             time.chance.clone(),
             maker.clone(),
         ));
         let follower = Follower {
-            namespace: namespace.clone(),
+            region: namespace.region.clone(),
             functions: functions.clone(),
             catalogue: catalogue.clone(),
             load: loader.clone(),
@@ -146,15 +144,15 @@ impl Node {
         let rule_metrics = aloft_rule::Metrics::register(&metrics);
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let ground = Ground::open(store.clone(), &namespace, clock, chance).await?;
-        let deferred = aloft_deferred::Parts {
-            ground: ground.clone(),
-            namespace: namespace.clone(),
+        let accounts = Arc::new(Accounts::new(crate::accounts::Parts {
+            ground,
+            region: namespace.region.clone(),
             invoke: calls.clone(),
+            tables: tables.clone(),
             spacing: config.retry_base,
-            drain: QUEUES_DRAIN,
-            metrics: rule_metrics.deliveries(),
-        };
-        let deferred = Deferred::new(deferred, tasks.stop().child());
+            metrics: rule_metrics,
+            stop: tasks.stop().clone(),
+        }));
         let aws = Aws::new(aloft_aws::Parts {
             tables: tables.clone(),
             lambda: aloft_aws::LambdaParts {
@@ -163,7 +161,7 @@ impl Node {
                 catalogue: catalogue.clone(),
                 load: loader.clone(),
                 builder: builder.clone(),
-                deferred: deferred.clone(),
+                deferred: accounts.clone(),
                 concurrency: config.concurrency,
                 warm: calls.clone(),
             },
@@ -202,18 +200,7 @@ impl Node {
             &metrics,
         );
         let gateway = Arc::new(gateway);
-        let rules = aloft_rule::Parts {
-            ground,
-            namespace: namespace.clone(),
-            invoke: invoke.clone(),
-            logs: Arc::new(TableLogs {
-                tables: tables.clone(),
-                namespace: namespace.clone(),
-            }),
-            metrics: rule_metrics,
-            config: aloft_rule::Config::default(),
-        };
-        let rules = Rules::open(rules, tasks.stop().child());
+        let own = accounts.account(&namespace.tenant).await?;
         let parts = Parts {
             namespace: namespace.clone(),
             clock: time.clock.clone(),
@@ -227,12 +214,12 @@ impl Node {
             controller: controller.clone(),
             gateway: gateway.clone(),
             tables,
-            rules: rules.clone(),
+            rules: own.rules.clone(),
             reloads: Reloads::register(&metrics),
         };
         let project = Arc::new(Project::new(&config, parts)?);
         project.load().await?;
-        deferred.resume().await?;
+        own.deferred.resume().await?;
         let readiness = Arc::new(Readiness::default());
         let address = Address {
             app: format!("http://{}", local(&app, config.app)),
@@ -256,15 +243,13 @@ impl Node {
             guard,
             invoke: fresh.clone(),
             controller: controller.clone(),
-            rules: rules.clone(),
-            deferred: deferred.clone(),
+            accounts: accounts.clone(),
             logs: logs.clone(),
             catalogue: catalogue.clone(),
             functions,
             feed: feed.clone(),
             metrics,
             readiness: readiness.clone(),
-            owner: (namespace.tenant.clone(), namespace.region.clone()),
             clock: time.clock.clone(),
             chance: time.chance.clone(),
         });
@@ -320,7 +305,7 @@ impl Node {
         upkeep::start("reclaim what was deleted", reclaimer, &tasks);
         upkeep::start(
             "remove what logs keep no more",
-            Retention::new(logs, namespace),
+            Retention::new(logs, move || vec![namespace.clone()]),
             &tasks,
         );
         let stop = tasks.stop().clone();
@@ -336,7 +321,7 @@ impl Node {
         follow_functions(
             Arc::new(follower),
             &controller,
-            names,
+            (namespaces, names),
             (builder, project.used()),
             &tasks,
         );
@@ -348,8 +333,7 @@ impl Node {
             engine,
             edge,
             controller,
-            rules,
-            deferred,
+            accounts,
             feed,
             recording,
             tasks,
@@ -379,8 +363,7 @@ impl Node {
         self.readiness.hinder("node", "it is shutting down");
         // Whoever still comes is answered that it is going down, until the last call has ended.
         self.controller.refuse_new();
-        let (rules, deferred) = (&self.rules, &self.deferred);
-        tokio::join!(rules.drain(drain), deferred.drain(drain));
+        self.accounts.drain(drain).await;
         self.controller.drain(drain).await;
         if !self.recording.drain(LAST_WORDS).await {
             tracing::warn!("the last lines of functions may be missing from the log: the store is too slow");
@@ -410,9 +393,9 @@ fn record(logs: &Logs, namespace: &Namespace, feed: &Feed, metrics: &Metrics, ti
         end.ask();
         Ok::<(), Infallible>(())
     });
-    let (logs, namespace) = (logs.clone(), namespace.clone());
+    let (logs, region) = (logs.clone(), namespace.region.clone());
     recording.start("keep what functions say", Policy::Alone, async move {
-        writer.run(logs, namespace, written).await;
+        writer.run(logs, region, written).await;
         Ok::<(), Infallible>(())
     });
     recording
@@ -422,7 +405,7 @@ fn record(logs: &Logs, namespace: &Namespace, feed: &Feed, metrics: &Metrics, ti
 fn follow_functions(
     follower: Arc<Follower>,
     controller: &Controller,
-    names: Vec<FunctionName>,
+    (namespaces, names): (Vec<Namespace>, Vec<FunctionId>),
     (builder, mut used): (Builder, BTreeSet<PathBuf>),
     tasks: &Tasks,
 ) {
@@ -446,7 +429,9 @@ fn follow_functions(
         Policy::Alone,
         async move {
             let swept = async {
-                used.extend(follower.used().await?);
+                for namespace in &namespaces {
+                    used.extend(follower.used(namespace).await?);
+                }
                 builder.sweep(used).await?;
                 Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
             };
@@ -485,7 +470,6 @@ fn runtime(
     let settings = aloft_instance::process::Config {
         isolation: config.isolation,
         folder: config.data.join("runtime"),
-        tenant: Tenant::local(),
         region: Region::local(),
     };
     let inside = Arc::new(Inside::new(aws.clone(), time.clock.clone(), &*time.chance));
@@ -497,7 +481,6 @@ fn runtime(
             .map_err(Error::io("find the program in", Path::new("/proc/self")))?,
         isolation: settings.isolation,
         spawner: spawner.clone(),
-        tenant: settings.tenant.clone(),
         region: settings.region.clone(),
         services: inside.clone(),
         clock: clock.clone(),

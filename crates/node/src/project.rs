@@ -211,7 +211,7 @@ impl Project {
     pub(crate) fn used(&self) -> BTreeSet<PathBuf> {
         self.parts
             .catalogue
-            .project()
+            .project(&self.parts.namespace.tenant)
             .iter()
             .map(|version| version.code.task.clone())
             .collect()
@@ -278,6 +278,7 @@ impl Project {
             .map(|files| format!("/{} (files)", files.prefix.join("/")));
         *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes.chain(files).collect();
         let app = App {
+            tenant: parts.namespace.tenant.clone(),
             root: self.root.clone(),
             routes: definition.routes.clone(),
             // A component is asked in an instance that is made for the call, and waits for nobody's process.
@@ -297,7 +298,12 @@ impl Project {
     /// Whether no function that is new has the name of one that was made by the API: it would hide that.
     async fn check_names(&self, definition: &Definition) -> Result<(), Error> {
         let parts = &self.parts;
-        let is_new = |name: &&FunctionName| parts.catalogue.of_project(name).is_none();
+        let is_new = |name: &&FunctionName| {
+            parts
+                .catalogue
+                .of_project(&parts.namespace.function(name))
+                .is_none()
+        };
         for name in definition.functions.keys().filter(is_new) {
             match parts.functions.get(&parts.namespace, name, 0).await {
                 Ok(_) => {
@@ -326,8 +332,12 @@ impl Project {
         }
         if built.failed.is_some() {
             // The former routes and rules stay, so the functions behind them must.
-            let former = self.parts.catalogue.project().into_iter();
-            let left = former.filter(|version| !built.artifacts.contains_key(&version.function));
+            let former = self
+                .parts
+                .catalogue
+                .project(&self.parts.namespace.tenant)
+                .into_iter();
+            let left = former.filter(|version| !built.artifacts.contains_key(&version.function.name));
             built.versions.extend(left);
         }
         built
@@ -399,7 +409,7 @@ impl Project {
             .iter()
             .map(|(table, access)| (table.clone(), grant(*access)));
         let version = Version {
-            function: name.clone(),
+            function: self.parts.namespace.function(name),
             number: 0,
             id: built.hash.chars().take(16).collect::<String>().into(),
             program,

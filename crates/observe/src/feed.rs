@@ -351,6 +351,7 @@ mod tests {
     fn line_of(function: &str, text: &str) -> Notice {
         Notice::Log(Line {
             at: Timestamp::from_millis(1),
+            tenant: aloft_base::Tenant::local(),
             function: function.parse().unwrap(),
             version: None,
             number: 0,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::{FunctionName, InvocationId, Logging, Timestamp};
+use aloft_base::{FunctionId, FunctionName, InvocationId, Logging, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened.
@@ -41,6 +41,9 @@ pub struct Invocation {
     pub at: Timestamp,
     /// The invocation.
     pub invocation: InvocationId,
+    /// Whose it is; for whoever keeps and shows it, and no part of what is shown.
+    #[serde(skip, default = "Tenant::local")]
+    pub tenant: Tenant,
     /// The function.
     pub function: FunctionName,
     /// The version that ran; absent if none did.
@@ -139,6 +142,9 @@ pub struct Found {
 pub struct Line {
     /// When it was read.
     pub at: Timestamp,
+    /// Whose it is; for whoever keeps and shows it, and no part of what is shown.
+    #[serde(skip, default = "Tenant::local")]
+    pub tenant: Tenant,
     /// The function.
     pub function: FunctionName,
     /// The version that wrote it.
@@ -189,6 +195,15 @@ pub struct Reload {
 const BESIDES: usize = 256;
 
 impl Notice {
+    /// Whose it is; nobody's, if it is about the node's own project.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        match self {
+            Self::Invocation(record) => Some(&record.tenant),
+            Self::Log(line) => Some(&line.tenant),
+            Self::Build(_) | Self::Reload(_) => None,
+        }
+    }
+
     /// About how many bytes it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
         let text = match self {
@@ -205,6 +220,11 @@ impl Notice {
 }
 
 impl Line {
+    /// Who wrote it.
+    pub(crate) fn id(&self) -> FunctionId {
+        FunctionId::new(&self.tenant, &self.function)
+    }
+
     /// About how many bytes it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
         self.text.len() + BESIDES

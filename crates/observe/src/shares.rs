@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aloft_base::FunctionName;
+use aloft_base::FunctionId;
 
 use crate::{Line, Stream};
 
@@ -12,7 +12,7 @@ use crate::{Line, Stream};
 #[derive(Debug)]
 pub(crate) struct Shares {
     free: Size,
-    by_function: BTreeMap<FunctionName, Share>,
+    by_function: BTreeMap<FunctionId, Share>,
 }
 
 /// What a line that says how many are missing weighs at most.
@@ -43,7 +43,7 @@ impl Shares {
     /// The line, with what has to be said before it, if there is a place for it.
     pub(crate) fn admit(&mut self, line: Line) -> Option<(Option<Line>, Line)> {
         let weight = line.weight();
-        let share = self.by_function.entry(line.function.clone()).or_default();
+        let share = self.by_function.entry(line.id()).or_default();
         let wanted = match share.missing {
             None => Size {
                 lines: 1,
@@ -83,13 +83,13 @@ impl Shares {
         let weight = line.weight();
         self.free.lines += 1;
         self.free.bytes += weight;
-        let Some(share) = self.by_function.get_mut(&line.function) else {
+        let Some(share) = self.by_function.get_mut(&line.id()) else {
             return;
         };
         share.queued.lines = share.queued.lines.saturating_sub(1);
         share.queued.bytes = share.queued.bytes.saturating_sub(weight);
         if share.queued.lines == 0 && share.missing.is_none() {
-            self.by_function.remove(&line.function);
+            self.by_function.remove(&line.id());
         }
     }
 
@@ -125,6 +125,7 @@ mod tests {
     fn line(function: &str) -> Line {
         Line {
             at: Timestamp::from_millis(1),
+            tenant: aloft_base::Tenant::local(),
             function: function.parse().unwrap(),
             version: None,
             number: 0,

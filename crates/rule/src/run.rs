@@ -277,7 +277,7 @@ impl Rules {
         let (clock, chance) = (parts.ground.clock.clone(), parts.ground.chance.clone());
         let function = FunctionTarget::new(
             parts.invoke.clone(),
-            rule.function.clone(),
+            &rule.function,
             caller,
             clock,
             chance.clone(),

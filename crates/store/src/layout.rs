@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use aloft_base::{Chance, Region, Tenant, Timestamp};
+use aloft_base::{Chance, FunctionId, FunctionName, Region, Tenant, Timestamp};
 use aloft_codec::{KeyReader, KeyWriter, Reader, Unknown, Writer};
 use bytes::Bytes;
 
@@ -101,6 +101,21 @@ pub struct Namespace {
     pub tenant: Tenant,
     /// Where it is.
     pub region: Region,
+}
+
+impl Namespace {
+    /// A tenant's part of a region.
+    pub fn new(tenant: &Tenant, region: &Region) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            region: region.clone(),
+        }
+    }
+
+    /// The function of this name in it.
+    pub fn function(&self, name: &FunctionName) -> FunctionId {
+        FunctionId::new(&self.tenant, name)
+    }
 }
 
 /// A name: kind (such as `table`) and text, within a namespace.

@@ -149,7 +149,7 @@ impl Instance for StandIn {
             call: number,
             life: self.gate.life,
             instance: self.number,
-            function: self.version.function.to_string(),
+            function: self.version.function.name.to_string(),
             event: event.clone(),
         };
         self.shared.see(began, called);
@@ -177,7 +177,7 @@ impl Instance for StandIn {
         let ended = self.clock.world_ms();
         self.shared.see(ended, Seen::Ended(number, is_taken));
         if let Some(number) = later {
-            let function = self.version.function.to_string();
+            let function = self.version.function.name.to_string();
             let made = Seen::Made {
                 function,
                 number,

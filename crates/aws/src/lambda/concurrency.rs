@@ -62,9 +62,11 @@ async fn set(context: &Context<'_>, named: &Named, calls: Option<u32>) -> Result
     })
 }
 
-/// The calls of this node. One for which somebody has set a smaller bound keeps half of it.
+/// The calls of the account. One for which somebody has set a smaller bound keeps half of it.
 pub(super) fn places(context: &Context<'_>) -> Places {
-    let all = context.parts.concurrency;
+    let reserved = context.parts.catalogue.reserved();
+    let own = reserved.account(&context.namespace.tenant);
+    let all = own.unwrap_or(context.parts.concurrency);
     let unreserved = UNRESERVED.min(all.div_ceil(2));
     Places { all, unreserved }
 }
@@ -88,8 +90,9 @@ pub(super) async fn of(context: &Context<'_>, named: &Named) -> Result<Option<Js
 }
 
 pub(super) async fn account(context: &Context<'_>) -> Result<Response, Refused> {
-    let reserved = context.parts.catalogue.reserved().total();
-    let all = context.parts.concurrency;
+    let tenant = &context.namespace.tenant;
+    let reserved = context.parts.catalogue.reserved().total(tenant);
+    let all = places(context).all;
     let (count, bytes) = usage(context).await?;
     let mut members = Map::new();
     members.insert(
@@ -113,10 +116,10 @@ pub(super) async fn account(context: &Context<'_>) -> Result<Response, Refused> 
 /// How many functions there are, as a list of them says, and the bytes of all zips that are kept for functions and layers, each once.
 async fn usage(context: &Context<'_>) -> Result<(usize, u64), Refused> {
     let (functions, namespace) = (&context.parts.functions, context.namespace);
-    let project = context.parts.catalogue.project();
+    let project = context.parts.catalogue.project(&namespace.tenant);
     let mut names: BTreeSet<String> = project
         .iter()
-        .map(|version| version.function.to_string())
+        .map(|version| version.function.name.to_string())
         .collect();
     let (mut zips, mut after) = (BTreeMap::new(), None::<String>);
     loop {

@@ -67,10 +67,10 @@ pub(super) fn function(
 /// `FunctionConfiguration` of a function of the project. What only a zip has (its size, its hash) is left out.
 pub(super) fn of_project(caller: &Caller, version: &Version, asked: Option<&Qualifier>) -> Map<String, Json> {
     let runtime = version.program.runtime();
-    let (function, logging) = (&version.function, version.logging);
+    let (function, logging) = (&version.function.name, version.logging);
     let mut members = common(caller, function, runtime, &version.handler, logging, asked);
     let mut set = |member: &str, value: Json| members.insert(member.to_owned(), value);
-    let role = format!("arn:aws:iam::{}:role/{}", caller.tenant, version.function);
+    let role = format!("arn:aws:iam::{}:role/{}", caller.tenant, function);
     set("Role", json!(role));
     set("Description", json!("defined in the project's aloft.toml"));
     set("Timeout", json!(version.timeout.as_secs_f64().ceil() as u64));

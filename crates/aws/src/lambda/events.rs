@@ -50,8 +50,11 @@ pub(super) async fn accept(
         trace: context.trace,
     };
     let id = InvocationId::draw(context.chance);
-    let accepted = context.parts.deferred.accept(&item, id, lineage).await;
-    accepted.map_err(|error| match error {
+    let accepted = async {
+        let queues = context.parts.deferred.of(&context.namespace.tenant).await?;
+        queues.accept(&item, id, lineage).await
+    };
+    accepted.await.map_err(|error| match error {
         aloft_deferred::Error::Loop(_) => Error::Loop(error.to_string()),
         error => Error::Deferred(error),
     })?;

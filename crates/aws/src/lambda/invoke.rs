@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
     let (named, kind, is_tailed, call) = asked(context, body)?;
     match kind {
         Kind::RequestResponse => {
-            let outcome = context.streams.whole(&named.function, call).await;
+            let outcome = context.streams.whole(&context.id(&named.function), call).await;
             answered(context, &named, outcome, is_tailed)
         }
         Kind::DryRun => {
@@ -121,7 +121,8 @@ pub(super) async fn found(context: &Context<'_>, named: &Named) -> Result<(), Re
     if *qualifier == Qualifier::Latest && context.of_project(&named.function).is_some() {
         return Ok(());
     }
-    let loaded = context.parts.load.load(&named.function, qualifier).await;
+    let id = context.id(&named.function);
+    let loaded = context.parts.load.load(&id, qualifier).await;
     loaded
         .map(drop)
         .map_err(|fault| refused(context, named, fault).into())

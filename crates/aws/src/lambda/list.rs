@@ -112,8 +112,8 @@ async fn page(
             all.push((name, Listed::Made(function, Box::new(latest))));
         }
     }
-    for version in context.parts.catalogue.project() {
-        let name = version.function.to_string();
+    for version in context.parts.catalogue.project(&context.namespace.tenant) {
+        let name = version.function.name.to_string();
         if after.is_none_or(|after| name.as_str() > after) && is_of_page(&name) {
             all.retain(|(other, _)| *other != name);
             all.push((name, Listed::OfProject(version)));

@@ -26,10 +26,10 @@ mod versions;
 use std::sync::Arc;
 
 use aloft_access::{Action, Resource, decide};
-use aloft_base::{Chance, FunctionName, Timestamp};
+use aloft_base::{Chance, FunctionId, FunctionName, Timestamp};
 use aloft_build::Builder;
 use aloft_call::{Caller, Lineage, Qualifier, Streams, Trace};
-use aloft_deferred::Deferred;
+use aloft_deferred::Queues;
 use aloft_function::{Catalogue, Functions, Layers, Load, Published, Version, Warm};
 use aloft_http::{Response, empty, full};
 use aloft_store::layout::Namespace;
@@ -66,8 +66,8 @@ pub struct Parts {
     /// Takes zips in.
     pub builder: Builder,
     /// Accepts calls that are made later.
-    pub deferred: Deferred,
-    /// Calls that run at once, at most.
+    pub deferred: Arc<dyn Queues>,
+    /// Calls that run at once, at most, of an account for which nothing else was set.
     pub concurrency: usize,
     /// Tells what is loaded.
     pub warm: Arc<dyn Warm>,
@@ -391,7 +391,12 @@ impl Context<'_> {
     }
 
     fn of_project(&self, function: &FunctionName) -> Option<Arc<Version>> {
-        self.parts.catalogue.of_project(function)
+        self.parts.catalogue.of_project(&self.id(function))
+    }
+
+    /// The function of this name in the account.
+    fn id(&self, function: &FunctionName) -> FunctionId {
+        self.namespace.function(function)
     }
 
     /// The version that a request means: of an alias the one that it points to.

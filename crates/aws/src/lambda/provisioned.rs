@@ -174,7 +174,7 @@ async fn warmth(
 ) -> Result<Warmth, Refused> {
     let mut all = Warmth::default();
     for (number, instances) in parts(context, named, qualifier, provisioned.instances).await? {
-        let Warmth { loaded, fault } = context.parts.warm.warmth(&named.function, number);
+        let Warmth { loaded, fault } = context.parts.warm.warmth(&context.id(&named.function), number);
         all.loaded += loaded.min(instances as usize);
         all.fault = all.fault.or(fault);
     }

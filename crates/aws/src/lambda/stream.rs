@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context<'_>, body: Bytes) -> Result<Response, 
         }
     }
     let id = call.id;
-    let (version, events) = match context.streams.begin(&named.function, call).await {
+    let (version, events) = match context.streams.begin(&context.id(&named.function), call).await {
         Begun::Stream(Streaming { version, rest, .. }) => {
             let events = rest.flat_map(move |next| {
                 stream::iter(match next {

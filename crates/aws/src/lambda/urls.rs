@@ -179,7 +179,7 @@ fn describe(context: &Context<'_>, url: &FunctionUrl) -> Map<String, Json> {
     set("FunctionUrl", json!(format!("http://{host}{PREFIX}{}/", url.id)));
     set(
         "FunctionArn",
-        json!(arn(context.caller, &url.function, qualifier)),
+        json!(arn(context.caller, &url.function.name, qualifier)),
     );
     set("AuthType", json!(word(&AUTH, url.auth)));
     set("InvokeMode", json!(word(&MODE, url.mode)));

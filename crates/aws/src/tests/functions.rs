@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId};
+use aloft_base::{FunctionId, InvocationId};
 use aloft_call::{
     Answer as Given, Call, ColdStart, Fault, FunctionError, Invoke, Lineage, Outcome, Payload, Qualifier,
     Usage,
@@ -18,14 +18,14 @@ use super::*;
 /// A machine that runs nothing: what becomes of calls is what the test says.
 #[derive(Default)]
 pub(super) struct Machine {
-    calls: Mutex<Vec<(FunctionName, Call)>>,
+    calls: Mutex<Vec<(FunctionId, Call)>>,
     next: Mutex<Vec<Result<Given, Fault>>>,
 }
 
 #[async_trait]
 impl Load for Machine {
-    async fn load(&self, function: &FunctionName, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
-        Err(Fault::no_function(function, qualifier))
+    async fn load(&self, function: &FunctionId, qualifier: &Qualifier) -> Result<Arc<Version>, Fault> {
+        Err(Fault::no_function(&function.name, qualifier))
     }
 
     async fn url(&self, _: UrlId) -> Result<Option<Arc<FunctionUrl>>, Fault> {
@@ -42,7 +42,7 @@ impl Load for Machine {
 
 #[async_trait]
 impl Invoke for Machine {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
         let id = call.id;
         let tail = matches!(&call.payload, Payload::Direct(direct) if direct.is_tailed);
         self.calls.lock().unwrap().push((function.clone(), call));
@@ -701,7 +701,7 @@ async fn a_chain_of_calls_is_counted_and_functions_manage_none() {
 
 pub(super) fn version(name: &str) -> Version {
     Version {
-        function: name.parse().unwrap(),
+        function: FunctionId::new(&Tenant::local(), &name.parse().unwrap()),
         number: 0,
         id: "v".into(),
         program: aloft_function::Program::Python(aloft_function::Interpreter {

@@ -139,7 +139,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
             catalogue: catalogue.clone(),
             load: machine.clone(),
             builder: Builder::new(builder, &metrics),
-            deferred: deferred.clone(),
+            deferred: Arc::new(deferred.clone()),
             concurrency: 1_000,
             warm: Arc::new(()),
         },

@@ -34,7 +34,7 @@ fn toy(pieces: &[&'static str], result: Result<Answer, Fault>) -> Arc<Toy> {
 
 #[async_trait]
 impl Invoke for Toy {
-    async fn invoke(&self, _: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, _: &FunctionId, call: Call) -> Outcome {
         if !self.pieces.is_empty() {
             let (beginning, mut pieces) =
                 Beginning::new(http::Response::new(()), 3, Instant::now() + self.left);
@@ -73,7 +73,9 @@ fn call() -> Call {
 
 async fn begin(toy: &Arc<Toy>, tasks: &Tasks) -> Begun {
     let streams = Streams::new(toy.clone(), tasks.clone());
-    streams.begin(&"f".parse().unwrap(), call()).await
+    streams
+        .begin(&FunctionId::new(&Tenant::local(), &"f".parse().unwrap()), call())
+        .await
 }
 
 fn streaming(begun: Begun) -> Streaming {

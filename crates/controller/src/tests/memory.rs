@@ -122,7 +122,7 @@ async fn an_empty_node_loads_everything() {
 
 /// Keeps so many instances of the function loaded.
 async fn keep(world: &World, function: &str, instances: usize) {
-    let name: FunctionName = function.parse().unwrap();
+    let name = id_of(function);
     let version = world.catalogue.numbered(&name, 0).unwrap();
     world.controller.keep(&name, &[(version, instances)]);
     settled().await;
@@ -154,7 +154,7 @@ async fn more_than_fits_is_not_kept_loaded_and_takes_nothing_from_others() {
     call.answered().await;
     tokio::time::sleep(200 * SECOND).await;
     assert!(world.script.is_quiet().await);
-    let warmth = aloft_function::Warm::warmth(&world.controller, &"kept".parse().unwrap(), 0);
+    let warmth = aloft_function::Warm::warmth(&world.controller, &id_of("kept"), 0);
     assert_eq!(warmth.loaded, 3);
     let fault = warmth.fault.unwrap();
     assert!(fault.contains("has no room for one more instance"), "{fault}");
@@ -219,7 +219,7 @@ async fn a_smaller_start_goes_before_one_that_waits_for_what_runs() {
     // A further one of eight fits in the place of the idle one, which is not held up.
     let _second = world.call_by_name("d", 0).await;
     let start = world.script.start().await;
-    assert_eq!(start.version.function.as_str(), "d");
+    assert_eq!(start.version.function.name.as_str(), "d");
     assert!(idle.is_stopped());
     drop(waits);
 }

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::{
-    FunctionName, InvocationId, Policy, Region, SeededChance, Size, Stop, Tasks, Tenant, Timestamp,
-    TokioClock,
+    FunctionId, InvocationId, Policy, Region, SeededChance, Size, Stop, Tasks, Tenant, Timestamp, TokioClock,
 };
 use aloft_call::{
     Answer, Call, Caller, Fault, Grants, Invoke, Lineage, Outcome, Payload, Principal, Qualifier, Trace,
@@ -32,7 +31,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A version of the function `f`: two instances, two calls that wait for at most 10 s, unloaded after 300 s.
 fn version(id: &str) -> Version {
     Version {
-        function: "f".parse().unwrap(),
+        function: id_of("f"),
         number: 0,
         id: id.into(),
         program: Program::Python(Interpreter {
@@ -158,7 +157,7 @@ impl World {
         self.call_of(name(), call).await
     }
 
-    async fn call_of(&mut self, f: FunctionName, call: Call) -> Visit {
+    async fn call_of(&mut self, f: FunctionId, call: Call) -> Visit {
         let (id, controller) = (call.id, self.controller.clone());
         let (sender, outcome) = oneshot::channel();
         let goes_away = Stop::new();
@@ -260,6 +259,10 @@ impl Visit {
     }
 }
 
-fn name() -> FunctionName {
-    "f".parse().unwrap()
+fn name() -> FunctionId {
+    id_of("f")
+}
+
+fn id_of(function: &str) -> FunctionId {
+    FunctionId::new(&Tenant::local(), &function.parse().unwrap())
 }

@@ -6,7 +6,7 @@ use super::*;
 
 pub(super) fn named(function: &str) -> Version {
     Version {
-        function: function.parse().unwrap(),
+        function: id_of(function),
         concurrency: 9,
         ..version("v1")
     }
@@ -25,7 +25,7 @@ impl World {
             lineage: Lineage { root: None, depth },
             ..self.make_call(None)
         };
-        self.call_of(function.parse().unwrap(), call).await
+        self.call_of(id_of(function), call).await
     }
 }
 

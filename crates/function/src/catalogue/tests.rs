@@ -10,7 +10,7 @@ use crate::{Code, Program, Queue};
 
 fn version(function: &str, number: u64) -> Arc<Version> {
     Arc::new(Version {
-        function: function.parse().unwrap(),
+        function: id(function),
         number,
         id: number.to_string().into(),
         program: Program::Own {
@@ -50,9 +50,13 @@ fn alias(name: &str, version: u64, other: Option<(u64, f64)>) -> Alias {
     }
 }
 
+fn id(function: &str) -> FunctionId {
+    FunctionId::new(&Tenant::local(), &function.parse().unwrap())
+}
+
 fn find(catalogue: &Catalogue, function: &str, qualifier: &str) -> Result<u64, String> {
     let chance = SeededChance::new(1);
-    match catalogue.find(&function.parse().unwrap(), &qualifier.parse().unwrap(), &chance) {
+    match catalogue.find(&id(function), &qualifier.parse().unwrap(), &chance) {
         Found::Version(version) => Ok(version.number),
         Found::Unknown(qualifier) => Err(qualifier.to_string()),
     }
@@ -68,14 +72,14 @@ fn a_function_of_the_project_has_one_version() {
     assert_eq!(find(&catalogue, "g", "$LATEST"), Err("$LATEST".into()));
     catalogue.replace([version("g", 0)]);
     assert_eq!(find(&catalogue, "f", "$LATEST"), Err("$LATEST".into()));
-    assert!(catalogue.numbered(&"g".parse().unwrap(), 0).is_some());
-    assert!(catalogue.numbered(&"g".parse().unwrap(), 1).is_none());
+    assert!(catalogue.numbered(&id("g"), 0).is_some());
+    assert!(catalogue.numbered(&id("g"), 1).is_none());
 }
 
 #[test]
 fn what_was_loaded_is_found_until_the_function_changes() {
     let catalogue = Catalogue::new();
-    let (f, epoch) = ("f".parse().unwrap(), catalogue.epoch());
+    let (f, epoch) = (id("f"), catalogue.epoch());
     assert!(catalogue.keep(epoch, &version("f", 0), None));
     assert!(catalogue.keep(epoch, &version("f", 2), Some(alias("live", 2, None))));
     assert!(catalogue.keep(epoch, &version("g", 0), None));
@@ -98,7 +102,7 @@ fn an_alias_that_splits_calls_chooses_each_time_and_says_what_is_missing() {
     let split = alias("live", 1, Some((2, 0.5)));
     assert!(catalogue.keep(catalogue.epoch(), &version("f", 1), Some(split)));
     let chance = SeededChance::new(7);
-    let (function, live) = ("f".parse().unwrap(), "live".parse().unwrap());
+    let (function, live) = (id("f"), "live".parse().unwrap());
     let found: Vec<Found> = (0..64)
         .map(|_| catalogue.find(&function, &live, &chance))
         .collect();
@@ -115,7 +119,7 @@ fn an_alias_that_splits_calls_chooses_each_time_and_says_what_is_missing() {
 #[tokio::test]
 async fn whoever_listens_hears_of_each_function_that_changed() {
     let catalogue = Catalogue::new();
-    let (f, g): (FunctionName, FunctionName) = ("f".parse().unwrap(), "g".parse().unwrap());
+    let (f, g) = (id("f"), id("g"));
     catalogue.forget(&f);
     catalogue.forget(&g);
     catalogue.forget(&f);
@@ -126,4 +130,38 @@ async fn whoever_listens_hears_of_each_function_that_changed() {
     };
     let (heard, ()) = tokio::join!(catalogue.changed(), changes);
     assert_eq!(heard, BTreeSet::from([f]));
+}
+
+#[test]
+fn accounts_have_names_of_their_own() {
+    let catalogue = Catalogue::new();
+    let (mine, theirs) = (
+        id("f"),
+        FunctionId {
+            tenant: "111122223333".parse().unwrap(),
+            ..id("f")
+        },
+    );
+    let of = |function: &FunctionId, number| {
+        Arc::new(Version {
+            function: function.clone(),
+            ..Version::clone(&version("f", number))
+        })
+    };
+    assert!(catalogue.keep(catalogue.epoch(), &of(&mine, 1), None));
+    assert!(catalogue.keep(catalogue.epoch(), &of(&theirs, 2), None));
+    assert!(catalogue.numbered(&mine, 2).is_none() && catalogue.numbered(&theirs, 1).is_none());
+    catalogue.reserve(&mine, Some(3));
+    catalogue.allow(&theirs.tenant, Some(7));
+    let reserved = catalogue.reserved();
+    assert_eq!(
+        (reserved.total(&mine.tenant), reserved.total(&theirs.tenant)),
+        (3, 0)
+    );
+    assert_eq!(
+        (reserved.account(&mine.tenant), reserved.account(&theirs.tenant)),
+        (None, Some(7))
+    );
+    catalogue.forget(&mine);
+    assert!(catalogue.numbered(&mine, 1).is_none() && catalogue.numbered(&theirs, 2).is_some());
 }

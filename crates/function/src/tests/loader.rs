@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use aloft_base::{Chance, Size};
+use aloft_base::{Chance, FunctionId, Size};
 use aloft_call::{Fault, Grants};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -15,7 +15,7 @@ struct Numbers;
 
 #[async_trait]
 impl Make for Numbers {
-    async fn make(&self, function: &FunctionName, published: &Published) -> Result<Version, Fault> {
+    async fn make(&self, function: &FunctionId, published: &Published) -> Result<Version, Fault> {
         Ok(Version {
             function: function.clone(),
             number: published.number,
@@ -87,7 +87,7 @@ async fn an_alias_that_moves_while_it_is_read_leads_to_a_version_that_is_there()
         moves.now_or_never().unwrap();
     };
     let loader = Loader::new(
-        kit.namespace.clone(),
+        kit.namespace.region.clone(),
         Functions::new(
             kit.store.clone(),
             kit.clock.clone(),
@@ -98,9 +98,10 @@ async fn an_alias_that_moves_while_it_is_read_leads_to_a_version_that_is_there()
         Arc::new(Before(Mutex::new(Some(Box::new(happens))))),
         Arc::new(Numbers),
     );
+    let hello = kit.namespace.function(&function("hello"));
     let live = Qualifier::Alias("live".parse().unwrap());
-    let loaded = loader.load(&function("hello"), &live).await.unwrap();
+    let loaded = loader.load(&hello, &live).await.unwrap();
     assert_eq!(loaded.number, 2);
-    let gone = loader.load(&function("hello"), &Qualifier::Version(1)).await;
+    let gone = loader.load(&hello, &Qualifier::Version(1)).await;
     assert!(matches!(gone, Err(Fault::NoFunction { .. })), "{gone:?}");
 }

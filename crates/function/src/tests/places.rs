@@ -49,7 +49,12 @@ impl Kit {
     /// What the catalogue says is kept loaded of `hello` and of `other`.
     fn provisioned(&self) -> (usize, usize) {
         let provisioned = self.functions.catalogue().provisioned();
-        let of = |name| provisioned.get(&function(name)).copied().unwrap_or_default();
+        let of = |name| {
+            provisioned
+                .get(&self.namespace.function(&function(name)))
+                .copied()
+                .unwrap_or_default()
+        };
         (of("hello"), of("other"))
     }
 }
@@ -70,7 +75,8 @@ async fn what_is_reserved_is_kept_within_its_bound() {
     assert_eq!(kit.functions.reserved(space, &hello).await.unwrap(), Some(0));
     let shown = |functions: &Functions| {
         let reserved = functions.catalogue().reserved();
-        (reserved.get(&hello), reserved.get(&other), reserved.total())
+        let of = |name| reserved.get(&space.function(name));
+        (of(&hello), of(&other), reserved.total(&space.tenant))
     };
     assert_eq!(shown(&kit.functions), (Some(0), Some(4), 4));
     // A node that starts reads it.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aloft_base::{FunctionName, ManualClock, SeededChance, Stop, Tasks, Timestamp};
+use aloft_base::{FunctionId, ManualClock, SeededChance, Stop, Tasks, Tenant, Timestamp};
 use aloft_call::{Answer, Call, Fault, Invoke, Outcome, Payload, Streams, Usage};
 use aloft_definition::{Files, Route};
 use aloft_http::{Body, Handler, collect, empty, full};
@@ -43,13 +43,13 @@ struct Seen {
 
 #[async_trait]
 impl Invoke for Toy {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
         let trace = call.trace.traceparent();
         let Payload::Http(http) = call.payload else {
             panic!("{:?}", call.payload)
         };
         let seen = Seen {
-            function: function.to_string(),
+            function: function.name.to_string(),
             method: http.head.method.to_string(),
             uri: http.head.uri.to_string(),
             route: http.route.to_string(),

@@ -37,7 +37,7 @@ fn address(house: House, auth: UrlAuth, cors: Option<Cors>) -> (FunctionUrls, Ar
     let catalogue = Arc::new(Catalogue::new());
     let url = FunctionUrl {
         id: ID.parse().unwrap(),
-        function: "f".parse().unwrap(),
+        function: FunctionId::new(&Tenant::local(), &"f".parse().unwrap()),
         qualifier: Qualifier::Latest,
         auth,
         mode: UrlMode::Buffered,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use aloft_base::{Clock, InvocationId, Policy, Region, Tasks, Tenant};
+use aloft_base::{Clock, InvocationId, Policy, Region, Tasks};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_function::{Code, Command, Program, Version};
 use aloft_http::{Limits, Room};
@@ -51,8 +51,7 @@ pub struct Config {
     pub isolation: Isolation,
     /// A folder of the platform's own, for what instances share.
     pub folder: PathBuf,
-    /// The tenant and the region of all functions.
-    pub tenant: Tenant,
+    /// The region of all functions.
     /// The region that functions see.
     pub region: Region,
 }
@@ -194,7 +193,7 @@ impl Host {
             announce: Some(("AWS_ENDPOINT_URL".into(), "http://".into())),
         });
         Ok(Spec {
-            name: version.function.to_string(),
+            name: version.function.name.to_string(),
             argv: wrapped(
                 version,
                 layers.as_deref(),
@@ -353,10 +352,10 @@ impl Host {
     ) -> Result<(Arc<ProcessInstance>, Duration), Fault> {
         let began = self.clock.instant();
         let caller = Caller {
-            tenant: self.config.tenant.clone(),
+            tenant: version.function.tenant.clone(),
             region: self.config.region.clone(),
             principal: Principal::Function {
-                name: version.function.clone(),
+                name: version.function.name.clone(),
                 grants: version.grants.clone(),
             },
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component as Part, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use aloft_base::{Chance, Clock, Region, Tasks, Tenant};
+use aloft_base::{Chance, Clock, Region, Tasks};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_function::Version;
 use aloft_http::Room;
@@ -39,8 +39,6 @@ pub struct Parts {
     pub isolation: Isolation,
     /// What makes them.
     pub spawner: Arc<Spawner>,
-    /// The tenant of all functions.
-    pub tenant: Tenant,
     /// The region that functions see.
     pub region: Region,
     /// What functions reach.
@@ -187,7 +185,7 @@ impl WasmRuntime {
         let (began, kib) = (self.parts.clock.instant(), component.len() >> 10);
         self.tell(version, format!("compiling {} ({kib} KiB)", version.handler), 0);
         let compiled = compiler
-            .compile(version.function.as_str(), component.into())
+            .compile(version.function.name.as_str(), component.into())
             .await;
         let now = self.parts.clock.instant();
         let took = now.duration_since(began);
@@ -216,7 +214,7 @@ impl WasmRuntime {
     fn tell(&self, version: &Version, message: String, took_ms: u64) {
         self.parts.feed.publish(Notice::Build(Build {
             at: self.parts.clock.now(),
-            subject: version.function.to_string(),
+            subject: version.function.name.to_string(),
             ok: true,
             message,
             took_ms,
@@ -235,10 +233,10 @@ impl Runtime for WasmRuntime {
         let (slot, _) = self.load(&version).await?;
         let (guests, _) = self.guests().await?;
         let caller = Caller {
-            tenant: self.parts.tenant.clone(),
+            tenant: version.function.tenant.clone(),
             region: self.parts.region.clone(),
             principal: Principal::Function {
-                name: version.function.clone(),
+                name: version.function.name.clone(),
                 grants: version.grants.clone(),
             },
         };

@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use aloft_base::{Clock, Region, Size, Stop, SystemChance, SystemClock, Tasks, Tenant, Timestamp};
+use aloft_base::{
+    Clock, FunctionId, Region, Size, Stop, SystemChance, SystemClock, Tasks, Tenant, Timestamp,
+};
 use aloft_call::{Caller, Grants};
 use aloft_function::{Code, Program, Queue, Version};
 use aloft_http::{Handler, Request, Response, empty};
@@ -97,7 +99,7 @@ impl Clock for Once {
 
 fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
     Arc::new(Version {
-        function: "f".parse().unwrap(),
+        function: FunctionId::new(&Tenant::local(), &"f".parse().unwrap()),
         number: 0,
         id: "v".into(),
         program: Program::Python(pythons.get(None).unwrap().clone()),
@@ -184,7 +186,6 @@ impl Place {
         let config = Config {
             isolation,
             folder: self.folder.path().join("runtime"),
-            tenant: Tenant::local(),
             region: Region::local(),
         };
         ProcessRuntime::new(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aloft_base::{
-    Clock, FunctionName, InvocationId, Region, SeededChance, Stop, Tenant, Timestamp, TokioClock,
+    Clock, FunctionId, FunctionName, InvocationId, Region, SeededChance, Stop, Tenant, Timestamp, TokioClock,
 };
 use aloft_call::{Answer, Call, Event, Fault, FunctionError, Invoke, Outcome as CallOutcome, Payload, Usage};
 use aloft_delivery::{Ground, Listed, Policy};
@@ -135,12 +135,12 @@ impl Drop for Running<'_> {
 
 #[async_trait]
 impl Invoke for Script {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> CallOutcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> CallOutcome {
         let Payload::Event(event) = &call.payload else {
             panic!("no event: {call:?}")
         };
         let id = event.event.id().to_owned();
-        self.functions.lock().unwrap().push(function.clone());
+        self.functions.lock().unwrap().push(function.name.clone());
         self.begun.send_modify(|begun| begun.push(id.clone()));
         let running = Running::new(self, &id);
         let step = self
@@ -165,7 +165,7 @@ impl Invoke for Script {
                 }))
             }
             Some(Step::Gone) => Err(Fault::NoFunction {
-                name: function.as_str().into(),
+                name: function.name.as_str().into(),
             }),
             Some(Step::Hang) => std::future::pending().await,
             Some(Step::Take(duration)) => {

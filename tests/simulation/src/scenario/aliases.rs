@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aloft_base::{Chance, Clock, ErrorKind, FunctionName};
+use aloft_base::{Chance, Clock, ErrorKind, FunctionId, FunctionName};
 use aloft_call::{AliasName, Fault as CallFault, Qualifier};
 use aloft_function::{
     Artifact, Catalogue, Code, Configuration, Error, Functions, Loader, MAX_ALIASES, MAX_VERSIONS, Make,
@@ -147,7 +147,13 @@ impl Named {
             parts: parts.clone(),
             former: Mutex::default(),
         });
-        let load = Loader::new(namespace(), functions.clone(), catalogue.clone(), chance, maker);
+        let load = Loader::new(
+            namespace().region,
+            functions.clone(),
+            catalogue.clone(),
+            chance,
+            maker,
+        );
         Self {
             parts: parts.clone(),
             functions,
@@ -306,7 +312,7 @@ fn is_missing<T>(result: Result<T, Error>) -> Result<bool, Error> {
 
 #[async_trait]
 impl Make for Maker {
-    async fn make(&self, function: &FunctionName, published: &Published) -> Result<Version, CallFault> {
+    async fn make(&self, function: &FunctionId, published: &Published) -> Result<Version, CallFault> {
         let made = async {
             let blob = self.parts.blobs.open(published.artifact.blob).await?;
             let bytes = blob.read(0, 100).await?;
@@ -317,7 +323,7 @@ impl Make for Maker {
             {
                 code = former;
             }
-            let plain = version(function.as_str())?;
+            let plain = version(function.name.as_str())?;
             Ok::<_, anyhow::Error>(Version {
                 number: published.number,
                 id: format!("{:032x}", published.revision).into(),

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, FunctionName, InvocationId, Policy, Tasks};
+use aloft_base::{Chance, Clock, FunctionId, InvocationId, Policy, Tasks};
 use aloft_call::{
     Call, Caller, Fault as CallFault, Invoke, Lineage, Outcome, Payload, Principal, Qualifier, Trace,
 };
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::aliases::Named;
-use super::orders::{DRAIN, controller, namespace, version};
+use super::orders::{DRAIN, controller, id, namespace, version};
 use crate::front::unknown;
 use crate::history::{Ask, Seen, Told};
 use crate::node::Parts;
@@ -54,9 +54,9 @@ struct Watched {
 
 #[async_trait]
 impl Invoke for Watched {
-    async fn invoke(&self, function: &FunctionName, call: Call) -> Outcome {
+    async fn invoke(&self, function: &FunctionId, call: Call) -> Outcome {
         let number = match &call.payload {
-            Payload::Direct(direct) if function.as_str() == WORKER => number_of(&direct.body),
+            Payload::Direct(direct) if function.name.as_str() == WORKER => number_of(&direct.body),
             _ => None,
         };
         let Some(number) = number.filter(|_| self.parts.shared.scenario.has_aliases) else {
@@ -186,7 +186,7 @@ impl Later {
             trace: Trace::begin(&*self.chance),
             stream: None,
         };
-        let outcome = self.controller.invoke(&WORKER.parse()?, call).await;
+        let outcome = self.controller.invoke(&id(WORKER)?, call).await;
         Ok(match outcome.result {
             Ok(_) => Told::Ran {
                 version: outcome.usage.number,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Chance, Clock, ErrorKind, InvocationId, Region, Size, Tasks, Tenant};
+use aloft_base::{Chance, Clock, ErrorKind, FunctionId, InvocationId, Region, Size, Tasks, Tenant};
 use aloft_call::{Call, Caller, Grants, Invoke as _, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_controller::Controller;
 use aloft_delivery::{Content, Ground, LetterId, Policy};
@@ -62,9 +62,14 @@ pub(crate) fn namespace() -> Namespace {
     }
 }
 
+/// The function of this name.
+pub(crate) fn id(function: &str) -> Result<FunctionId> {
+    Ok(namespace().function(&function.parse()?))
+}
+
 pub(crate) fn version(function: &str) -> Result<Version> {
     Ok(Version {
-        function: function.parse()?,
+        function: id(function)?,
         number: 0,
         id: "1".into(),
         program: Program::Python(Interpreter {
@@ -280,7 +285,7 @@ impl Orders {
             trace: Trace::begin(&*self.chance),
             stream: None,
         };
-        let outcome = self.controller.invoke(&RECEIPT.parse()?, call).await;
+        let outcome = self.controller.invoke(&id(RECEIPT)?, call).await;
         Ok(Told::Invoked(outcome.result.is_ok()))
     }
 

@@ -56,7 +56,7 @@ impl Contract for Lambda {
         let (tenant, region) = (&begun.caller.tenant, &begun.caller.region);
         let arn = format!(
             "arn:aws:lambda:{region}:{tenant}:function:{}",
-            begun.version.function
+            begun.version.function.name
         );
         let limits = Limits {
             connections: 16,
