@@ -49,6 +49,21 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// The bytes that hexadecimal digits of either case stand for, if they are that.
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = digits
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(
+        digits
+            .chunks_exact(2)
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +101,9 @@ mod tests {
     fn nothing_of_it_is_shown() {
         assert_eq!(format!("{:?}", Mac::of(b"key", b"message")), "Mac");
         assert_eq!(hex(&[0, 0x9f, 0xff]), "009fff");
+        assert_eq!(unhex("009fFF").unwrap(), [0, 0x9f, 0xff]);
+        for none in ["0", "0g", "+1", "0x", "é"] {
+            assert!(unhex(none).is_none(), "{none}");
+        }
     }
 }

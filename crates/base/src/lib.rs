@@ -5,7 +5,7 @@
 //! - Ids, each a type of its own: [`Tenant`], [`Region`], [`FunctionName`], [`InvocationId`] …
 //! - [`Clock`] and [`Chance`]: time and randomness come in as arguments. Nothing else in the platform reads the wall clock
 //!   or asks for random bytes (a lint forbids it), so tests and the simulation drive both.
-//! - [`Mac`] and [`hex`]: HMAC-SHA256, and how digests are written.
+//! - [`Mac`], [`hex`] and [`unhex`]: HMAC-SHA256, and how digests are written and read.
 //! - [`Backoff`]: the one retry delay, exponential with full jitter and a ceiling.
 //! - [`Tasks`]: the one way to start background work: named, owned, stopped, and waited for.
 //! - [`Logging`]: in which form and from which level on a function's log is written.
@@ -35,7 +35,7 @@ mod unit;
 
 pub use backoff::Backoff;
 pub use chance::{Chance, SeededChance, SystemChance};
-pub use digest::{Mac, hex};
+pub use digest::{Mac, hex, unhex};
 pub use error::ErrorKind;
 pub use id::{FunctionId, FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
 pub use logging::{Level, Logging, SystemLevel};

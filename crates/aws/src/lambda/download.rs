@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use aloft_base::{Mac, Timestamp, hex};
+use aloft_base::{Mac, Timestamp, hex, unhex};
 use aloft_build::Builder;
 use aloft_http::{BodyError, Response};
 use aloft_store::blobs::{Blob, BlobId};
@@ -93,11 +93,4 @@ pub(crate) async fn answer(builder: &Builder, allowed: Result<BlobId, StatusCode
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
     headers.insert(header::CONTENT_LENGTH, bytes.into());
     response
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2);
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aloft_base::{Mac, Timestamp, hex};
+use aloft_base::{Mac, Timestamp, hex, unhex};
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
@@ -123,18 +123,4 @@ pub(crate) fn signing_key(secret: &str, scope: &Scope<'_>) -> [u8; 32] {
         .iter()
         .fold(first, |key, part| Mac::of(&key.bytes(), part.as_bytes()))
         .bytes()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(
-        digits
-            .chunks_exact(2)
-            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-            .collect(),
-    )
 }
