@@ -25,6 +25,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("aloft-role", 2),
     ("aloft-sandbox", 2),
     ("aloft-table", 2),
+    ("aloft-tenant", 2),
     ("aloft-controller", 3),
     ("aloft-delivery", 3),
     ("aloft-deferred", 4),
