@@ -23,7 +23,7 @@ use crate::metrics::Declared;
 use crate::protocol::Protocol;
 use crate::query::{self, Form};
 use crate::service::{Operation, Service};
-use crate::sigv4::{Claim, Keys};
+use crate::sigv4::{Claim, Keys, check_head};
 use crate::{Error, iam, lambda, logs, sts};
 
 /// The largest body of a request: DynamoDB's.
@@ -58,14 +58,14 @@ pub struct Parts {
 }
 
 /// Who is believed at a port that anybody may reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Trust {
     /// Whoever reaches it, with any key and for any region: only for loopback. Requests must still be signed, so that a
     /// program which forgot its credentials learns of it here. Web pages are refused: a page on the internet can reach a
     /// visitor's loopback.
     Loopback,
     /// Whoever proves to hold one of these keys.
-    Keys(Keys),
+    Keys(Arc<dyn Keys>),
 }
 
 /// The AWS wire. Cheap to clone.
@@ -115,8 +115,7 @@ impl Aws {
         }))
     }
 
-    /// What answers at a port that anybody may reach, for the account that a node has ([`Tenant::local`]), and calls functions by
-    /// `streams`.
+    /// What answers at a port that anybody may reach, for the account of whoever signed, and calls functions by `streams`.
     pub fn edge(&self, trust: Trust, streams: Streams) -> Arc<dyn Handler> {
         Arc::new(Entry {
             aws: self.0.clone(),
@@ -343,40 +342,41 @@ impl Entry {
         let claim = Claim::read(head)?;
         let asked = Asked::of(service(&claim)?, head);
         claim.check_terminator()?;
-        let region = claim.scope.region;
-        let region = region.parse().map_err(|_| {
+        let region = claim.scope.region.parse().map_err(|_| {
             Error::InvalidSignature(format!(
-                "Credential should be scoped to a valid region, not '{region}'."
+                "Credential should be scoped to a valid region, not '{}'.",
+                claim.scope.region
             ))
         })?;
-        let principal = Principal::Owner {
-            key: claim.key.into(),
-        };
-        let body = match trust {
+        let (tenant, principal, body) = match trust {
             Trust::Loopback if head.headers.contains_key(ORIGIN) => return Err(Error::WebPage),
-            Trust::Loopback => asked.read(body).await?,
+            Trust::Loopback => {
+                let principal = Principal::Owner {
+                    key: claim.key.into(),
+                };
+                (Tenant::local(), principal, asked.read(body).await?)
+            }
             Trust::Keys(keys) => {
-                let pending = keys.check_head(claim, head, self.aws.clock.now())?;
+                let pending = check_head(claim, head, self.aws.clock.now())?
+                    .held(&**keys)
+                    .await?;
                 let body = asked.read(body).await?;
                 pending.check(head, &body)?;
-                body
+                (pending.holder.tenant, pending.holder.principal, body)
             }
         };
-        Ok((
-            Caller {
-                tenant: Tenant::local(),
-                region,
-                principal,
-            },
-            asked,
-            body,
-        ))
+        let caller = Caller {
+            tenant,
+            region,
+            principal,
+        };
+        Ok((caller, asked, body))
     }
 }
 
 /// The service that a request was signed for.
 fn service(claim: &Claim<'_>) -> Result<Service, Error> {
-    let name = claim.scope.service;
+    let name = &claim.scope.service;
     Service::named(name).ok_or_else(|| Error::OtherService(name.chars().take(64).collect()))
 }
 

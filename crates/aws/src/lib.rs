@@ -51,4 +51,4 @@ pub use aws::{Aws, MAX_BODY_BYTES, Parts, Trust};
 use error::Error;
 pub use lambda::Parts as LambdaParts;
 pub use signed::Signatures;
-pub use sigv4::Keys;
+pub use sigv4::{FixedKeys, Holder, Keys};

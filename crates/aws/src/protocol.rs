@@ -35,7 +35,7 @@ impl Protocol {
         let kind = kind.map_or(&b""[..], HeaderValue::as_bytes);
         let is_form = kind.starts_with(b"application/x-www-form-urlencoded");
         let claim = Claim::read(request).ok();
-        match claim.map(|claim| claim.scope.service) {
+        match claim.as_ref().map(|claim| &*claim.scope.service) {
             Some(name) if name == Service::DynamoDb.name() => Self::AwsJson,
             Some(name) if name == Service::Logs.name() => Self::AwsJson11,
             Some("s3") => Self::S3,

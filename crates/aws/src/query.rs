@@ -16,15 +16,19 @@ const PARAMETERS: usize = 1_000;
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads a form.
+    /// Reads a form: the body, or the query of what was signed to be asked for later.
     pub(crate) fn parse(head: &Parts, body: &[u8]) -> Result<Self, Error> {
-        if head.method != Method::POST {
-            return Err(Error::UnknownOperation(format!(
-                "operations are sent by POST, this is a {}",
-                head.method
-            )));
-        }
-        let pairs = form_urlencoded::parse(body).into_owned();
+        let form = match head.method {
+            Method::POST => body,
+            Method::GET => head.uri.query().unwrap_or_default().as_bytes(),
+            _ => {
+                return Err(Error::UnknownOperation(format!(
+                    "operations are sent by POST or GET, this is a {}",
+                    head.method
+                )));
+            }
+        };
+        let pairs = form_urlencoded::parse(form).into_owned();
         let pairs: Vec<_> = pairs.take(PARAMETERS + 1).collect();
         if pairs.len() > PARAMETERS {
             return Err(Error::Validation(format!(

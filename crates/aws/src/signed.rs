@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use aloft_base::Clock;
+use aloft_base::{Clock, Tenant};
 use aloft_call::Principal;
 use http::header::ORIGIN;
 use http::request::Parts;
 
 use crate::service::Service;
-use crate::sigv4::{Claim, Pending};
+use crate::sigv4::{Claim, Pending, check_head};
 use crate::{Error, Trust};
 
 /// Tells who has signed requests that are for functions.
@@ -23,10 +23,9 @@ impl Signatures {
         Self { trust, clock }
     }
 
-    /// Who has signed a request for Lambda, given its head as it came, if somebody has. Where any key is believed, that of a web page is
-    /// only when it `is_invited`.
-    pub fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<Principal> {
-        let signer = self.check(head, body, is_invited);
+    /// Whoever has signed a request, in which account.
+    pub async fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<(Tenant, Principal)> {
+        let signer = self.check(head, body, is_invited).await;
         signer
             .inspect_err(
                 |error| tracing::debug!(%error, "a request for a function has no signature that is right"),
@@ -34,28 +33,25 @@ impl Signatures {
             .ok()
     }
 
-    /// Whether a request with this head can be signed: all but the signature itself, for which the body is needed.
-    pub fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool {
-        let checked = self.check_head(head, is_invited);
+    /// Whether a request with this head can be signed by anybody, so that a stranger's body is never taken in.
+    pub async fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool {
+        let checked = self.check_head(head, is_invited).await;
         checked
             .inspect_err(|error| tracing::debug!(%error, "a request for a function cannot be signed"))
             .is_ok()
     }
 
-    fn check(&self, head: &Parts, body: &[u8], is_invited: bool) -> Result<Principal, Error> {
-        let (principal, pending) = self.check_head(head, is_invited)?;
-        if let Some(pending) = pending {
-            pending.check(head, body)?;
+    async fn check(&self, head: &Parts, body: &[u8], is_invited: bool) -> Result<(Tenant, Principal), Error> {
+        match self.check_head(head, is_invited).await? {
+            Signer::Trusted(principal) => Ok((Tenant::local(), principal)),
+            Signer::Pending(pending) => {
+                pending.check(head, body)?;
+                Ok((pending.holder.tenant, pending.holder.principal))
+            }
         }
-        Ok(principal)
     }
 
-    /// Who is said to have signed, and what is to be checked with the body.
-    fn check_head<'a>(
-        &'a self,
-        head: &'a Parts,
-        is_invited: bool,
-    ) -> Result<(Principal, Option<Pending<'a>>), Error> {
+    async fn check_head<'a>(&'a self, head: &'a Parts, is_invited: bool) -> Result<Signer<'a>, Error> {
         let claim = Claim::read(head)?;
         if claim.scope.service != Service::Lambda.name() {
             let service: String = claim.scope.service.chars().take(64).collect();
@@ -64,18 +60,25 @@ impl Signatures {
             )));
         }
         claim.check_terminator()?;
-        let principal = Principal::Owner {
-            key: claim.key.into(),
-        };
-        let pending = match &self.trust {
-            Trust::Loopback if head.headers.contains_key(ORIGIN) && !is_invited => {
-                return Err(Error::WebPage);
+        match &self.trust {
+            Trust::Loopback if head.headers.contains_key(ORIGIN) && !is_invited => Err(Error::WebPage),
+            Trust::Loopback => Ok(Signer::Trusted(Principal::Owner {
+                key: claim.key.into(),
+            })),
+            Trust::Keys(keys) => {
+                let headed = check_head(claim, head, self.clock.now())?;
+                Ok(Signer::Pending(headed.held(&**keys).await?))
             }
-            Trust::Loopback => None,
-            Trust::Keys(keys) => Some(keys.check_head(claim, head, self.clock.now())?),
-        };
-        Ok((principal, pending))
+        }
     }
+}
+
+/// Who says to have signed a request.
+enum Signer<'a> {
+    /// Whoever it is, it is believed.
+    Trusted(Principal),
+    /// Its signature is to be checked.
+    Pending(Pending<'a>),
 }
 
 #[cfg(test)]
@@ -83,14 +86,15 @@ mod tests {
     use aloft_base::{Timestamp, TokioClock};
 
     use super::*;
+    use crate::FixedKeys;
 
-    #[test]
-    fn a_head_tells_whether_a_request_can_be_signed() {
+    #[tokio::test]
+    async fn a_head_tells_whether_a_request_can_be_signed() {
         // 2015-08-30T12:36:00Z
         let clock = Arc::new(TokioClock::new(Timestamp::from_millis(1_440_938_160_000)));
         let keys = [("AKIDEXAMPLE".to_owned(), "secret".to_owned())];
         let signatures = |trust| Signatures::new(trust, clock.clone());
-        let keyed = signatures(Trust::Keys(keys.into_iter().collect()));
+        let keyed = signatures(Trust::Keys(Arc::new(FixedKeys::from_iter(keys))));
         let any = signatures(Trust::Loopback);
         let head = |authorization: Option<&str>| {
             let mut request = http::Request::post("/_url/x/")
@@ -113,9 +117,13 @@ mod tests {
             (claimed("AKIDEXAMPLE", "s3"), false, false),
             (claimed("AKIDOTHER", "lambda"), false, true),
         ] {
-            assert_eq!(keyed.can_be_signed(&head, true), by_keys, "{head:?}");
-            assert_eq!(any.can_be_signed(&head, true), by_any, "{head:?}");
-            assert_eq!(keyed.signer(&head, b"", true), None, "none of them is signed");
+            assert_eq!(keyed.can_be_signed(&head, true).await, by_keys, "{head:?}");
+            assert_eq!(any.can_be_signed(&head, true).await, by_any, "{head:?}");
+            assert_eq!(
+                keyed.signer(&head, b"", true).await,
+                None,
+                "none of them is signed"
+            );
         }
     }
 }

@@ -3,8 +3,7 @@
 //! Written here because the kept crate, `aws-sigv4`, signs and does not verify, and brings the SDK's runtime with it. Rules:
 //! "Create a signed AWS API request", IAM User Guide. The order of the checks and their words are those of DynamoDB.
 //!
-//! Only the `Authorization` header counts. Signatures in the query string (presigned URLs) are refused: no service behind this
-//! endpoint hands them out yet.
+//! A signature stands in the `Authorization` header, or in the query of a request that may come later (a presigned URL), never in both.
 
 mod canonical;
 mod claim;
@@ -14,5 +13,5 @@ mod tests;
 mod verify;
 
 pub(crate) use claim::Claim;
-pub use verify::Keys;
-pub(crate) use verify::Pending;
+pub use verify::{FixedKeys, Holder, Keys};
+pub(crate) use verify::{Pending, check_head};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aloft_base::InvocationId;
+use aloft_base::{InvocationId, Tenant};
 use aloft_call::{Fault, Principal};
 use aloft_function::{Catalogue, FunctionUrl, Load, UrlAuth, UrlMode};
 use aloft_http::{Body, Handler, Refusal, Request, Response, full};
@@ -22,13 +22,14 @@ const LAMBDA_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid"
 const ROUTE: &str = "$default";
 
 /// Tells who has signed a request.
+#[async_trait]
 pub trait Verify: Send + Sync + 'static {
     /// Whether a request with this head can be signed by anybody, so that a stranger's body is never taken in.
-    fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool;
+    async fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool;
 
     /// Whoever has signed it, for an address that wants that. The head is as it came; `is_invited` when it comes from no web page, or from
     /// one that the address names.
-    fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<Principal>;
+    async fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<(Tenant, Principal)>;
 }
 
 /// Answers at functions' addresses.
@@ -85,7 +86,7 @@ impl FunctionUrls {
         }
         let wants = Wants::of(&url, &head);
         if let Wants::Signature { is_invited } = wants
-            && !self.verify.can_be_signed(&head, is_invited)
+            && !self.verify.can_be_signed(&head, is_invited).await
         {
             return forbidden();
         }
@@ -95,9 +96,10 @@ impl FunctionUrls {
         };
         let principal = match wants {
             Wants::Nothing => Principal::Anonymous,
-            Wants::Signature { is_invited } => match self.verify.signer(&head, &body, is_invited) {
-                Some(signer) => signer,
-                None => return forbidden(),
+            Wants::Signature { is_invited } => match self.verify.signer(&head, &body, is_invited).await {
+                // An address lets in its own account.
+                Some((tenant, signer)) if tenant == url.function.tenant => signer,
+                Some(_) | None => return forbidden(),
             },
         };
         head.uri = below(&rest, head.uri.query());

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use aloft_api::Api;
 use aloft_aws::Signatures;
-use aloft_base::FunctionId;
+use aloft_base::{FunctionId, Tenant};
 use aloft_call::{Call, Fault, Invoke, Outcome, Principal, Usage};
 use aloft_controller::Controller;
 use aloft_function::{Warm, Warmth};
@@ -51,13 +51,14 @@ impl Warm for Calls {
 /// Signatures as AWS's clients make them, for functions' addresses.
 pub(crate) struct Signed(pub(crate) Signatures);
 
+#[async_trait]
 impl Verify for Signed {
-    fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool {
-        self.0.can_be_signed(head, is_invited)
+    async fn can_be_signed(&self, head: &Parts, is_invited: bool) -> bool {
+        self.0.can_be_signed(head, is_invited).await
     }
 
-    fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<Principal> {
-        self.0.signer(head, body, is_invited)
+    async fn signer(&self, head: &Parts, body: &[u8], is_invited: bool) -> Option<(Tenant, Principal)> {
+        self.0.signer(head, body, is_invited).await
     }
 }
 

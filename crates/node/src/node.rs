@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_api::{Api, Guard, Readiness};
-use aloft_aws::{Aws, Signatures, Trust};
+use aloft_aws::{Aws, FixedKeys, Signatures, Trust};
 use aloft_base::{Chance, Clock, FunctionId, Policy, Region, Stop, SystemChance, SystemClock, Tasks, Tenant};
 use aloft_build::Builder;
 use aloft_call::Streams;
@@ -233,7 +233,7 @@ impl Node {
         };
         let trust = match &config.key {
             None => Trust::Loopback,
-            Some((id, secret)) => Trust::Keys([(id.clone(), secret.clone())].into_iter().collect()),
+            Some((id, secret)) => Trust::Keys(Arc::new(FixedKeys::from_iter([(id.clone(), secret.clone())]))),
         };
         let fresh = Arc::new(Fresh {
             invoke,

@@ -64,6 +64,8 @@ fn append_query(to: &mut Vec<u8>, query: &str) {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        // A signature in the query cannot sign itself.
+        .filter(|(name, _)| *name != "X-Amz-Signature")
         .map(|(name, value)| (encoded(name), encoded(value)))
         .collect();
     pairs.sort_unstable();

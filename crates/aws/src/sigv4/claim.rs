@@ -1,4 +1,8 @@
-//! What the `Authorization` header claims: which key signed, for which day, region and service, over which headers.
+//! What the `Authorization` header or the query claims: which key signed, for which day, region and service, over which headers.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -12,24 +16,37 @@ const TERMINATOR: &str = "aws4_request";
 /// A signature as it was given, not verified.
 #[derive(Debug)]
 pub(crate) struct Claim<'a> {
-    /// The whole header, for messages.
+    /// The whole header or query, for messages.
     pub(crate) header: &'a str,
-    pub(crate) key: &'a str,
+    pub(crate) key: Cow<'a, str>,
     pub(crate) scope: Scope<'a>,
     /// The names of the headers that were signed, divided by semicolons.
-    pub(crate) signed: &'a str,
+    pub(crate) signed: Cow<'a, str>,
     /// In hexadecimal digits.
-    pub(crate) signature: &'a str,
+    pub(crate) signature: Cow<'a, str>,
+    /// What a signature in the query says besides.
+    pub(crate) presigned: Option<Presigned>,
+}
+
+/// When a request was signed that may come later, and until when it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Presigned {
+    /// `X-Amz-Date`.
+    pub(crate) date: String,
+    /// `X-Amz-Expires`.
+    pub(crate) expires: Duration,
+    /// `X-Amz-Security-Token`, of session credentials.
+    pub(crate) token: Option<String>,
 }
 
 /// What the signing key was made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope<'a> {
     /// The day, as `YYYYMMDD`.
-    pub(crate) date: &'a str,
-    pub(crate) region: &'a str,
-    pub(crate) service: &'a str,
-    pub(crate) terminator: &'a str,
+    pub(crate) date: Cow<'a, str>,
+    pub(crate) region: Cow<'a, str>,
+    pub(crate) service: Cow<'a, str>,
+    pub(crate) terminator: Cow<'a, str>,
 }
 
 impl std::fmt::Display for Scope<'_> {
@@ -51,12 +68,10 @@ impl<'a> Claim<'a> {
         let in_query = request.uri.query().is_some_and(is_presigned);
         match (authorization(&request.headers)?, in_query) {
             (Some(_), true) => Err(Error::InvalidSignature(
-                "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.".into(),
-            )),
-            (None, true) => Err(Error::IncompleteSignature(
-                "signatures in the query string (presigned URLs) are not supported yet: sign with an Authorization header"
+                "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."
                     .into(),
             )),
+            (None, true) => presigned(request.uri.query().unwrap_or_default()),
             (Some(header), false) if header.starts_with("AWS4-") => parse(header),
             (Some(_) | None, false) => Err(Error::NotSigned),
         }
@@ -132,21 +147,72 @@ fn parse(header: &str) -> Result<Claim<'_>, Error> {
             "Unsupported AWS 'algorithm': '{algorithm}' (only {ALGORITHM} for now). "
         )));
     }
-    let (key, scope) = parse_credential(credential)?;
+    let (key, scope) = parse_credential(credential.into())?;
     Ok(Claim {
         header,
         key,
         scope,
-        signed,
-        signature,
+        signed: signed.into(),
+        signature: signature.into(),
+        presigned: None,
     })
 }
 
-fn parse_credential(credential: &str) -> Result<(&str, Scope<'_>), Error> {
-    let mut parts = credential.trim_end_matches('/').split('/');
-    let mut next = || parts.next();
-    match (next(), next(), next(), next(), next(), next()) {
-        (Some(key), Some(date), Some(region), Some(service), Some(terminator), None) => Ok((
+/// The longest time for which a request may be signed: a week, as on AWS.
+const LONGEST: u64 = 604_800;
+
+/// What a query claims: "Authenticating Requests: Using Query Parameters", S3 API Reference, which all services follow.
+fn presigned(query: &str) -> Result<Claim<'_>, Error> {
+    let refuse = |message: String| Error::IncompleteSignature(message);
+    let mut given: BTreeMap<Cow<'_, str>, Cow<'_, str>> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name.starts_with("X-Amz-") && given.insert(name.clone(), value).is_some() {
+            return Err(refuse(format!("the query has '{name}' more than once")));
+        }
+    }
+    let mut take = |name: &str| {
+        let found = given.remove(name);
+        found.ok_or_else(|| refuse(format!("AWS query-string parameters must include '{name}'.")))
+    };
+    let algorithm = take("X-Amz-Algorithm")?;
+    if algorithm != ALGORITHM {
+        return Err(refuse(format!(
+            "Unsupported AWS 'algorithm': '{algorithm}' (only {ALGORITHM} for now). "
+        )));
+    }
+    let (key, scope) = parse_credential(take("X-Amz-Credential")?)?;
+    let (signed, signature) = (take("X-Amz-SignedHeaders")?, take("X-Amz-Signature")?);
+    let (date, expires) = (take("X-Amz-Date")?.into_owned(), take("X-Amz-Expires")?);
+    let seconds = expires
+        .parse()
+        .ok()
+        .filter(|seconds| (1..=LONGEST).contains(seconds));
+    let seconds = seconds.ok_or_else(|| {
+        refuse(format!(
+            "X-Amz-Expires must be a number of seconds from 1 to {LONGEST}, not '{expires}'"
+        ))
+    })?;
+    Ok(Claim {
+        header: query,
+        key,
+        scope,
+        signed,
+        signature,
+        presigned: Some(Presigned {
+            date,
+            expires: Duration::from_secs(seconds),
+            token: given.remove("X-Amz-Security-Token").map(Cow::into_owned),
+        }),
+    })
+}
+
+fn parse_credential(credential: Cow<'_, str>) -> Result<(Cow<'_, str>, Scope<'_>), Error> {
+    let parts = match &credential {
+        Cow::Borrowed(text) => split(text).map(|parts| parts.map(Cow::Borrowed)),
+        Cow::Owned(text) => split(text).map(|parts| parts.map(|part| Cow::Owned(part.to_owned()))),
+    };
+    match parts {
+        Some([key, date, region, service, terminator]) => Ok((
             key,
             Scope {
                 date,
@@ -155,8 +221,13 @@ fn parse_credential(credential: &str) -> Result<(&str, Scope<'_>), Error> {
                 terminator,
             },
         )),
-        _ => Err(Error::IncompleteSignature(format!(
+        None => Err(Error::IncompleteSignature(format!(
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential}'"
         ))),
     }
+}
+
+fn split(credential: &str) -> Option<[&str; 5]> {
+    let parts: Vec<&str> = credential.trim_end_matches('/').split('/').collect();
+    parts.try_into().ok()
 }

@@ -15,7 +15,8 @@ const SKEW: Duration = Duration::from_secs(15 * 60);
 /// The moment at which a request was signed, and as it is written in what is signed.
 pub(crate) fn signed_at(headers: &HeaderMap, claim: &Claim<'_>) -> Result<(Timestamp, String), Error> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("").trim());
-    let Some(given) = text("x-amz-date").or_else(|| text("date")) else {
+    let in_query = claim.presigned.as_ref().map(|presigned| presigned.date.as_str());
+    let Some(given) = in_query.or_else(|| text("x-amz-date")).or_else(|| text("date")) else {
         return Err(Error::IncompleteSignature(format!(
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. Authorization={}",
             claim.header
@@ -29,10 +30,19 @@ pub(crate) fn signed_at(headers: &HeaderMap, claim: &Claim<'_>) -> Result<(Times
     Ok((parsed, basic(parsed)))
 }
 
-/// Refuses what was signed too long ago or too far ahead.
-pub(crate) fn check_skew(signed: Timestamp, now: Timestamp) -> Result<(), Error> {
+/// Refuses what was signed too long ago or too far ahead: of a request that may come later, what comes too late.
+pub(crate) fn check_skew(signed: Timestamp, claim: &Claim<'_>, now: Timestamp) -> Result<(), Error> {
     let minutes = SKEW.as_secs() / 60;
-    if signed + SKEW < now {
+    let expires = claim.presigned.as_ref().map(|presigned| presigned.expires);
+    if let Some(expires) = expires.filter(|expires| signed + *expires < now) {
+        return Err(Error::InvalidSignature(format!(
+            "Signature expired: {} is now earlier than {} (it was signed for {} s)",
+            basic(signed + expires),
+            basic(now),
+            expires.as_secs()
+        )));
+    }
+    if expires.is_none() && signed + SKEW < now {
         return Err(Error::InvalidSignature(format!(
             "Signature expired: {} is now earlier than {} ({} - {minutes} min.)",
             basic(signed),

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use aloft_base::Timestamp;
+use futures_util::FutureExt as _;
 use http::request::Parts;
 
-use super::{Claim, Keys};
+use super::{Claim, FixedKeys, check_head};
 use crate::Error;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -104,14 +105,14 @@ impl Vector {
     }
 
     fn verify_at(&self, now: Timestamp) -> Result<(), Error> {
-        let keys: Keys = [("AKIDEXAMPLE".to_owned(), SECRET.to_owned())]
+        let keys: FixedKeys = [("AKIDEXAMPLE".to_owned(), SECRET.to_owned())]
             .into_iter()
             .collect();
         let head = self.head();
         let claim = Claim::read(&head)?;
         claim.check_terminator()?;
-        keys.check_head(claim, &head, now)?
-            .check(&head, self.body.as_bytes())
+        let held = check_head(claim, &head, now)?.held(&keys).now_or_never();
+        held.unwrap()?.check(&head, self.body.as_bytes())
     }
 
     fn verify(&self) -> Result<(), Error> {
@@ -285,8 +286,66 @@ fn keys_and_tokens_that_nobody_has_are_refused() {
     );
     assert_eq!(get_item().claiming("AKIDEXAMPLE", "").refusal(), refusal);
     assert_eq!(get_item().with("x-amz-security-token", "x").refusal(), refusal);
-    let keys: Keys = [("ID".to_owned(), SECRET.to_owned())].into_iter().collect();
+    let keys: FixedKeys = [("ID".to_owned(), SECRET.to_owned())].into_iter().collect();
     assert_eq!(format!("{keys:?}"), r#"{"ID"}"#);
+}
+
+/// As botocore signs what may come within an hour.
+fn presigned() -> String {
+    "/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+     &X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fsts%2Faws4_request&X-Amz-Date=20150830T123600Z\
+     &X-Amz-Expires=3600&X-Amz-SignedHeaders=host\
+     &X-Amz-Signature=753b052a38c50c39d653b9a61f1bbfd3c15413b2d64ae049bbbd4abba77a227c"
+        .to_owned()
+}
+
+#[test]
+fn what_was_signed_for_later_is_good_until_then_and_for_nothing_else() {
+    let verify = |target: &str, seconds: i64| {
+        let target: &'static str = Box::leak(target.to_owned().into_boxed_str());
+        let vector = Vector {
+            method: "GET",
+            target,
+            headers: vec![("host", "localhost:4566".to_owned())],
+            body: "",
+        };
+        let later = SIGNED.as_millis().saturating_add_signed(seconds * 1_000);
+        vector.verify_at(Timestamp::from_millis(later))
+    };
+    let target = presigned();
+    for seconds in [0, 3_599, 3_600, -899] {
+        verify(&target, seconds).unwrap();
+    }
+    for seconds in [3_601, 86_400, -901] {
+        let refused = verify(&target, seconds).unwrap_err();
+        assert_eq!(refused.code().name, "InvalidSignatureException", "{seconds}");
+    }
+    for (from, to, code) in [
+        ("Expires=3600", "Expires=36000", "InvalidSignatureException"),
+        ("GetCallerIdentity", "AssumeRole", "InvalidSignatureException"),
+        ("Signature=753b", "Signature=753c", "InvalidSignatureException"),
+        ("Expires=3600", "Expires=0", "IncompleteSignatureException"),
+        ("Expires=3600", "Expires=604801", "IncompleteSignatureException"),
+        ("Expires=3600", "Expires=x", "IncompleteSignatureException"),
+        ("&X-Amz-Date=20150830T123600Z", "", "IncompleteSignatureException"),
+        ("%2Fsts%2F", "%2F", "IncompleteSignatureException"),
+        ("HMAC-SHA256&", "HMAC-SHA1&", "IncompleteSignatureException"),
+        (
+            "Headers=host",
+            "Headers=host&X-Amz-SignedHeaders=host",
+            "IncompleteSignatureException",
+        ),
+        ("Headers=host", "Headers=x", "InvalidSignatureException"),
+        (
+            "&X-Amz-Expires",
+            "&X-Amz-Security-Token=x&X-Amz-Expires",
+            "UnrecognizedClientException",
+        ),
+    ] {
+        assert!(target.contains(from), "{from}");
+        let refused = verify(&target.replace(from, to), 0).unwrap_err();
+        assert_eq!(refused.code().name, code, "{from}: {refused}");
+    }
 }
 
 #[test]
@@ -372,7 +431,7 @@ fn what_is_no_whole_claim_is_refused_with_its_reason() {
         (
             presigned.without("authorization"),
             incomplete,
-            "signatures in the query string (presigned URLs) are not supported yet: sign with an Authorization header",
+            "AWS query-string parameters must include 'X-Amz-Credential'.",
         ),
     ];
     for (vector, code, message) in cases {

@@ -6,7 +6,7 @@ use aloft_store::layout::Namespace;
 use aloft_store::{Position, Shard, Store as _};
 use aloft_table::decode_change;
 
-use crate::Keys;
+use crate::FixedKeys;
 
 use super::*;
 
@@ -77,10 +77,10 @@ async fn the_region_of_the_signature_shows_in_arns_and_all_regions_are_one_names
 #[tokio::test]
 async fn with_keys_a_signature_must_be_right() {
     let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    let keys: Keys = [("AKIDEXAMPLE".to_owned(), secret.to_owned())]
+    let keys: FixedKeys = [("AKIDEXAMPLE".to_owned(), secret.to_owned())]
         .into_iter()
         .collect();
-    let wire = start(Trust::Keys(keys)).await;
+    let wire = start(Trust::Keys(Arc::new(keys))).await;
     // As botocore signs it; the rest of what can be wrong is tried beside the verification.
     let signed = |body: &'static str| {
         http::Request::post("/")

@@ -19,16 +19,23 @@ const ID: &str = "0123456789abcdef0123456789abcdef";
 /// Believes whoever says the word.
 struct Word;
 
+#[async_trait]
 impl Verify for Word {
-    fn can_be_signed(&self, head: &http::request::Parts, is_invited: bool) -> bool {
+    async fn can_be_signed(&self, head: &http::request::Parts, is_invited: bool) -> bool {
         let said = head.headers.get("authorization");
         said.is_some_and(|said| said.as_bytes() == b"please") && is_invited
     }
 
-    fn signer(&self, head: &http::request::Parts, body: &[u8], is_invited: bool) -> Option<Principal> {
+    async fn signer(
+        &self,
+        head: &http::request::Parts,
+        body: &[u8],
+        is_invited: bool,
+    ) -> Option<(Tenant, Principal)> {
         let is_right = head.headers.get("authorization")?.as_bytes() == b"please" && body == b"text";
         let is_whole = head.uri.path().starts_with("/_url/");
-        (is_right && is_invited && is_whole).then(|| Principal::Owner { key: "k".into() })
+        let owner = || (Tenant::local(), Principal::Owner { key: "k".into() });
+        (is_right && is_invited && is_whole).then(owner)
     }
 }
 
