@@ -24,6 +24,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("aloft-log", 2),
     ("aloft-role", 2),
     ("aloft-sandbox", 2),
+    ("aloft-secret", 2),
     ("aloft-table", 2),
     ("aloft-tenant", 2),
     ("aloft-controller", 3),
