@@ -44,6 +44,10 @@ pub enum Resource<'a> {
     Functions,
     /// The account's log groups.
     Logs,
+    /// One secret of the caller's account.
+    Secret(&'a str),
+    /// The account's secrets as a whole.
+    Secrets,
 }
 
 impl fmt::Display for Resource<'_> {
@@ -54,6 +58,8 @@ impl fmt::Display for Resource<'_> {
             Self::Function(name) => write!(f, "function \"{name}\""),
             Self::Functions => f.write_str("the account's functions"),
             Self::Logs => f.write_str("the account's log groups"),
+            Self::Secret(name) => write!(f, "secret \"{name}\""),
+            Self::Secrets => f.write_str("the account's secrets"),
         }
     }
 }
@@ -117,6 +123,34 @@ pub enum Denial {
         /// Of what.
         resource: String,
     },
+    /// The function's definition does not let it read a secret.
+    #[error(
+        "function \"{function}\" may not read secret \"{secret}\": {verb}  {line}  {place} [functions.{function}] in aloft.toml"
+    )]
+    SecretNotGranted {
+        /// Who asked.
+        function: FunctionName,
+        /// For which secret.
+        secret: String,
+        /// What to do with the line: add it, or change the one that is there.
+        verb: &'static str,
+        /// The whole `secrets` line that grants it, with what is granted already.
+        line: String,
+        /// `to` or `in`.
+        place: &'static str,
+    },
+    /// Functions read secrets and change none.
+    #[error(
+        "function \"{function}\" may not {action} {resource}: functions read the secrets that they are granted by name, and whoever has the account's keys makes, lists and changes them"
+    )]
+    NotItsSecrets {
+        /// Who asked.
+        function: FunctionName,
+        /// For what.
+        action: Action,
+        /// Of what.
+        resource: String,
+    },
     /// Nobody knows who asked.
     #[error("an anonymous caller may not {action} {resource}: sign the request with the account's keys")]
     Anonymous {
@@ -167,6 +201,15 @@ fn decide_function(
                 resource: resource.to_string(),
             });
         }
+        (Action::Read, Resource::Secret(secret)) => return decide_secret(function, grants, secret),
+        (Action::Read, Resource::Secrets) if grants.everything => return Ok(()),
+        (_, Resource::Secret(_) | Resource::Secrets) => {
+            return Err(Denial::NotItsSecrets {
+                function: function.clone(),
+                action,
+                resource: resource.to_string(),
+            });
+        }
         (_, Resource::Function(_) | Resource::Functions) | (Action::Invoke, _) => {
             return Err(Denial::NotCallable {
                 function: function.clone(),
@@ -203,6 +246,25 @@ fn decide_function(
         table: table.clone(),
         verb,
         line: access_line(grants, table, needed),
+        place,
+    })
+}
+
+fn decide_secret(function: &FunctionName, grants: &Grants, secret: &str) -> Decision {
+    if grants.everything || grants.secrets.contains(secret) {
+        return Ok(());
+    }
+    let (verb, place) = match grants.secrets.is_empty() {
+        true => ("add", "to"),
+        false => ("change its secrets to", "in"),
+    };
+    let mut names: Vec<&str> = grants.secrets.iter().map(String::as_str).collect();
+    names.push(secret);
+    Err(Denial::SecretNotGranted {
+        function: function.clone(),
+        secret: secret.to_owned(),
+        verb,
+        line: format!("secrets = {names:?}"),
         place,
     })
 }
@@ -262,7 +324,7 @@ mod tests {
             name: "create".parse().unwrap(),
             grants: Arc::new(Grants {
                 tables,
-                everything: false,
+                ..Grants::default()
             }),
         })
     }
@@ -337,6 +399,10 @@ mod tests {
             (Action::Read, Resource::Logs, true),
             (Action::Write, Resource::Logs, true),
             (Action::Manage, Resource::Logs, false),
+            (Action::Read, Resource::Secret("db"), true),
+            (Action::Read, Resource::Secrets, true),
+            (Action::Write, Resource::Secret("db"), false),
+            (Action::Manage, Resource::Secret("db"), false),
         ] {
             assert_eq!(decided(action, resource), is_granted, "{action} {resource}");
         }
@@ -365,6 +431,53 @@ mod tests {
             let denial = decide(&writes, action, resource).unwrap_err().to_string();
             assert!(denial.contains(said), "{denial}");
         }
+    }
+
+    #[test]
+    fn a_function_reads_the_secrets_that_it_is_granted() {
+        let granted = |secrets: &[&str]| {
+            caller(Principal::Function {
+                name: "create".parse().unwrap(),
+                grants: Arc::new(Grants {
+                    secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
+                    ..Grants::default()
+                }),
+            })
+        };
+        let one = granted(&["db"]);
+        assert_eq!(decide(&one, Action::Read, Resource::Secret("db")), Ok(()));
+        for (action, resource, said) in [
+            (
+                Action::Read,
+                Resource::Secret("pay"),
+                r#"may not read secret "pay": change its secrets to  secrets = ["db", "pay"]  in [functions.create] in aloft.toml"#,
+            ),
+            (
+                Action::Write,
+                Resource::Secret("db"),
+                "may not write secret \"db\": functions read",
+            ),
+            (
+                Action::Manage,
+                Resource::Secret("db"),
+                "may not manage secret \"db\"",
+            ),
+            (
+                Action::Read,
+                Resource::Secrets,
+                "may not read the account's secrets",
+            ),
+        ] {
+            let denial = decide(&one, action, resource).unwrap_err().to_string();
+            assert!(denial.contains(said), "{denial}");
+        }
+        let denial = decide(&granted(&[]), Action::Read, Resource::Secret("db")).unwrap_err();
+        assert!(
+            denial
+                .to_string()
+                .contains(r#"add  secrets = ["db"]  to [functions.create]"#),
+            "{denial}"
+        );
     }
 
     #[test]

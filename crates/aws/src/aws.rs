@@ -8,6 +8,7 @@ use aloft_http::{Body, BodyError, Handler, Refusal, Request, Response, collect};
 use aloft_log::Logs;
 use aloft_observe::Metrics;
 use aloft_role::Roles;
+use aloft_secret::Secrets;
 use aloft_store::layout::Namespace;
 use aloft_table::Tables;
 use async_trait::async_trait;
@@ -24,13 +25,16 @@ use crate::protocol::Protocol;
 use crate::query::{self, Form};
 use crate::service::{Operation, Service};
 use crate::sigv4::{Claim, Keys, check_head};
-use crate::{Error, iam, lambda, logs, sts};
+use crate::{Error, iam, lambda, logs, secrets, sts};
 
 /// The largest body of a request: DynamoDB's.
 pub const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// That of log events: 1 MiB of messages, each byte of which may be six in JSON, and their envelope.
 const LOGS_BODY_BYTES: usize = 8 << 20;
+
+/// That of a secret's value of 64 KiB, each byte of which may be six in JSON, with its envelope.
+const SECRETS_BODY_BYTES: usize = 1 << 20;
 
 /// That of a request that is a few words.
 const SMALL_BODY_BYTES: usize = 64 << 10;
@@ -45,6 +49,8 @@ pub struct Parts {
     pub roles: Roles,
     /// Where logs are.
     pub logs: Logs,
+    /// Where secrets are.
+    pub secrets: Secrets,
     /// Calls functions for functions. [`Aws::edge`] is given its own.
     pub streams: Streams,
     /// The region whose namespace all requests share, whichever region they were signed for; that one shows in ARNs.
@@ -77,6 +83,7 @@ struct Inner {
     lambda: lambda::Parts,
     roles: Roles,
     logs: Logs,
+    secrets: Secrets,
     streams: Streams,
     region: Region,
     clock: Arc<dyn Clock>,
@@ -93,6 +100,7 @@ impl Aws {
             lambda,
             roles,
             logs,
+            secrets,
             streams,
             region,
             clock,
@@ -106,6 +114,7 @@ impl Aws {
             lambda,
             roles,
             logs,
+            secrets,
             streams,
             region,
             clock,
@@ -240,6 +249,18 @@ impl Entry {
                     now: self.aws.clock.now(),
                 };
                 let output = logs::run(wanted, &context, Members::parse(&body)?).await?;
+                Ok(success(id, JSON_11, output))
+            }
+            Asked::Secrets => {
+                let wanted = secrets::target(head)?;
+                *operation = Some(Operation::Secrets(wanted));
+                let context = secrets::Context {
+                    secrets: &self.aws.secrets,
+                    caller: &caller,
+                    namespace: &self.namespace(&caller),
+                    chance: &*self.aws.chance,
+                };
+                let output = secrets::run(wanted, &context, Members::parse(&body)?).await?;
                 Ok(success(id, JSON_11, output))
             }
             Asked::Iam => {
@@ -387,6 +408,7 @@ enum Asked {
     /// Told after it is known who asks.
     Lambda(Result<Route, Error>),
     Logs,
+    Secrets,
     Sts,
 }
 
@@ -397,6 +419,7 @@ impl Asked {
             Service::Iam => Self::Iam,
             Service::Lambda => Self::Lambda(Route::of(head)),
             Service::Logs => Self::Logs,
+            Service::Secrets => Self::Secrets,
             Service::Sts => Self::Sts,
         }
     }
@@ -406,6 +429,7 @@ impl Asked {
         let bytes = match self {
             Self::DynamoDb => MAX_BODY_BYTES,
             Self::Logs => LOGS_BODY_BYTES,
+            Self::Secrets => SECRETS_BODY_BYTES,
             Self::Lambda(Ok(route)) => route.operation.body_bytes(),
             Self::Iam | Self::Sts | Self::Lambda(Err(_)) => SMALL_BODY_BYTES,
         };

@@ -46,7 +46,7 @@ pub(crate) enum Error {
     UnknownOperation(String),
     /// A service that is not built yet.
     #[error(
-        "the service \"{0}\" is not supported yet: this endpoint answers for dynamodb, iam, lambda, logs and sts"
+        "the service \"{0}\" is not supported yet: this endpoint answers for dynamodb, iam, lambda, logs, secretsmanager and sts"
     )]
     OtherService(String),
     /// The server did not let the request through.
@@ -64,6 +64,9 @@ pub(crate) enum Error {
     /// CloudWatch Logs' own.
     #[error(transparent)]
     Logs(#[from] crate::logs::Error),
+    /// Secrets Manager's own.
+    #[error(transparent)]
+    Secrets(#[from] crate::secrets::Error),
     /// IAM's own.
     #[error(transparent)]
     Iam(#[from] crate::iam::Error),
@@ -155,6 +158,10 @@ impl Error {
                 let (name, status) = error.code();
                 Code::new("", name, status)
             }
+            Self::Secrets(error) => {
+                let (name, status) = error.code();
+                Code::new("", name, status)
+            }
             Self::Unwritten(_) => INTERNAL,
         }
     }
@@ -166,7 +173,9 @@ impl Error {
                 "The request processing has failed; the platform's log tells more under the request id"
                     .to_owned()
             }
-            _ if matches!(self, Self::Logs(error) if error.is_ours()) => {
+            _ if matches!(self, Self::Logs(error) if error.is_ours())
+                || matches!(self, Self::Secrets(error) if error.is_ours()) =>
+            {
                 "The service cannot complete the request; the platform's log tells more under the request id"
                     .to_owned()
             }
@@ -186,6 +195,7 @@ impl Error {
             Self::Lambda(error) => error.is_ours(),
             Self::Iam(error) => error.is_ours(),
             Self::Logs(error) => error.is_ours(),
+            Self::Secrets(error) => error.is_ours(),
             other => matches!(other.code(), INTERNAL | UNAVAILABLE),
         }
     }

@@ -1,7 +1,7 @@
 //! The AWS wire: what an unmodified SDK, the AWS CLI or an infrastructure tool speaks, on port 4566 and inside sandboxes.
 //!
 //! [`Aws`] answers for DynamoDB (`CreateTable DescribeTable ListTables DeleteTable PutItem GetItem UpdateItem DeleteItem Query
-//! Scan`), for Lambda (functions, versions, aliases, tags, `Invoke`), for CloudWatch Logs (groups, streams, events), for IAM (roles)
+//! Scan`), for Lambda (functions, versions, aliases, tags, `Invoke`), for CloudWatch Logs (groups, streams, events), for Secrets Manager, for IAM (roles)
 //! and for STS (`GetCallerIdentity`). It makes two sorts of
 //! [`Handler`](aloft_http::Handler):
 //!
@@ -18,7 +18,7 @@
 //! of ours shows a request id, under which the log tells the rest. A write is answered when it is durable.
 //!
 //! # Limits
-//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), those of STS 64 KiB, of CloudWatch Logs 8 MiB, of Lambda's zips 70 MB and of its calls 6 MiB; JSON nested 128 deep, 1,000 parameters of a form. The body of a stranger is not read.
+//! Bodies of 16 MiB ([`MAX_BODY_BYTES`]), those of STS 64 KiB, of Secrets Manager 1 MiB, of CloudWatch Logs 8 MiB, of Lambda's zips 70 MB and of its calls 6 MiB; JSON nested 128 deep, 1,000 parameters of a form. The body of a stranger is not read.
 //!
 //! # What it never does
 //! It knows no keys on disk and no expressions: `aloft-table` does. It holds no secret longer than the node that gave it, and
@@ -39,6 +39,7 @@ mod logs;
 mod metrics;
 mod protocol;
 mod query;
+mod secrets;
 mod service;
 mod signed;
 mod sigv4;

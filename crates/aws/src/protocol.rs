@@ -18,7 +18,7 @@ use crate::{Error, lambda};
 pub(crate) enum Protocol {
     /// JSON with the code in `__type`: DynamoDB.
     AwsJson,
-    /// The same in its other version: CloudWatch Logs.
+    /// The same in its other version: CloudWatch Logs, Secrets Manager.
     AwsJson11,
     /// S3's XML.
     S3,
@@ -37,7 +37,7 @@ impl Protocol {
         let claim = Claim::read(request).ok();
         match claim.as_ref().map(|claim| &*claim.scope.service) {
             Some(name) if name == Service::DynamoDb.name() => Self::AwsJson,
-            Some(name) if name == Service::Logs.name() => Self::AwsJson11,
+            Some(name) if name == Service::Logs.name() || name == Service::Secrets.name() => Self::AwsJson11,
             Some("s3") => Self::S3,
             Some(name) if name == Service::Lambda.name() => Self::RestJson,
             _ if is_form => Self::Query,
@@ -134,6 +134,7 @@ impl Protocol {
             | Error::Lambda(_)
             | Error::Iam(_)
             | Error::Logs(_)
+            | Error::Secrets(_)
             | Error::Refused(_)
             | Error::NoTable(_)
             | Error::Table(_)

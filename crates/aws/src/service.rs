@@ -1,6 +1,6 @@
 //! Which services there are, and what can be asked of them.
 
-use crate::{dynamodb, iam, lambda, logs, sts};
+use crate::{dynamodb, iam, lambda, logs, secrets, sts};
 
 /// A service that answers here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,11 +9,19 @@ pub(crate) enum Service {
     Iam,
     Lambda,
     Logs,
+    Secrets,
     Sts,
 }
 
 impl Service {
-    const ALL: [Self; 5] = [Self::DynamoDb, Self::Iam, Self::Lambda, Self::Logs, Self::Sts];
+    const ALL: [Self; 6] = [
+        Self::DynamoDb,
+        Self::Iam,
+        Self::Lambda,
+        Self::Logs,
+        Self::Secrets,
+        Self::Sts,
+    ];
 
     /// The service of a signature's scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -27,6 +35,7 @@ impl Service {
             Self::Iam => "iam",
             Self::Lambda => "lambda",
             Self::Logs => "logs",
+            Self::Secrets => "secretsmanager",
             Self::Sts => "sts",
         }
     }
@@ -39,6 +48,7 @@ pub(crate) enum Operation {
     Iam(iam::Operation),
     Lambda(lambda::Operation),
     Logs(logs::Operation),
+    Secrets(secrets::Operation),
     Sts(sts::Operation),
 }
 
@@ -48,8 +58,14 @@ impl Operation {
         let iam = iam::Operation::ALL.into_iter().map(Self::Iam);
         let lambda = lambda::Operation::ALL.into_iter().map(Self::Lambda);
         let logs = logs::Operation::ALL.into_iter().map(Self::Logs);
+        let secrets = secrets::Operation::ALL.into_iter().map(Self::Secrets);
         let sts = sts::Operation::ALL.into_iter().map(Self::Sts);
-        dynamodb.chain(iam).chain(lambda).chain(logs).chain(sts)
+        dynamodb
+            .chain(iam)
+            .chain(lambda)
+            .chain(logs)
+            .chain(secrets)
+            .chain(sts)
     }
 
     pub(crate) fn service(self) -> Service {
@@ -58,6 +74,7 @@ impl Operation {
             Self::Iam(_) => Service::Iam,
             Self::Lambda(_) => Service::Lambda,
             Self::Logs(_) => Service::Logs,
+            Self::Secrets(_) => Service::Secrets,
             Self::Sts(_) => Service::Sts,
         }
     }
@@ -68,6 +85,7 @@ impl Operation {
             Self::Iam(operation) => operation.name(),
             Self::Lambda(operation) => operation.name(),
             Self::Logs(operation) => operation.name(),
+            Self::Secrets(operation) => operation.name(),
             Self::Sts(operation) => operation.name(),
         }
     }

@@ -1,6 +1,6 @@
 //! Who acts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aloft_base::{FunctionName, Region, TableName, Tenant};
@@ -41,7 +41,10 @@ pub enum Principal {
 pub struct Grants {
     /// Tables by name.
     pub tables: BTreeMap<TableName, Access>,
-    /// Everything of the account that functions can be granted: all tables, and all functions to be called.
+    /// Names of secrets that it may read.
+    #[serde(default)]
+    pub secrets: BTreeSet<String>,
+    /// Everything of the account that functions can be granted: all tables, all functions to be called, all secrets to be read.
     #[serde(default)]
     pub everything: bool,
 }

@@ -66,6 +66,13 @@ pub(crate) struct Dev {
     /// An access key; with it, signatures of requests to the services are verified
     #[arg(long, value_name = "ID:SECRET")]
     pub(crate) key: Option<String>,
+    /// A file with the master key that secrets are sealed under: 32 bytes, raw, in hexadecimal or in base64; without one a key is made in
+    /// the data folder
+    #[arg(long, value_name = "FILE", conflicts_with = "master_key_command")]
+    pub(crate) master_key: Option<PathBuf>,
+    /// A command that prints the master key, run by sh at the start
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) master_key_command: Option<String>,
     /// The time before an asynchronous call that failed is made again, and twice that before the next; the default is Lambda's
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub(crate) retry_base: Duration,

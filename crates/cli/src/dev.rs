@@ -12,6 +12,7 @@ use aloft_http::Limits;
 use aloft_node::{Config, Node};
 use aloft_observe::{Feed, Missed, Notice, Subscription};
 use aloft_sandbox::{Isolation, Spawner, Wall};
+use aloft_seal::Source;
 use anyhow::Context;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -68,6 +69,11 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
             Some((id.to_owned(), secret.to_owned()))
         }
     };
+    let master = match (&dev.master_key, &dev.master_key_command) {
+        (Some(file), _) => Source::File(file.clone()),
+        (None, Some(command)) => Source::Command(command.clone()),
+        (None, None) => Source::Made(data.join(aloft_node::MASTER_KEY)),
+    };
     let isolation = if dev.no_sandbox {
         Isolation::None
     } else {
@@ -87,6 +93,7 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         project,
         data,
         store: dev.store.clone(),
+        master,
         app: SocketAddr::new(dev.bind, dev.port),
         api: SocketAddr::new(dev.bind, dev.api_port),
         key,

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use aloft_base::Size;
 use aloft_sandbox::Isolation;
+use aloft_seal::Source;
 
 /// The folder beside a project's file in which its data lies.
 pub const DATA_FOLDER: &str = ".aloft";
+/// The file in the data folder in which a master key is made where none is given.
+pub const MASTER_KEY: &str = "master.key";
 
 /// What a node is told at its start.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where the state lies: nothing for the data folder, or a PostgreSQL database's URL.
     pub store: Option<String>,
+    /// Where the master key comes from that secrets in the store are sealed under.
+    pub master: Source,
     /// Where installed requirements lie, which projects share.
     pub cache: PathBuf,
     /// Where the application is served; port 0 takes any that is free.

@@ -48,6 +48,9 @@ pub enum Error {
     /// The data cannot be opened.
     #[error(transparent)]
     Store(#[from] aloft_store::Error),
+    /// The master key, or what was sealed under it.
+    #[error(transparent)]
+    Seal(#[from] aloft_seal::Error),
     /// A table of the definition cannot be had.
     #[error(transparent)]
     Table(#[from] aloft_table::Error),
@@ -121,6 +124,7 @@ impl Error {
             Self::NoSandbox { .. } => ErrorKind::Denied,
             Self::Bind { .. } | Self::Io { .. } => ErrorKind::Internal,
             Self::Store(error) => error.kind(),
+            Self::Seal(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::Rule(error) => error.kind(),
             Self::Delivery(error) => error.kind(),
@@ -140,6 +144,7 @@ impl Error {
     pub(crate) fn is_absent_store(&self) -> bool {
         let of_store = match self {
             Self::Store(_)
+            | Self::Seal(_)
             | Self::Table(_)
             | Self::Rule(_)
             | Self::Delivery(_)

@@ -25,6 +25,6 @@ mod upkeep;
 mod watch;
 
 pub use address::Address;
-pub use config::{Config, DATA_FOLDER};
+pub use config::{Config, DATA_FOLDER, MASTER_KEY};
 pub use error::Error;
 pub use node::Node;

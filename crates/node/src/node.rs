@@ -23,6 +23,8 @@ use aloft_log::{Logs, Retention, Writer};
 use aloft_observe::{Feed, Metrics};
 use aloft_role::Roles;
 use aloft_sandbox::Spawner;
+use aloft_seal::Seal;
+use aloft_secret::Secrets;
 use aloft_store::blobs::{Blobs, Collector};
 use aloft_store::layout::Namespace;
 use aloft_store_folder::Folder;
@@ -88,6 +90,8 @@ impl Node {
         let store = engine.store();
         // Ports are taken before work is done, so that a taken one is told at once.
         let (app, api) = (bind(config.app).await?, bind(config.api).await?);
+        let seal = Seal::open_with(store.clone(), &config.master, time.chance.clone()).await?;
+        let secrets = Secrets::new(store.clone(), seal, time.clock.clone(), time.chance.clone());
         let namespace = Namespace {
             tenant: Tenant::local(),
             region: Region::local(),
@@ -169,6 +173,7 @@ impl Node {
             streams: Streams::new(calls.clone(), tasks.clone()),
             region: namespace.region.clone(),
             logs: logs.clone(),
+            secrets: secrets.clone(),
             clock: time.clock.clone(),
             chance: time.chance.clone(),
             metrics: metrics.clone(),
@@ -303,6 +308,7 @@ impl Node {
             chance: time.chance.clone(),
         };
         upkeep::start("reclaim what was deleted", reclaimer, &tasks);
+        upkeep::start("remove deleted secrets", secrets, &tasks);
         upkeep::start(
             "remove what logs keep no more",
             Retention::new(logs, move || vec![namespace.clone()]),

@@ -429,7 +429,7 @@ impl Project {
             logging: function.logging,
             grants: Arc::new(Grants {
                 tables: BTreeMap::from_iter(tables),
-                everything: false,
+                ..Grants::default()
             }),
         };
         let version = Arc::new(version);

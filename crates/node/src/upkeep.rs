@@ -1,5 +1,5 @@
-//! What a node does beside requests: it removes what deleted tables and log groups left behind, blobs that nothing names any more, and
-//! what logs keep no more. Change logs are trimmed by the rules, who know what they still need.
+//! What a node does beside requests: it removes what deleted tables and log groups left behind, blobs that nothing names any more,
+//! what logs keep no more, and secrets whose time has come. Change logs are trimmed by the rules, who know what they still need.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use aloft_api::Readiness;
 use aloft_base::{Chance, Clock, Policy, Tasks};
 use aloft_log::Retention;
+use aloft_secret::Secrets;
 use aloft_store::blobs::Collector;
 use aloft_store::{Error, Store, layout};
 use async_trait::async_trait;
@@ -70,6 +71,16 @@ impl Step for Retention {
         Retention::step(self).await.map_err(|error| match error {
             aloft_log::Error::Store(error) => error,
             other => Error::corrupt("the log", other),
+        })
+    }
+}
+
+#[async_trait]
+impl Step for Secrets {
+    async fn step(&mut self) -> Result<bool, Error> {
+        self.sweep().await.map_err(|error| match error {
+            aloft_secret::Error::Store(error) => error,
+            other => Error::corrupt("a deleted secret", other),
         })
     }
 }

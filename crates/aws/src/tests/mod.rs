@@ -12,6 +12,7 @@ mod model;
 mod permissions;
 mod protocol;
 mod roles;
+mod secrets;
 mod sts;
 mod tables;
 
@@ -29,6 +30,8 @@ use aloft_http::{Client, Limits, Patience, Request, Room, collect, full, serve};
 use aloft_log::{Bounds, Logs};
 use aloft_observe::{Feed, Metrics};
 use aloft_role::Roles;
+use aloft_seal::{MasterKey, Seal};
+use aloft_secret::Secrets;
 use aloft_store::Memory;
 use aloft_store::layout::Namespace;
 use aloft_store_folder::Folder;
@@ -131,6 +134,8 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
         metrics: aloft_delivery::Metrics::register(&metrics),
     };
     let deferred = Deferred::new(deferred, tasks.stop().child());
+    let master = MasterKey::new(&[1; 32]);
+    let seal = Seal::open(store.clone(), &master, chance.clone()).await.unwrap();
     let aws = Aws::new(Parts {
         tables: tables.clone(),
         lambda: LambdaParts {
@@ -144,6 +149,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
             warm: Arc::new(()),
         },
         roles: Roles::new(store.clone(), clock.clone(), chance.clone()),
+        secrets: Secrets::new(store.clone(), seal, clock.clone(), chance.clone()),
         logs: Logs::new(store, clock.clone(), chance.clone(), Bounds::default()),
         streams: Streams::new(machine.clone(), tasks.clone()),
         region: Region::local(),
@@ -220,7 +226,7 @@ impl Wire {
             name: "create".parse().unwrap(),
             grants: Arc::new(Grants {
                 tables,
-                everything: false,
+                ..Grants::default()
             }),
         };
         let caller = Caller {

@@ -227,7 +227,8 @@ async fn a_body_beyond_16_mib_is_refused_whether_it_says_so_or_not() {
 #[tokio::test]
 async fn other_services_are_refused_in_the_shape_that_their_clients_read() {
     let wire = start(Trust::Loopback).await;
-    let text = "is not supported yet: this endpoint answers for dynamodb, iam, lambda, logs and sts";
+    let text =
+        "is not supported yet: this endpoint answers for dynamodb, iam, lambda, logs, secretsmanager and sts";
     let ask = async |service: &str, kind: &str| {
         let request = http::Request::post("/")
             .header("authorization", claim("us-east-1", service))

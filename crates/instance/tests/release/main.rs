@@ -124,7 +124,7 @@ fn version(folder: &Path, pythons: &Pythons) -> Arc<Version> {
         environment: BTreeMap::new(),
         grants: Arc::new(Grants {
             tables: BTreeMap::new(),
-            everything: false,
+            ..Grants::default()
         }),
     })
 }
