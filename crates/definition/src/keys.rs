@@ -279,8 +279,15 @@ pub(crate) static FUNCTION: Section = Section {
             name: "access",
             form: Form::Table("tables, each with \"read\" or \"write\""),
             absent: Absent::Means("none"),
-            what: "The tables that the function may use; \"write\" is reading and writing. Nothing else is allowed to it.",
+            what: "The tables that the function may use; \"write\" is reading and writing. Nothing else is allowed to it, but the secrets below.",
             example: "{ orders = \"write\" }",
+        },
+        Key {
+            name: "secrets",
+            form: Form::Text("a list of secrets' names, at most 100"),
+            absent: Absent::Means("none"),
+            what: "The secrets that the function may read with `GetSecretValue`. A key of its own, because in `access` a name is a table's, and there is nothing to choose: functions change no secrets. What its environment refers to needs no grant.",
+            example: "[\"app/database\"]",
         },
     ],
 };

@@ -1,6 +1,6 @@
 //! What a definition says, in types that hold only what is right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,6 +80,8 @@ pub struct Function {
     pub logging: Logging,
     /// The tables that it may use.
     pub access: BTreeMap<TableName, Access>,
+    /// The secrets that it may read, by name.
+    pub secrets: BTreeSet<String>,
 }
 
 /// A runtime: a language and how exactly its version is given.

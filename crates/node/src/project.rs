@@ -429,6 +429,7 @@ impl Project {
             logging: function.logging,
             grants: Arc::new(Grants {
                 tables: BTreeMap::from_iter(tables),
+                secrets: function.secrets.clone(),
                 ..Grants::default()
             }),
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aloft_base::{FunctionName, Size, TableName};
 
 use super::files::{self, Kind};
-use super::{Names, command, handler, logging};
+use super::{Names, command, handler, logging, secret};
 use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, Located, quoted};
@@ -38,6 +38,7 @@ pub(super) fn check(
         environment,
         logging,
         access,
+        secrets,
     ] = keys::FUNCTION.keys
     else {
         return None;
@@ -65,6 +66,7 @@ pub(super) fn check(
     let environment = read_environment(checker, &block, environment);
     let logging = logging::read(checker, &block, logging);
     let access = read_access(checker, &block, access, names);
+    let secrets = secret::read_granted(checker, &block, secrets);
     let function = Function {
         runtime: runtime?,
         source: source?.0,
@@ -80,6 +82,7 @@ pub(super) fn check(
         environment,
         logging,
         access,
+        secrets,
     };
     Some((name?, function))
 }

@@ -8,6 +8,7 @@ mod handler;
 mod logging;
 mod route;
 mod rule;
+mod secret;
 mod table;
 
 use std::collections::BTreeSet;

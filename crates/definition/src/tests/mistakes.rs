@@ -272,6 +272,11 @@ fn functions() {
             "access = { orders = true }",
             &["9:21 \"orders\" is a boolean; expected \"read\""],
         ),
+        ("secrets = \"db\"", &["9:11 \"secrets\" is text; expected a list"]),
+        (
+            "secrets = [\"db\", \"a b\", 3]",
+            &["9:18 the secret's name \"a b\" is not valid", "9:25 is a number"],
+        ),
         (
             "requirements = \"../x\"",
             &["9:16 the file \"../x\" is not inside the project's folder"],

@@ -31,6 +31,7 @@ queue = { length = 0, wait = "1s" }
 environment = { CURRENCY = "EUR" }
 logging = { format = "json", level = "debug", system_level = "warn" }
 access = { orders = "write" }
+secrets = ["app/db", "pay"]
 
 [functions.receipt]
 runtime = "python3.11"
@@ -92,6 +93,7 @@ fn every_key_arrives_in_the_types() {
         [("CURRENCY".to_owned(), "EUR".to_owned())].into()
     );
     assert_eq!(create.access, [("orders".parse().unwrap(), Access::Write)].into());
+    assert_eq!(create.secrets, ["app/db".to_owned(), "pay".to_owned()].into());
     let receipt = &definition.functions[&"receipt".parse().unwrap()];
     assert_eq!(receipt.runtime.to_string(), "python3.11");
     assert_eq!(receipt.source, PathBuf::from("functions/receipts"));
