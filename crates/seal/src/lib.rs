@@ -3,8 +3,8 @@
 //! Three layers of keys, each 32 bytes:
 //!
 //! - The *master key* is the operator's: a file, a command's output, or a file that was made in the data folder ([`Source`]). It never
-//!   lies in the store, and is needed only while a node starts.
-//! - The *root key* was drawn when the store was first used. It lies there sealed under the master key, beside the master key's id, so
+//!   lies in the store. A node reads it once, when it starts.
+//! - The *root key* was drawn when the first thing was sealed. It lies there sealed under the master key, beside the master key's id, so
 //!   that a wrong master key is told by name at the start. A change of the master key ([`rewrap`]) writes this one row.
 //! - A *data key* for each tenant and kind of thing, drawn at its first use, sealed under the root key, and kept in memory.
 //!

@@ -8,6 +8,7 @@ use aloft_base::{Chance, Tenant};
 use aloft_codec::{KeyWriter, Unknown};
 use aloft_store::{ATTEMPTS, Batch, BatchId, Expect, Store, commit_decided};
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 
 use crate::cipher::{Cipher, draw};
 use crate::stored::{self, Root};
@@ -44,8 +45,8 @@ pub struct Seal(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     chance: Arc<dyn Chance>,
-    master: KeyId,
-    root: Cipher,
+    master: MasterKey,
+    root: OnceCell<Cipher>,
     /// Held for a look only, never while the store is asked.
     keys: Mutex<BTreeMap<(Tenant, String), Cipher>>,
 }
@@ -66,7 +67,8 @@ impl Seal {
         Self::open(store, &master, chance).await
     }
 
-    /// With this master key. The first time a store is opened, its root key is made.
+    /// With this master key. The root key is made when the first thing is sealed, so that a store in which nothing is sealed belongs to
+    /// no master key.
     ///
     /// # Errors
     /// [`Error::WrongMaster`]; [`Error::Unreadable`] when the root key was changed; the store's.
@@ -75,35 +77,20 @@ impl Seal {
         master: &MasterKey,
         chance: Arc<dyn Chance>,
     ) -> Result<Self, Error> {
-        for attempt in 1..=ATTEMPTS {
-            if let Some(root) = root(&*store).await? {
-                let root = unseal_root(&root, master)?;
-                let root = Cipher::from_secret(&root).ok_or_else(unreadable_root)?;
-                return Ok(Self(Arc::new(Inner {
-                    store,
-                    chance,
-                    master: master.id().clone(),
-                    root,
-                    keys: Mutex::default(),
-                })));
-            }
-            let root = Root {
-                master: master.id().clone(),
-                sealed: seal_root(&*draw(&*chance), master, &*chance)?,
-                unknown: Unknown::default(),
-            };
-            let batch = Batch::new(BatchId::draw(&*chance));
-            let batch = batch.expect(stored::root_key()?, Expect::Absent);
-            let batch = batch.put(stored::root_key()?, stored::write_root(&root));
-            // What is there then is read back, whoever wrote it.
-            commit_decided(&*store, batch, attempt, &*chance).await?;
-        }
-        Err(Error::Contended)
+        let found = root(&*store).await?;
+        let found = found.map(|root| open_root(&root, master)).transpose()?;
+        Ok(Self(Arc::new(Inner {
+            store,
+            chance,
+            master: master.clone(),
+            root: OnceCell::new_with(found),
+            keys: Mutex::default(),
+        })))
     }
 
     /// The id of the master key that the store was opened with.
     pub fn master(&self) -> &KeyId {
-        &self.0.master
+        self.0.master.id()
     }
 
     /// Seals bytes for a context. They become 41 bytes longer, and are other ones each time.
@@ -135,9 +122,10 @@ impl Seal {
         }
         let about = data_key_about(context);
         let place = stored::data_key(context.tenant, context.kind)?;
+        let root = self.0.root.get_or_try_init(|| self.make_root()).await?;
         for attempt in 1..=ATTEMPTS {
             if let Some(entry) = store.get(&place).await? {
-                let key = self.0.root.unseal(&about, &entry.value);
+                let key = root.unseal(&about, &entry.value);
                 let key = key.and_then(|key| Cipher::from_secret(&key));
                 let key = key.ok_or_else(|| Error::Unreadable {
                     what: format!("the data key \"{}\" of {}", context.kind, context.tenant),
@@ -150,12 +138,38 @@ impl Seal {
                 });
                 return Ok(key);
             }
-            let sealed = self.0.root.seal(&about, &*draw(&**chance), &**chance)?;
+            let sealed = root.seal(&about, &*draw(&**chance), &**chance)?;
             let batch = Batch::new(BatchId::draw(&**chance));
             let batch = batch
                 .expect(place.clone(), Expect::Absent)
                 .put(place.clone(), sealed);
             // Read back, whoever wrote it: so nothing is sealed under a key that is not durable.
+            commit_decided(&**store, batch, attempt, &**chance).await?;
+        }
+        Err(Error::Contended)
+    }
+
+    /// The root key of a store that had none when it was opened.
+    async fn make_root(&self) -> Result<Cipher, Error> {
+        let Inner {
+            store,
+            chance,
+            master,
+            ..
+        } = &*self.0;
+        for attempt in 1..=ATTEMPTS {
+            if let Some(root) = root(&**store).await? {
+                return open_root(&root, master);
+            }
+            let root = Root {
+                master: master.id().clone(),
+                sealed: seal_root(&*draw(&**chance), master, &**chance)?,
+                unknown: Unknown::default(),
+            };
+            let batch = Batch::new(BatchId::draw(&**chance));
+            let batch = batch.expect(stored::root_key()?, Expect::Absent);
+            let batch = batch.put(stored::root_key()?, stored::write_root(&root));
+            // What is there then is read back, whoever wrote it.
             commit_decided(&**store, batch, attempt, &**chance).await?;
         }
         Err(Error::Contended)
@@ -170,7 +184,7 @@ impl Seal {
 /// Nothing that a log could give away.
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Seal").field(&self.0.master).finish()
+        f.debug_tuple("Seal").field(self.0.master.id()).finish()
     }
 }
 
@@ -227,6 +241,10 @@ fn unseal_root(root: &Root, master: &MasterKey) -> Result<Secret, Error> {
     }
     let unsealed = master.cipher().unseal(&root_about(master.id()), &root.sealed);
     unsealed.ok_or_else(unreadable_root)
+}
+
+fn open_root(root: &Root, master: &MasterKey) -> Result<Cipher, Error> {
+    Cipher::from_secret(&unseal_root(root, master)?).ok_or_else(unreadable_root)
 }
 
 fn unreadable_root() -> Error {

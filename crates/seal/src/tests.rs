@@ -88,7 +88,13 @@ async fn futures<A, B>(one: impl Future<Output = A>, two: impl Future<Output = B
 async fn another_master_key_is_told_by_its_id() {
     let (store, chance) = bed();
     let (first, second) = (MasterKey::draw(&*chance), MasterKey::draw(&*chance));
-    Seal::open(store.clone(), &first, chance.clone()).await.unwrap();
+    let seal = Seal::open(store.clone(), &first, chance.clone()).await.unwrap();
+    // Nothing is sealed yet: the store belongs to no master key, also when two nodes opened it before one sealed.
+    let late = Seal::open(store.clone(), &second, chance.clone()).await.unwrap();
+    let tenant = Tenant::local();
+    seal.seal(&context(&tenant, "db"), b"x").await.unwrap();
+    let refused = late.seal(&context(&tenant, "db"), b"x").await;
+    assert!(matches!(refused, Err(Error::WrongMaster { .. })), "{refused:?}");
     let refused = Seal::open(store.clone(), &second, chance.clone())
         .await
         .unwrap_err();
@@ -188,6 +194,8 @@ async fn a_key_file_is_made_once_and_never_again_over_sealed_data() {
         .unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!path.with_extension("new").exists());
+    let tenant = Tenant::local();
+    seal.seal(&context(&tenant, "db"), b"x").await.unwrap();
     let again = Seal::open_with(store.clone(), &source, chance.clone())
         .await
         .unwrap();
