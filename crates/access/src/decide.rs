@@ -151,6 +151,17 @@ pub enum Denial {
         /// Of what.
         resource: String,
     },
+    /// Accounts' things are not whoever's who runs the node.
+    #[error(
+        "an administrator's key may not {action} {resource}: it belongs to no account; make a key of one with \
+         `aloft key create --tenant NAME`"
+    )]
+    Administrators {
+        /// For what.
+        action: Action,
+        /// Of what.
+        resource: String,
+    },
     /// Nobody knows who asked.
     #[error("an anonymous caller may not {action} {resource}: sign the request with the account's keys")]
     Anonymous {
@@ -175,6 +186,10 @@ impl Denial {
 pub fn decide(caller: &Caller, action: Action, resource: Resource<'_>) -> Decision {
     match &caller.principal {
         Principal::Owner { .. } => Ok(()),
+        Principal::Administrator { .. } => Err(Denial::Administrators {
+            action,
+            resource: resource.to_string(),
+        }),
         Principal::Anonymous => Err(Denial::Anonymous {
             action,
             resource: resource.to_string(),
@@ -341,10 +356,13 @@ mod tests {
             caller(Principal::Owner { key: "AK".into() }),
             caller(Principal::Anonymous),
         );
+        let administrator = caller(Principal::Administrator { key: "AK".into() });
         let orders = table("orders");
         for action in ACTIONS {
             for resource in [Resource::Table(&orders), Resource::Tables] {
                 assert_eq!(decide(&owner, action, resource), Ok(()));
+                let denial = decide(&administrator, action, resource).unwrap_err().to_string();
+                assert!(denial.contains("belongs to no account"), "{denial}");
                 let denial = decide(&nobody, action, resource).unwrap_err();
                 assert_eq!(denial.kind(), ErrorKind::Denied);
                 assert!(

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, ErrorKind, Tenant};
+use aloft_base::{Chance, Clock, ErrorKind, Region, Tenant};
 use aloft_call::Invoke;
 use aloft_controller::Controller;
 use aloft_function::{Catalogue, Functions};
 use aloft_http::{Handler, Refusal, Request, Response, full};
 use aloft_log::Logs;
 use aloft_observe::{Feed, Metrics};
+use aloft_tenant::Tenants;
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use crate::account::Accounts;
 use crate::error::{Error, json_response};
-use crate::guard::Guard;
+use crate::guard::{Asker, FOR, Guard};
 use crate::ready::Readiness;
-use crate::{deliveries, instances, invocations, invoke, logs, rules};
+use crate::{deliveries, instances, invocations, invoke, logs, rules, tenants};
 
 /// What the API asks and shows.
 pub struct Parts {
@@ -27,6 +28,8 @@ pub struct Parts {
     pub invoke: Arc<dyn Invoke>,
     /// What holds their instances.
     pub controller: Controller,
+    /// The accounts, where a node has several.
+    pub tenants: Option<Tenants>,
     /// What runs in the background, and holds what could not be delivered.
     pub accounts: Arc<dyn Accounts>,
     /// What functions said.
@@ -41,11 +44,16 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Whether the node can do its work.
     pub readiness: Arc<Readiness>,
+    /// The region of all accounts' things.
+    pub region: Region,
     /// For what is asked since some time ago.
     pub clock: Arc<dyn Clock>,
     /// For ids.
     pub chance: Arc<dyn Chance>,
 }
+
+/// The most of a body: a call's payload.
+const BODY: usize = 6 << 20;
 
 /// Answers `/_aloft/…`.
 pub struct Api(Parts);
@@ -74,9 +82,14 @@ impl Api {
                 return Ok(json_response(StatusCode::OK, &json!({ "status": "ok" })));
             }
             (&Method::GET, ["ready"]) => return Ok(self.ready()),
-            _ => parts.guard.check(request.headers())?,
+            _ => {}
         }
-        let account = parts.accounts.of(&Tenant::local()).await;
+        let (asker, request) = parts.guard.check(request, BODY).await?;
+        let (tenant, request) = match self.asked(&asker, &segments, request).await? {
+            Ok(asked) => asked,
+            Err(answer) => return Ok(answer),
+        };
+        let account = parts.accounts.of(&tenant).await;
         let account = &account.map_err(|(kind, message)| Error::new(kind, message))?;
         match (&method, segments.as_slice()) {
             (&Method::GET, ["metrics"]) => {
@@ -109,6 +122,53 @@ impl Api {
             _ => Err(Error::new(
                 ErrorKind::Missing,
                 format!("there is no {method} {}{path}", Self::PREFIX),
+            )),
+        }
+    }
+
+    /// Whose things are asked for; or the answer, where it is for whoever runs the node.
+    async fn asked(
+        &self,
+        asker: &Asker,
+        path: &[&str],
+        request: Request,
+    ) -> Result<Result<(Tenant, Request), Response>, Error> {
+        if let Asker::Account(tenant) = asker {
+            let is_operators = matches!(path, ["tenants" | "keys", ..])
+                || (matches!(path, ["metrics"]) && *tenant != Tenant::local());
+            if is_operators {
+                let message = match self.0.tenants {
+                    Some(_) => {
+                        "this is for whoever runs the node: use --data with its folder, or an administrator's key"
+                    }
+                    None => {
+                        "this node has one account, and anybody who reaches it has it: `aloft serve` serves several"
+                    }
+                };
+                return Err(Error::new(ErrorKind::Denied, message));
+            }
+            return Ok(Ok((tenant.clone(), request)));
+        }
+        let Some(tenants) = &self.0.tenants else {
+            return Ok(Ok((Tenant::local(), request)));
+        };
+        let named = request.headers().get(FOR).map(HeaderValue::to_str);
+        let tenant = match named {
+            Some(Ok(name)) => tenants::named(tenants, name)?.id.clone(),
+            Some(Err(_)) => {
+                let message = format!("the header {FOR} is no tenant's name");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+            None => Tenant::local(),
+        };
+        if !matches!(path, ["tenants" | "keys", ..]) {
+            return Ok(Ok((tenant, request)));
+        }
+        match tenants::answer((tenants, &self.0.catalogue), &self.0.region, path, request).await? {
+            Some(answer) => Ok(Err(answer)),
+            None => Err(Error::new(
+                ErrorKind::Missing,
+                "there is no such thing of tenants and keys",
             )),
         }
     }

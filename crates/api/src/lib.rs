@@ -32,8 +32,9 @@ mod logs;
 mod named;
 mod ready;
 mod rules;
+mod tenants;
 
 pub use account::{Account, Accounts};
-pub use guard::Guard;
+pub use guard::{Asker, Guard, Verify};
 pub use handler::{Api, Parts};
 pub use ready::Readiness;

@@ -52,4 +52,4 @@ pub use aws::{Aws, MAX_BODY_BYTES, Parts, Trust};
 use error::Error;
 pub use lambda::Parts as LambdaParts;
 pub use signed::Signatures;
-pub use sigv4::{FixedKeys, Holder, Keys};
+pub use sigv4::{FixedKeys, Holder, Keys, Signer};

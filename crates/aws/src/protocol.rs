@@ -40,6 +40,7 @@ impl Protocol {
             Some(name) if name == Service::Logs.name() || name == Service::Secrets.name() => Self::AwsJson11,
             Some("s3") => Self::S3,
             Some(name) if name == Service::Lambda.name() => Self::RestJson,
+            Some(name) if name == Service::Sts.name() || name == Service::Iam.name() => Self::Query,
             _ if is_form => Self::Query,
             Some(_) => Self::RestJson,
             None => Self::AwsJson,

@@ -15,12 +15,44 @@ use crate::{Error, Trust};
 pub struct Signatures {
     trust: Trust,
     clock: Arc<dyn Clock>,
+    /// The service that they are for.
+    service: &'static str,
 }
 
 impl Signatures {
     /// Those that are believed by `trust`.
     pub fn new(trust: Trust, clock: Arc<dyn Clock>) -> Self {
-        Self { trust, clock }
+        Self {
+            trust,
+            clock,
+            service: Service::Lambda.name(),
+        }
+    }
+
+    /// Those of requests to the platform's own API, which are signed for the service `aloft`.
+    pub fn of_platform(trust: Trust, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            service: "aloft",
+            ..Self::new(trust, clock)
+        }
+    }
+
+    /// Whether a request with this head can be signed by anybody.
+    ///
+    /// # Errors
+    /// Why not, for the client.
+    pub async fn check_signed_head(&self, head: &Parts) -> Result<(), String> {
+        let checked = self.check_head(head, false).await;
+        checked.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Whoever has signed a request, in which account.
+    ///
+    /// # Errors
+    /// Why its signature is not right, for the client.
+    pub async fn signed_by(&self, head: &Parts, body: &[u8]) -> Result<(Tenant, Principal), String> {
+        let signer = self.check(head, body, false).await;
+        signer.map_err(|error| error.to_string())
     }
 
     /// Whoever has signed a request, in which account.
@@ -53,10 +85,11 @@ impl Signatures {
 
     async fn check_head<'a>(&'a self, head: &'a Parts, is_invited: bool) -> Result<Signer<'a>, Error> {
         let claim = Claim::read(head)?;
-        if claim.scope.service != Service::Lambda.name() {
+        if claim.scope.service != self.service {
             let service: String = claim.scope.service.chars().take(64).collect();
             return Err(Error::InvalidSignature(format!(
-                "Credential should be scoped to correct service: 'lambda', not '{service}'."
+                "Credential should be scoped to correct service: '{}', not '{service}'.",
+                self.service
             )));
         }
         claim.check_terminator()?;

@@ -8,10 +8,12 @@
 mod canonical;
 mod claim;
 mod date;
+mod sign;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub(crate) use claim::Claim;
+pub use sign::Signer;
 pub use verify::{FixedKeys, Holder, Keys};
 pub(crate) use verify::{Pending, check_head};

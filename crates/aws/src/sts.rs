@@ -46,6 +46,10 @@ fn identity(caller: &Caller) -> Result<String, Error> {
             format!("arn:aws:sts::{account}:assumed-role/{name}/{name}"),
             format!("{name}:{name}"),
         ),
+        Principal::Administrator { key } => (
+            format!("arn:aws:iam::{account}:user/administrator"),
+            key.to_string(),
+        ),
         Principal::Anonymous => return Err(Error::NotSigned),
     };
     Ok([

@@ -25,6 +25,11 @@ pub enum Principal {
         /// The access key's id, for logs.
         key: Arc<str>,
     },
+    /// Whoever runs the node, by a key of their own: may make accounts and keys, and has none of the accounts' things.
+    Administrator {
+        /// The access key's id, for logs.
+        key: Arc<str>,
+    },
     /// A function's instance: may do what the function's definition grants and nothing else.
     Function {
         /// The function.

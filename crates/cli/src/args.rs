@@ -37,6 +37,12 @@ pub(crate) enum Command {
     Deliveries(Deliveries),
     /// Show each wall of the sandbox on this machine, and what to do about one that is missing
     Doctor(Doctor),
+    /// Run a platform for several tenants, as a service
+    Serve(Serve),
+    /// Make, list, bound and remove the tenants of a service
+    Tenant(Tenant),
+    /// Make, list and revoke access keys of a service's tenants
+    Key(Key),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +56,28 @@ pub(crate) struct Dev {
     /// Where data lies; the default is .aloft beside aloft.toml
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
+    /// An access key; with it, signatures of requests to the services are verified
+    #[arg(long, value_name = "ID:SECRET")]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: Options,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Every request to the services is signed by a key of a tenant: make both with `aloft tenant add` and `aloft key create`, on this\nmachine, as the user that runs it. Ctrl-C or SIGTERM stops it; what was acknowledged stays.\n\nExamples:\n  aloft serve --data /var/lib/aloft\n  aloft serve --bind 0.0.0.0 --store postgres://aloft@db/aloft --master-key /etc/aloft/master.key"
+)]
+pub(crate) struct Serve {
+    /// Where data lies; the default is $STATE_DIRECTORY, as systemd sets it, else aloft in the folder for users' data
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) node: Options,
+}
+
+/// What each node is told.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
     /// A PostgreSQL database that keeps the state instead of the data folder: postgres://USER:PASSWORD@HOST/DATABASE, or
     /// postgresql://USER@/DATABASE?host=/SOCKET/FOLDER
     #[arg(long, value_name = "URL")]
@@ -60,12 +88,9 @@ pub(crate) struct Dev {
     /// The services' port; 0 takes any that is free
     #[arg(long, default_value_t = 4566)]
     pub(crate) api_port: u16,
-    /// The address to listen on; other than loopback only with --key
+    /// The address to listen on; of `dev` other than loopback only with --key
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
-    /// An access key; with it, signatures of requests to the services are verified
-    #[arg(long, value_name = "ID:SECRET")]
-    pub(crate) key: Option<String>,
     /// A file with the master key that secrets are sealed under: 32 bytes, raw, in hexadecimal or in base64; without one a key is made in
     /// the data folder
     #[arg(long, value_name = "FILE", conflicts_with = "master_key_command")]
@@ -257,4 +282,137 @@ pub(crate) struct Doctor {
     /// Print {"ok","items":[{"wall","ok","detail","fix"}]}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How a service is asked by whoever runs it.
+#[derive(Debug, Args)]
+pub(crate) struct Service {
+    /// The service's data folder, whose owner may ask; the default is that of `aloft serve`
+    #[arg(long, value_name = "DIR", conflicts_with = "to")]
+    pub(crate) data: Option<PathBuf>,
+    /// The URL of its services, from anywhere: signed by the administrator's key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  aloft tenant add acme\n  aloft tenant quota acme --functions 100 --concurrency 50\n  aloft tenant ls --json"
+)]
+pub(crate) struct Tenant {
+    #[command(subcommand)]
+    pub(crate) action: TenantAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantAction {
+    /// Make one
+    Add {
+        /// Its name: 1 to 40 characters of a-z, 0-9 and -
+        name: String,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// List them
+    Ls {
+        #[command(flatten)]
+        service: Service,
+    },
+    /// Change what one may have; 0 is none, and `none` no bound
+    Quota {
+        /// Its name
+        name: String,
+        /// Functions
+        #[arg(long, value_name = "N", value_parser = bound)]
+        functions: Option<Bound>,
+        /// Calls that run at once
+        #[arg(long, value_name = "N", value_parser = bound)]
+        concurrency: Option<Bound>,
+        /// Bytes of code, rows and files together, such as 10GB
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        storage: Option<Bound>,
+        /// Requests a second
+        #[arg(long, value_name = "N", value_parser = bound)]
+        requests_per_second: Option<Bound>,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// Remove one that has nothing any more, with its keys
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        service: Service,
+    },
+}
+
+/// A bound of a quota, or that there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bound(pub(crate) Option<u64>);
+
+fn bound(text: &str) -> Result<Bound, String> {
+    match text {
+        "none" => Ok(Bound(None)),
+        number => number
+            .parse()
+            .map(|number| Bound(Some(number)))
+            .map_err(|_| "a number is expected, or none".to_owned()),
+    }
+}
+
+fn size(text: &str) -> Result<Bound, String> {
+    match text {
+        "none" => Ok(Bound(None)),
+        text => {
+            let size: Size = text.parse().map_err(|error| format!("{error}"))?;
+            Ok(Bound(Some(size.bytes())))
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A key's secret is shown once, when it is made.\n\nExamples:\n  aloft key create --tenant acme\n  aloft key create --admin\n  aloft key ls --tenant acme\n  aloft key revoke AKIA..."
+)]
+pub(crate) struct Key {
+    #[command(subcommand)]
+    pub(crate) action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Make one
+    Create {
+        /// The tenant, whose it will be
+        #[arg(
+            long,
+            value_name = "NAME",
+            required_unless_present = "admin",
+            conflicts_with = "admin"
+        )]
+        tenant: Option<String>,
+        /// An administrator's, which makes tenants and keys
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// List them
+    Ls {
+        /// The tenant, of whom they are; of all without it
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// Revoke one: what is signed by it is refused from then on
+    Revoke {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        service: Service,
+    },
 }

@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aloft_base::{ErrorKind, Stop, Tasks};
+use aloft_aws::Signer;
+use aloft_base::{Clock as _, ErrorKind, Stop, SystemClock, Tasks};
 use aloft_http::{Client, ClientError, Patience, Request, Response, collect, full};
 use aloft_node::Address;
 use anyhow::Context;
@@ -12,7 +13,8 @@ use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
-use crate::args::Target;
+use crate::args::{Service, Target};
+use crate::dev::service_data;
 use crate::exit::{Refused, Unreachable, unusable};
 
 /// The bound of an answer that is read whole.
@@ -24,6 +26,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:4566";
 pub(crate) struct Node {
     client: Client,
     token: Option<String>,
+    /// The key by which requests are signed, where one is used.
+    signer: Option<Signer>,
     url: String,
     written: Option<Written>,
 }
@@ -66,6 +70,41 @@ impl Node {
             return Err(written.is_gone());
         }
         let token = std::env::var("ALOFT_TOKEN").ok().or(token);
+        Self::at(url, token, written)
+    }
+
+    /// The service, as whoever runs it asks it: by the socket in its data folder, or by a key from anywhere.
+    pub(crate) async fn administered(service: &Service) -> anyhow::Result<Self> {
+        if let Some(url) = &service.to {
+            let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let both = set("AWS_ACCESS_KEY_ID").zip(set("AWS_SECRET_ACCESS_KEY"));
+            let (id, secret) = both.ok_or_else(|| {
+                unusable("--to needs the administrator's key in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            })?;
+            let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
+            let signer = Signer {
+                id,
+                secret,
+                region: region.unwrap_or_else(|| "us-east-1".to_owned()),
+                service: "aloft",
+            };
+            return Ok(Self {
+                signer: Some(signer),
+                ..Self::at(url.clone(), None, None)?
+            });
+        }
+        let data = service_data(service.data.as_deref())?;
+        let address = Address::of_service(&data).await?;
+        let address = address.ok_or_else(|| {
+            Unreachable(format!(
+                "no service runs on {data}: start one with `aloft serve --data {data}`",
+                data = data.display()
+            ))
+        })?;
+        Self::at(address.api, Some(address.token), None)
+    }
+
+    fn at(url: String, token: Option<String>, written: Option<Written>) -> anyhow::Result<Self> {
         // Functions may run for a quarter of an hour, and a followed log lasts as long as its reader wants.
         let patience = Patience {
             answer: Duration::from_secs(1_000),
@@ -78,6 +117,7 @@ impl Node {
         Ok(Self {
             client: Client::new(address, patience, &Tasks::new(Stop::new())),
             token,
+            signer: None,
             url,
             written,
         })
@@ -101,6 +141,9 @@ impl Node {
             let value = HeaderValue::try_from(format!("Bearer {token}"))
                 .context("the token has characters that HTTP forbids")?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        if let Some(signer) = &self.signer {
+            request = self.signed(signer, request).await?;
         }
         let response = self
             .client
@@ -126,6 +169,18 @@ impl Node {
     }
 
     /// An error of the connection with what to do about it.
+    async fn signed(&self, signer: &Signer, request: Request) -> anyhow::Result<Request> {
+        let (mut head, body) = request.into_parts();
+        let body = collect(body, ANSWER_LIMIT).await?;
+        let host = self.url.trim_start_matches("http://").trim_end_matches('/');
+        let host = HeaderValue::try_from(host).context("the URL has characters that HTTP forbids")?;
+        head.headers.insert(header::HOST, host);
+        let now = SystemClock.now();
+        let signed = signer.sign(&mut head, &body, now);
+        signed.map_err(|_| unusable("AWS_ACCESS_KEY_ID has characters that HTTP forbids"))?;
+        Ok(Request::from_parts(head, full(body)))
+    }
+
     fn explain(&self, error: ClientError) -> anyhow::Error {
         match (&self.written, &error) {
             (Some(written), ClientError::Connect { .. }) => written.is_gone(),

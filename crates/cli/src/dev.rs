@@ -1,4 +1,4 @@
-//! `aloft dev`: a node in this process, and what happens on it.
+//! `aloft dev` and `aloft serve`: a node in this process, and what happens on it.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -17,7 +17,7 @@ use anyhow::Context;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::Dev;
+use crate::args::{Dev, Options, Serve};
 use crate::descriptors::connections_a_port;
 use crate::exit::{ExitCode, unusable};
 use crate::outlet::Outlet;
@@ -30,8 +30,68 @@ const PIECE: usize = 64 << 10;
 const DEFAULT_FILTER: &str = "warn,wasmtime_wasi=off,wasmtime_wasi_http=off";
 
 pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
-    let mut config = config(&dev)?;
-    let out = Outlets::start(dev.json)?;
+    let config = of_project(&dev)?;
+    let shown = Shown {
+        is_json: dev.node.json,
+        keys: match &config.key {
+            Some((id, secret)) => Keys::Shown(id.clone(), secret.clone()),
+            None => Keys::Shown("local".into(), "local".into()),
+        },
+    };
+    start(config, &shown)
+}
+
+/// `aloft serve`: a node for several tenants, in this process.
+pub(crate) fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
+    let data = service_data(serve.data.as_deref())?;
+    let config = Config {
+        // Nobody runs a project there: what tenants deploy lies in the store.
+        project: data.join("project"),
+        is_service: true,
+        ..config(&serve.node, PathBuf::new(), data)?
+    };
+    std::fs::create_dir_all(&config.project)
+        .with_context(|| format!("cannot make the folder {}", config.project.display()))?;
+    let shown = Shown {
+        is_json: serve.node.json,
+        keys: Keys::OfTenants,
+    };
+    start(config, &shown)
+}
+
+/// Where a service's data lies, unless it is said: `$STATE_DIRECTORY`, as systemd gives it, else the XDG base directory for data.
+pub(crate) fn service_data(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let data = given
+        .map(Path::to_owned)
+        .or_else(|| set("STATE_DIRECTORY"))
+        .or_else(|| set("XDG_DATA_HOME").map(|data| data.join("aloft")))
+        .or_else(|| set("HOME").map(|home| home.join(".local/share/aloft")))
+        .ok_or_else(|| unusable("where the data is to lie is not known: HOME is not set; pass --data"))?;
+    std::path::absolute(data).context("the data folder's path is not valid")
+}
+
+/// How what happens is shown.
+struct Shown {
+    is_json: bool,
+    keys: Keys,
+}
+
+/// Whose keys are good.
+enum Keys {
+    /// This one, which is shown.
+    Shown(String, String),
+    /// Those of tenants.
+    OfTenants,
+}
+
+/// Runs a node until it is told to stop.
+fn start(mut config: Config, shown: &Shown) -> anyhow::Result<ExitCode> {
+    let out = Outlets::start(shown.is_json)?;
     start_log(&out.errors);
     config.connections = connections_a_port();
     // Before the runtime's threads exist: the spawner is a process of its own, and single-threaded.
@@ -39,7 +99,7 @@ pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let ended = runtime.block_on(serve(dev, config, &out));
+    let ended = runtime.block_on(run_node(shown, config, &out));
     out.lines.finish();
     out.errors.finish();
     // Blocking work that is left over must not keep the process from ending.
@@ -47,7 +107,7 @@ pub(crate) fn run(dev: Dev) -> anyhow::Result<ExitCode> {
     ended
 }
 
-fn config(dev: &Dev) -> anyhow::Result<Config> {
+fn of_project(dev: &Dev) -> anyhow::Result<Config> {
     let project = std::fs::canonicalize(&dev.dir).map_err(|error| {
         let folder = dev.dir.display();
         unusable(format!("the project's folder {folder} cannot be found: {error}"))
@@ -69,18 +129,25 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
             Some((id.to_owned(), secret.to_owned()))
         }
     };
-    let master = match (&dev.master_key, &dev.master_key_command) {
+    Ok(Config {
+        key,
+        ..config(&dev.node, project, data)?
+    })
+}
+
+fn config(options: &Options, project: PathBuf, data: PathBuf) -> anyhow::Result<Config> {
+    let master = match (&options.master_key, &options.master_key_command) {
         (Some(file), _) => Source::File(file.clone()),
         (None, Some(command)) => Source::Command(command.clone()),
         (None, None) => Source::Made(data.join(aloft_node::MASTER_KEY)),
     };
-    let isolation = if dev.no_sandbox {
+    let isolation = if options.no_sandbox {
         Isolation::None
     } else {
         Isolation::Full
     };
     let mut runtimes = BTreeMap::new();
-    for (runtime, program) in &dev.runtimes {
+    for (runtime, program) in &options.runtimes {
         if runtimes.insert(runtime.clone(), program.clone()).is_some() {
             return Err(unusable(format!("--runtime says twice what runs {runtime}")));
         }
@@ -92,19 +159,20 @@ fn config(dev: &Dev) -> anyhow::Result<Config> {
         cache: cache_folder().unwrap_or_else(|| data.join("cache")),
         project,
         data,
-        store: dev.store.clone(),
+        store: options.store.clone(),
         master,
-        app: SocketAddr::new(dev.bind, dev.port),
-        api: SocketAddr::new(dev.bind, dev.api_port),
-        key,
+        app: SocketAddr::new(options.bind, options.port),
+        api: SocketAddr::new(options.bind, options.api_port),
+        key: None,
+        is_service: false,
         isolation,
         obstacle: None,
         search,
         runtimes,
         connections: Limits::default().connections,
-        retry_base: dev.retry_base,
-        concurrency: usize::from(dev.concurrency),
-        memory: dev.memory.unwrap_or_else(most_of_this_host),
+        retry_base: options.retry_base,
+        concurrency: usize::from(options.concurrency),
+        memory: options.memory.unwrap_or_else(most_of_this_host),
         drain: DRAIN,
     })
 }
@@ -146,7 +214,7 @@ fn cache_folder() -> Option<PathBuf> {
         .map(|cache| cache.join("aloft"))
 }
 
-async fn serve(dev: Dev, mut config: Config, out: &Outlets) -> anyhow::Result<ExitCode> {
+async fn run_node(shown: &Shown, mut config: Config, out: &Outlets) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = signals()?;
     let tasks = Tasks::new(Stop::new());
     let feed = Feed::start(&tasks);
@@ -170,7 +238,7 @@ async fn serve(dev: Dev, mut config: Config, out: &Outlets) -> anyhow::Result<Ex
     let node = loop {
         tokio::select! {
             node = &mut starting => break node?,
-            notice = subscription.next() => show_progress(&dev, out, notice.and_then(Result::ok)),
+            notice = subscription.next() => show_progress(shown, out, notice.and_then(Result::ok)),
             _ = interrupt.recv() => return Ok(ExitCode::Interrupted),
             _ = terminate.recv() => return Ok(ExitCode::Done),
         }
@@ -180,9 +248,9 @@ async fn serve(dev: Dev, mut config: Config, out: &Outlets) -> anyhow::Result<Ex
             "warning: no function could be run in a sandbox on this host, and a project with functions is refused: {obstacle}\n"
         ));
     }
-    out.lines.put(&announce(&dev, &node));
+    out.lines.put(&announce(shown, &node));
     let code = follow(
-        &dev,
+        shown,
         out,
         &mut subscription,
         &mut interrupt,
@@ -218,15 +286,15 @@ fn signals() -> anyhow::Result<(Signal, Signal)> {
     Ok((listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?))
 }
 
-fn show_progress(dev: &Dev, out: &Outlets, notice: Option<Arc<Notice>>) {
+fn show_progress(shown: &Shown, out: &Outlets, notice: Option<Arc<Notice>>) {
     let Some(notice) = notice else { return };
-    let outlet = if dev.json { &out.errors } else { &out.lines };
+    let outlet = if shown.is_json { &out.errors } else { &out.lines };
     outlet.put(&format!("{}\n", human(&notice)));
 }
 
 /// Shows what happens until a signal comes or something vital fails.
 async fn follow(
-    dev: &Dev,
+    shown: &Shown,
     out: &Outlets,
     subscription: &mut Subscription,
     interrupt: &mut Signal,
@@ -237,7 +305,7 @@ async fn follow(
         // All branches are safe to cancel.
         tokio::select! {
             notice = subscription.next() => match notice {
-                Some(notice) => show(dev, &out.lines, notice, subscription),
+                Some(notice) => show(shown, &out.lines, notice, subscription),
                 None => return ExitCode::Failed,
             },
             _ = interrupt.recv() => return ExitCode::Interrupted,
@@ -249,14 +317,14 @@ async fn follow(
 
 /// Shows a notice and those that have come with it, in one piece: each piece wakes the thread that writes, and a busy function
 /// would wake it at each of its calls.
-fn show(dev: &Dev, out: &Outlet, notice: Result<Arc<Notice>, Missed>, subscription: &mut Subscription) {
+fn show(shown: &Shown, out: &Outlet, notice: Result<Arc<Notice>, Missed>, subscription: &mut Subscription) {
     // What a function prints may be lost to a reader who is slower than the function; what became of its calls may not.
     let (mut lines, mut vital) = (String::new(), String::new());
     let mut next = Some(notice);
     while let Some(notice) = next {
         match notice {
             Ok(notice) => {
-                let line = line(dev, &notice);
+                let line = line(shown, &notice);
                 lines.push_str(&line);
                 if !matches!(*notice, Notice::Log(_)) {
                     vital.push_str(&line);
@@ -277,8 +345,8 @@ fn show(dev: &Dev, out: &Outlet, notice: Result<Arc<Notice>, Missed>, subscripti
     out.put_or(&lines, &vital);
 }
 
-fn line(dev: &Dev, notice: &Notice) -> String {
-    if dev.json {
+fn line(shown: &Shown, notice: &Notice) -> String {
+    if shown.is_json {
         // Every notice can be written as JSON.
         return format!("{}\n", serde_json::to_string(notice).unwrap_or_default());
     }
@@ -286,35 +354,41 @@ fn line(dev: &Dev, notice: &Notice) -> String {
 }
 
 /// What is said once everything is served.
-fn announce(dev: &Dev, node: &Node) -> String {
+fn announce(shown: &Shown, node: &Node) -> String {
     let address = node.address();
-    if dev.json {
+    if shown.is_json {
         return format!(
             "{}\n",
             json!({ "ready": true, "app": address.app, "api": address.api })
         );
     }
-    let (id, secret) = match &dev.key {
-        Some(key) => key.split_once(':').unwrap_or((key, "")),
-        None => ("local", "local"),
-    };
     let mut lines = vec![String::new(), format!("  application  {}", address.app)];
     lines.extend(
         node.routes()
             .iter()
             .map(|route| format!("               {route}")),
     );
+    lines.extend([format!("  services     {}", address.api), String::new()]);
+    match &shown.keys {
+        Keys::Shown(id, secret) => lines.extend([
+            format!("  export AWS_ENDPOINT_URL={}", address.api),
+            "  export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1".to_owned(),
+            format!("  export AWS_ACCESS_KEY_ID={id}"),
+            format!("  export AWS_SECRET_ACCESS_KEY={secret}"),
+        ]),
+        Keys::OfTenants => {
+            let data = node.data().display();
+            lines.extend([
+                format!("  aloft tenant add NAME --data {data}"),
+                format!("  aloft key create --tenant NAME --data {data}"),
+            ]);
+        }
+    }
     lines.extend([
-        format!("  services     {}", address.api),
-        String::new(),
-        format!("  export AWS_ENDPOINT_URL={}", address.api),
-        "  export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1".to_owned(),
-        format!("  export AWS_ACCESS_KEY_ID={id}"),
-        format!("  export AWS_SECRET_ACCESS_KEY={secret}"),
         String::new(),
         format!(
             "  Ctrl-C stops it; what was acknowledged stays in {}",
-            Path::new(node.data()).display()
+            node.data().display()
         ),
         String::new(),
         String::new(),

@@ -6,6 +6,7 @@
 //!
 //! This crate and the binary alone read the environment.
 
+mod accounts;
 mod args;
 mod check;
 mod connect;
@@ -46,6 +47,9 @@ pub fn run() -> ExitCode {
         Command::Ps(ps) => ps::run(&ps),
         Command::Deliveries(deliveries) => deliveries::run(&deliveries),
         Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Serve(serve) => dev::serve(serve),
+        Command::Tenant(tenant) => accounts::tenant(&tenant),
+        Command::Key(key) => accounts::key(&key),
     };
     result.unwrap_or_else(|error| {
         eprintln!("aloft: {}", told(&error));

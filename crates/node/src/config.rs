@@ -33,6 +33,9 @@ pub struct Config {
     pub api: SocketAddr,
     /// An access key's id and secret. With it, signatures are verified; without it both addresses must be loopback.
     pub key: Option<(String, String)>,
+    /// Whether it serves several accounts, each with keys of its own, and whoever runs it over a socket in the data folder. Signatures are
+    /// always verified then.
+    pub is_service: bool,
     /// Which walls functions run behind.
     pub isolation: Isolation,
     /// Why this host cannot run functions behind those walls, if it cannot. A project with functions is refused then.

@@ -23,6 +23,9 @@ pub enum Error {
         /// The address.
         address: SocketAddr,
     },
+    /// The accounts cannot be read.
+    #[error(transparent)]
+    Tenant(#[from] aloft_tenant::Error),
     /// A port cannot be listened on.
     #[error(
         "cannot listen on {address}: {source}; another program may use it, --port and --api-port choose others"
@@ -124,6 +127,7 @@ impl Error {
             Self::NoSandbox { .. } => ErrorKind::Denied,
             Self::Bind { .. } | Self::Io { .. } => ErrorKind::Internal,
             Self::Store(error) => error.kind(),
+            Self::Tenant(error) => error.kind(),
             Self::Seal(error) => error.kind(),
             Self::Table(error) => error.kind(),
             Self::Rule(error) => error.kind(),
@@ -145,6 +149,7 @@ impl Error {
         let of_store = match self {
             Self::Store(_)
             | Self::Seal(_)
+            | Self::Tenant(_)
             | Self::Table(_)
             | Self::Rule(_)
             | Self::Delivery(_)

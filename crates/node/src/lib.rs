@@ -18,9 +18,12 @@ mod load;
 mod metrics;
 mod node;
 mod project;
+mod ring;
 mod run;
 mod runtimes;
 mod services;
+mod sessions;
+mod socket;
 mod upkeep;
 mod watch;
 

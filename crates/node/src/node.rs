@@ -29,6 +29,7 @@ use aloft_store::blobs::{Blobs, Collector};
 use aloft_store::layout::Namespace;
 use aloft_store_folder::Folder;
 use aloft_table::Tables;
+use aloft_tenant::Tenants;
 use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
@@ -37,9 +38,11 @@ use crate::engine::Engine;
 use crate::load::{Follower, Maker};
 use crate::metrics::Reloads;
 use crate::project::{Parts, Project};
+use crate::ring::{Ring, ToPlatform};
 use crate::run::Run;
 use crate::runtimes::Runtimes;
 use crate::services::Inside;
+use crate::sessions::Sessions;
 use crate::upkeep::{self, Reclaimer};
 use crate::{Address, Config, Error};
 
@@ -76,7 +79,7 @@ impl Node {
     /// Starts a node. Builds are told to the feed meanwhile; when this returns, both ports are served.
     pub async fn start(config: Config, spawner: Spawner, tasks: Tasks, feed: Feed) -> Result<Self, Error> {
         for address in [config.app, config.api] {
-            if config.key.is_none() && !address.ip().is_loopback() {
+            if config.key.is_none() && !config.is_service && !address.ip().is_loopback() {
                 return Err(Error::Open { address });
             }
         }
@@ -91,6 +94,13 @@ impl Node {
         // Ports are taken before work is done, so that a taken one is told at once.
         let (app, api) = (bind(config.app).await?, bind(config.api).await?);
         let seal = Seal::open_with(store.clone(), &config.master, time.chance.clone()).await?;
+        let tenants = match config.is_service {
+            true => {
+                let (clock, chance) = (time.clock.clone(), time.chance.clone());
+                Some(Tenants::open(store.clone(), seal.clone(), clock, chance).await?)
+            }
+            false => None,
+        };
         let secrets = Secrets::new(store.clone(), seal, time.clock.clone(), time.chance.clone());
         let namespace = Namespace {
             tenant: Tenant::local(),
@@ -113,7 +123,15 @@ impl Node {
         let catalogue = Arc::new(Catalogue::new());
         let (clock, chance) = (time.clock.clone(), time.chance.clone());
         let functions = Functions::new(store.clone(), clock, chance, catalogue.clone());
-        let namespaces = vec![namespace.clone()];
+        let all = Namespaces {
+            own: namespace.clone(),
+            tenants: tenants.clone(),
+        };
+        let namespaces = all.list();
+        for account in tenants.iter().flat_map(Tenants::list) {
+            let calls = account.quotas.concurrency;
+            catalogue.allow(&account.id, calls.and_then(|calls| usize::try_from(calls).ok()));
+        }
         let mut names = Vec::new();
         for namespace in &namespaces {
             let own = functions.load_reserved(namespace).await?;
@@ -178,7 +196,9 @@ impl Node {
             chance: time.chance.clone(),
             metrics: metrics.clone(),
         });
-        let runtime = runtime(&config, spawner, &aws, &time, &tasks, &feed)?;
+        let sessions = Arc::new(Sessions::new(time.clock.clone(), &*time.chance));
+        let inside = Arc::new(Inside::new(aws.clone(), sessions.clone()));
+        let runtime = runtime(&config, spawner, inside, &time, &tasks, &feed)?;
         let controller = aloft_controller::Parts {
             config: aloft_controller::Config {
                 concurrency: config.concurrency,
@@ -224,7 +244,14 @@ impl Node {
         };
         let project = Arc::new(Project::new(&config, parts)?);
         project.load().await?;
-        own.deferred.resume().await?;
+        for namespace in &namespaces {
+            accounts
+                .account(&namespace.tenant)
+                .await?
+                .deferred
+                .resume()
+                .await?;
+        }
         let readiness = Arc::new(Readiness::default());
         let address = Address {
             app: format!("http://{}", local(&app, config.app)),
@@ -232,13 +259,23 @@ impl Node {
             token: format!("{:032x}", time.chance.next_u128()),
             pid: std::process::id(),
         };
-        let guard = match &config.key {
-            None => Guard::Loopback,
-            Some(_) => Guard::Token(address.token.clone()),
-        };
-        let trust = match &config.key {
-            None => Trust::Loopback,
-            Some((id, secret)) => Trust::Keys(Arc::new(FixedKeys::from_iter([(id.clone(), secret.clone())]))),
+        let (guard, trust) = match (&tenants, &config.key) {
+            (Some(tenants), _) => {
+                let ring = Ring {
+                    tenants: tenants.clone(),
+                    sessions,
+                    load: loader.clone(),
+                };
+                let trust = Trust::Keys(Arc::new(ring));
+                let to_platform = Signatures::of_platform(trust.clone(), time.clock.clone());
+                let guard = Guard::Signed(address.token.clone(), Arc::new(ToPlatform(to_platform)));
+                (guard, trust)
+            }
+            (None, None) => (Guard::Loopback, Trust::Loopback),
+            (None, Some((id, secret))) => {
+                let keys = FixedKeys::from_iter([(id.clone(), secret.clone())]);
+                (Guard::Token(address.token.clone()), Trust::Keys(Arc::new(keys)))
+            }
         };
         let fresh = Arc::new(Fresh {
             invoke,
@@ -246,9 +283,11 @@ impl Node {
         });
         let platform = Api::new(aloft_api::Parts {
             guard,
+            tenants,
             invoke: fresh.clone(),
             controller: controller.clone(),
             accounts: accounts.clone(),
+            region: namespace.region.clone(),
             logs: logs.clone(),
             catalogue: catalogue.clone(),
             functions,
@@ -311,7 +350,7 @@ impl Node {
         upkeep::start("remove deleted secrets", secrets, &tasks);
         upkeep::start(
             "remove what logs keep no more",
-            Retention::new(logs, move || vec![namespace.clone()]),
+            Retention::new(logs, move || all.list()),
             &tasks,
         );
         let stop = tasks.stop().clone();
@@ -331,7 +370,10 @@ impl Node {
             (builder, project.used()),
             &tasks,
         );
-        address.write(&config.data)?;
+        match config.is_service {
+            true => crate::socket::serve(&config.data, &address, &tasks)?,
+            false => address.write(&config.data)?,
+        }
         Ok(Self {
             config,
             address,
@@ -449,6 +491,21 @@ fn follow_functions(
     );
 }
 
+/// Where things of accounts are.
+struct Namespaces {
+    own: Namespace,
+    tenants: Option<Tenants>,
+}
+
+impl Namespaces {
+    /// All of them: the one that a node has by itself, and its tenants'.
+    fn list(&self) -> Vec<Namespace> {
+        let tenants = self.tenants.iter().flat_map(Tenants::list);
+        let others = tenants.map(|account| Namespace::new(&account.id, &self.own.region));
+        [self.own.clone()].into_iter().chain(others).collect()
+    }
+}
+
 /// Time and chance, as everything below gets them.
 pub(crate) struct Time {
     pub(crate) clock: Arc<dyn Clock>,
@@ -468,7 +525,7 @@ async fn open_blobs(config: &Config, time: &Time, metrics: &Metrics) -> Result<A
 fn runtime(
     config: &Config,
     spawner: Spawner,
-    aws: &Aws,
+    inside: Arc<Inside>,
     time: &Time,
     tasks: &Tasks,
     feed: &Feed,
@@ -478,7 +535,6 @@ fn runtime(
         folder: config.data.join("runtime"),
         region: Region::local(),
     };
-    let inside = Arc::new(Inside::new(aws.clone(), time.clock.clone(), &*time.chance));
     let (spawner, clock) = (Arc::new(spawner), time.clock.clone());
     let components = WasmRuntime::new(aloft_instance::wasm::Parts {
         // Not in the folder of the runtimes, which every sandbox sees.

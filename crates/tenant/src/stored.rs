@@ -1,4 +1,4 @@
-//! How accounts and keys lie in the store: rows under the platform's id 9.
+//! How accounts and keys lie in the store: rows under the platform's id 10.
 //!
 //! | key | value |
 //! |---|---|
@@ -21,7 +21,7 @@ use crate::quotas::Quotas;
 use crate::tenants::Account;
 
 const FORMAT: u8 = 1;
-const TENANTS: Id = Id::platform(9);
+const TENANTS: Id = Id::platform(10);
 
 const ACCOUNT: u8 = 1;
 const NAME: u8 = 2;

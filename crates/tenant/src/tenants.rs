@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, Tenant, Timestamp};
+use aloft_base::{Chance, Clock, Region, Tenant, Timestamp};
 use aloft_codec::Unknown;
 use aloft_seal::Seal;
+use aloft_store::layout::{self, Namespace};
 use aloft_store::{ATTEMPTS, Batch, BatchId, Direction, Entry, Expect, KeyRange, Store, commit_decided};
 
 use crate::directory::{Directory, Known};
@@ -14,6 +15,8 @@ use crate::{Error, stored};
 
 /// Rows that are read at a time.
 const PAGE: usize = 1_000;
+/// What an account's owner makes, by the layout's names of kinds. Logs and queues come and go with these.
+const KINDS: [&str; 5] = ["function", "layer", "table", "secret", "role"];
 /// The longest name.
 const NAME: usize = 40;
 
@@ -176,13 +179,23 @@ impl Tenants {
         self.account(&account.id).ok_or(Error::Contended)
     }
 
-    /// Removes an account with its keys. Whoever calls has made sure that nothing else of it is left.
+    /// Removes an account with its keys. What it has by name must be gone: nothing drops a table that somebody still fills.
     ///
     /// # Errors
-    /// [`Error::Missing`].
-    pub async fn remove(&self, name: &str) -> Result<Arc<Account>, Error> {
+    /// [`Error::Missing`], [`Error::InUse`].
+    pub async fn remove(&self, name: &str, region: &Region) -> Result<Arc<Account>, Error> {
         let _turn = self.0.changing.lock().await;
         let account = self.named(name).ok_or_else(|| Error::Missing(name.to_owned()))?;
+        let namespace = Namespace::new(&account.id, region);
+        for kind in KINDS {
+            let (found, _) = layout::list(&*self.0.store, &namespace, kind, None, 1).await?;
+            if let Some((thing, _)) = found.first() {
+                return Err(Error::InUse {
+                    name: account.name.clone(),
+                    what: format!("the {kind} \"{thing}\""),
+                });
+            }
+        }
         let keys = self.keys(Some(&crate::Owner::Tenant(account.id.clone())));
         let removed = Account {
             is_removed: true,

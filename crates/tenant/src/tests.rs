@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, ErrorKind, ManualClock, SeededChance, Size, Tenant, Timestamp};
+use aloft_base::{Chance, Clock, ErrorKind, ManualClock, Region, SeededChance, Size, Tenant, Timestamp};
 use aloft_seal::{MasterKey, Seal};
-use aloft_store::{Memory, Store};
+use aloft_store::{Batch, BatchId, Memory, Store, layout};
 
 use super::*;
 
@@ -94,7 +94,24 @@ async fn what_is_revoked_or_removed_is_not_there_and_its_digits_are_not_given_ag
         tenants.revoke(&first.id).await.unwrap_err().kind(),
         ErrorKind::Missing
     );
-    tenants.remove("acme").await.unwrap();
+    let bound = layout::Name {
+        namespace: &layout::Namespace::new(&acme.id, &Region::local()),
+        kind: "table",
+        name: "orders",
+    };
+    let chance = SeededChance::new(9);
+    layout::ensure(&*ground.store, bound, &chance).await.unwrap();
+    let refused = tenants.remove("acme", &Region::local()).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("still has the table \"orders\""),
+        "{refused}"
+    );
+    let found = layout::resolve(&*ground.store, bound).await.unwrap().unwrap();
+    let now = ground.clock.now();
+    let batch = Batch::new(BatchId::draw(&chance));
+    let batch = layout::unbind(bound, found, 0, now, batch).unwrap();
+    ground.store.commit(batch).await.unwrap();
+    tenants.remove("acme", &Region::local()).await.unwrap();
     for tenants in [&tenants, &ground.open(3).await] {
         assert!(tenants.named("acme").is_none() && tenants.key(&second.id).is_none());
         assert!(tenants.rate(&acme.id).is_none());
