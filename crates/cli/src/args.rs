@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "aloft",
     version,
-    after_help = "Examples:\n  aloft dev examples/orders          run a project on this machine\n  aloft invoke create -e event.json  run one function\n  aloft logs -f                      see what functions print\n\nExit codes:\n  0    done\n  1    failed, also because the node is busy, going down or broken\n  2    bad usage or a definition with mistakes\n  3    the function failed: an error, an exit, a timeout, an answer that cannot be used\n  4    what was named does not exist\n  5    no node answers there\n  6    the node refused\n  130  interrupted"
+    after_help = "Examples:\n  aloft init shop --template python  begin a project\n  aloft dev examples/orders          run a project on this machine\n  aloft invoke create -e event.json  run one function\n  aloft logs -f                      see what functions print\n\nExit codes:\n  0    done\n  1    failed, also because the node is busy, going down or broken\n  2    bad usage or a definition with mistakes\n  3    the function failed: an error, an exit, a timeout, an answer that cannot be used\n  4    what was named does not exist\n  5    no node answers there\n  6    the node refused\n  130  interrupted"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -21,6 +21,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Begin a project from a template
+    Init(Init),
     /// Run a project on this machine, with reload
     Dev(Dev),
     /// Check a project's aloft.toml without running anything
@@ -134,6 +136,25 @@ fn runtime(text: &str) -> Result<(String, PathBuf), String> {
         ));
     }
     Ok((runtime.to_owned(), program))
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --template it lists the templates. Files that are there are never overwritten: then nothing is written.\n\nExamples:\n  aloft init\n  aloft init shop --template python"
+)]
+pub(crate) struct Init {
+    /// The project's folder, which is made if it is not there
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Which template
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) template: Option<String>,
+    /// The project's name; the default is made of the folder's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print {"name","template","dir","files","next"}, and of a list {"items":[{"name","what"}]}
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

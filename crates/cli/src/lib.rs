@@ -2,7 +2,7 @@
 //!
 //! Data goes to standard output, everything else to standard error; `--json` makes the data machine-readable (lists are
 //! `{"items":[…]}`, streams are one object a line). Exit codes are in [`ExitCode`]. Commands that need a node talk HTTP to
-//! one; `dev` runs one in this process, and `check` and `doctor` need none.
+//! one; `dev` runs one in this process, and `init`, `check` and `doctor` need none.
 //!
 //! This crate and the binary alone read the environment.
 
@@ -16,11 +16,13 @@ mod dev;
 mod doctor;
 mod exit;
 mod explain;
+mod init;
 mod invoke;
 mod logs;
 mod outlet;
 mod print;
 mod ps;
+mod templates;
 
 use clap::Parser;
 
@@ -40,6 +42,7 @@ pub fn run() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Dev(dev) => dev::run(dev),
+        Command::Init(init) => init::run(&init),
         Command::Check(check) => check::run(&check),
         Command::Invoke(invoke) => invoke::run(&invoke),
         Command::Logs(logs) => logs::run(&logs),

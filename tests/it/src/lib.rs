@@ -22,6 +22,7 @@ mod functions;
 mod harness;
 mod hosts;
 mod hundred;
+mod init;
 mod limits;
 mod logs;
 mod loops;
