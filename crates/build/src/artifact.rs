@@ -31,6 +31,32 @@ struct File {
     is_executable: bool,
 }
 
+/// A folder whose files are read.
+pub(crate) struct Root<'a> {
+    pub(crate) folder: &'a Path,
+    /// Where they lie in the content; empty for the top.
+    pub(crate) prefix: &'a str,
+    /// Names at the top of the folder that are left out.
+    pub(crate) without: &'a [&'a str],
+    /// Whether files and folders count whose names begin with a dot; tools that build read such settings.
+    pub(crate) dots: bool,
+}
+
+impl<'a> Root<'a> {
+    /// A folder as it becomes code.
+    pub(crate) fn code(folder: &'a Path) -> Self {
+        Self {
+            folder,
+            prefix: "",
+            without: &[],
+            dots: false,
+        }
+    }
+}
+
+/// What is never part of a source: what belongs to version control and to the platform itself.
+const NEVER: [&str; 5] = ["__pycache__", ".git", ".hg", ".svn", ".aloft"];
+
 /// A folder's files, in the order of their names, read once.
 pub(crate) struct Content {
     folder: PathBuf,
@@ -42,9 +68,17 @@ pub(crate) struct Content {
 impl Content {
     /// Reads a folder. What tools leave behind (`__pycache__`, dot files and folders) does not count as content. Blocks.
     pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
-        let root = fs::canonicalize(folder).map_err(Error::io("find", folder))?;
+        Self::of(&[Root::code(folder)])
+    }
+
+    /// Reads folders, of which none has what another has. The first one is named in errors. Blocks.
+    pub(crate) fn of(roots: &[Root<'_>]) -> Result<Self, Error> {
         let mut files = Vec::new();
-        walk(&root, &root, 0, &mut files)?;
+        for root in roots {
+            let real = fs::canonicalize(root.folder).map_err(Error::io("find", root.folder))?;
+            walk(&real, &real, root, 0, &mut files)?;
+        }
+        let folder = roots.first().map_or(Path::new(""), |root| root.folder);
         files.sort_by(|a, b| a.name.cmp(&b.name));
         let mut hash = Hashing(Sha256::new());
         pack(folder, &files, &mut hash)?;
@@ -53,6 +87,14 @@ impl Content {
             files,
             id: BlobId::Content(hash.0.finalize().into()),
         })
+    }
+
+    /// Writes the archive into a new file. Blocks.
+    pub(crate) fn write(&self, to: &Path) -> Result<(), Error> {
+        let file = fs::File::create_new(to).map_err(Error::io("make", to))?;
+        let mut file = BufWriter::with_capacity(CHUNK_BYTES, file);
+        pack(&self.folder, &self.files, &mut file)?;
+        file.flush().map_err(Error::io("write", to))
     }
 
     /// Makes the content a blob, whose bytes are what was read: a file that has changed since is an error. Blocks.
@@ -242,7 +284,7 @@ pub(crate) fn hash_of(parts: &[&[u8]]) -> String {
     hex(&hash.finalize())
 }
 
-fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<File>) -> Result<(), Error> {
+fn walk(root: &Path, folder: &Path, of: &Root<'_>, depth: usize, files: &mut Vec<File>) -> Result<(), Error> {
     if depth > DEPTH {
         return Err(Error::TooLarge {
             path: root.to_owned(),
@@ -253,7 +295,9 @@ fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<File>) -> Resu
         let entry = entry.map_err(Error::io("read the folder", folder))?;
         let path = entry.path();
         let name = entry.file_name();
-        if name.to_string_lossy().starts_with('.') || name == "__pycache__" {
+        let is_hidden = !of.dots && name.to_string_lossy().starts_with('.');
+        let is_left_out = depth == 0 && of.without.iter().any(|left| name == *left);
+        if is_hidden || is_left_out || NEVER.iter().any(|never| name == *never) {
             continue;
         }
         // A link counts as what it points to, as long as that lies within the folder.
@@ -263,7 +307,7 @@ fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<File>) -> Resu
         }
         let about = fs::metadata(&path).map_err(Error::io("look at", &path))?;
         if about.is_dir() {
-            walk(root, &path, depth + 1, files)?;
+            walk(root, &path, of, depth + 1, files)?;
         } else if about.is_file() {
             if files.len() == FILES {
                 return Err(Error::TooLarge {
@@ -271,13 +315,9 @@ fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<File>) -> Resu
                     bound: "20,000 files",
                 });
             }
-            let relative = path
-                .strip_prefix(root)
-                .unwrap_or(&path)
-                .to_string_lossy()
-                .into_owned();
+            let relative = path.strip_prefix(root).unwrap_or(&path);
             files.push(File {
-                name: relative,
+                name: Path::new(of.prefix).join(relative).to_string_lossy().into_owned(),
                 path,
                 is_executable: about.permissions().mode() & 0o111 != 0,
             });

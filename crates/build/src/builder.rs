@@ -11,25 +11,19 @@ use std::time::{Duration, Instant};
 use aloft_base::{Chance, Clock, Policy, Tasks};
 use aloft_function::{Code, Interpreter, Program};
 use aloft_observe::{Build, Feed, Notice};
+use aloft_sandbox::{Isolation, Spawner};
 use aloft_store::blobs::{Blob, BlobId, Blobs, CHUNK_BYTES, Naming};
 use aloft_store_folder::place;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::ahead::{compile, compiled_for, language};
+use crate::ahead::{compile, compiled_for};
 use crate::artifact::{Content, Opened, hash_of, open_to_all, unpack};
 use crate::metrics::Metrics;
-use crate::{Error, Looked, layers, npm, python, requirements, sdk, zip};
-
-/// What is to be built.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source {
-    /// The folder with the code.
-    pub folder: PathBuf,
-    /// The file that lists what it requires.
-    pub requirements: Option<PathBuf>,
-}
+use crate::throttle::Throttle;
+use crate::workshop::Workshop;
+use crate::{Error, Limits, Looked, layers, npm, python, requirements, sdk, zip};
 
 /// What a source has become.
 #[derive(Debug, Clone)]
@@ -71,14 +65,21 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Where progress is told.
     pub feed: Feed,
+    /// What starts the sandboxes of builds; without one, nothing is built that runs code of others.
+    pub spawner: Option<(Arc<Spawner>, Isolation)>,
+    /// What a build may use.
+    pub limits: Limits,
 }
 
 /// Builds artifacts and installs requirements. Cheap to clone.
 #[derive(Clone)]
 pub struct Builder {
     artifacts: PathBuf,
+    /// What builds made, from which artifacts are packed.
+    builds: PathBuf,
     requirements: PathBuf,
     search: Vec<PathBuf>,
+    workshop: Option<Workshop>,
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
@@ -91,13 +92,25 @@ pub struct Builder {
     installing: Arc<tokio::sync::Mutex<()>>,
     /// When installing into a folder failed.
     failed: Arc<Mutex<BTreeMap<PathBuf, Instant>>>,
+    /// Held while something is fetched or built.
+    pub(crate) making: Arc<tokio::sync::Mutex<()>>,
+    /// What was built last of each source and function.
+    pub(crate) current: Arc<Mutex<Current>>,
 }
+
+type Current = BTreeMap<(PathBuf, String), PathBuf>;
 
 impl Builder {
     /// Builds with these parts.
     pub fn new(parts: Parts, metrics: &aloft_observe::Metrics) -> Self {
         Self {
             artifacts: parts.data.join("artifacts"),
+            builds: parts.data.join("builds"),
+            workshop: parts.spawner.map(|(spawner, isolation)| Workshop {
+                spawner,
+                isolation,
+                limits: parts.limits,
+            }),
             requirements: parts.cache.join("requirements"),
             search: parts.search,
             blobs: parts.blobs,
@@ -109,47 +122,54 @@ impl Builder {
             wanted: Arc::default(),
             installing: Arc::default(),
             failed: Arc::default(),
+            making: Arc::default(),
+            current: Arc::default(),
         }
     }
 
-    /// Builds a source, or finds what was built of it.
-    pub async fn build(&self, source: &Source, program: &Program) -> Result<Built, Error> {
-        let requirements = match (&source.requirements, program.python()) {
-            (Some(list), Some(interpreter)) => Some(self.require(list, interpreter).await?),
-            _ => None,
-        };
-        let folder = source.folder.clone();
-        let content = self.blocking(move || Content::read(&folder)).await?;
-        let artifact = content.id;
-        // Compiled code depends on the interpreter.
-        let hash = hash_of(&[artifact.to_string().as_bytes(), language(program).as_bytes()]);
-        let task = self.artifacts.join(&hash);
-        let is_stored = self.blobs.renew(artifact).await?;
-        if !is_stored || !task.is_dir() {
-            let began = self.clock.instant();
-            let made = self.make(Arc::new(content), is_stored, program, &task).await;
-            self.metrics.code.ended(made.is_ok(), self.since(began));
-            made?;
-            let message = format!("{} is ready for {}", source.folder.display(), program.runtime());
-            self.tell(source.folder.display().to_string(), message, began);
+    pub(crate) fn search(&self) -> &[PathBuf] {
+        &self.search
+    }
+
+    pub(crate) fn workshop(&self) -> Option<&Workshop> {
+        self.workshop.as_ref()
+    }
+
+    /// Where something lies that projects share.
+    pub(crate) fn cached(&self, hash: &str) -> PathBuf {
+        self.requirements.join(hash)
+    }
+
+    pub(crate) fn place_of_build(&self, hash: &str) -> PathBuf {
+        self.builds.join(hash)
+    }
+
+    pub(crate) fn place_of_artifact(&self, hash: &str) -> PathBuf {
+        self.artifacts.join(hash)
+    }
+
+    /// Whether an artifact is in the store. It stays for [`aloft_store::blobs::GRACE`] from now.
+    pub(crate) async fn is_stored(&self, artifact: BlobId) -> Result<bool, Error> {
+        Ok(self.blobs.renew(artifact).await?)
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    pub(crate) fn counted_code(&self, is_ok: bool, began: Instant) {
+        self.metrics.code.ended(is_ok, self.since(began));
+    }
+
+    pub(crate) fn counted_requirements(&self, is_ok: bool, began: Instant) {
+        self.metrics.requirements.ended(is_ok, self.since(began));
+    }
+
+    /// Tells a tool's line, unless there are too many.
+    pub(crate) fn tell_some(&self, throttle: &Throttle, subject: &str, line: String, began: Instant) {
+        for line in throttle.pass(line, self.now()) {
+            self.tell(subject.to_owned(), line, began);
         }
-        let list = requirements
-            .as_ref()
-            .map(|folder| folder.as_os_str().as_encoded_bytes())
-            .unwrap_or_default();
-        let version = hash_of(&[hash.as_bytes(), list]);
-        let code = Code {
-            task,
-            requirements,
-            layers: None,
-            sdk: None,
-        };
-        let sdk = self.sdk(&code, program).await;
-        Ok(Built {
-            code: Code { sdk, ..code },
-            hash: version,
-            artifact,
-        })
     }
 
     /// Takes in a zip with a function's code: looks through all of it, and stores it as it is. It is safe for
@@ -282,13 +302,14 @@ impl Builder {
     /// that were asked for meanwhile.
     pub async fn sweep(&self, used: BTreeSet<PathBuf>) -> Result<(), Error> {
         let (artifacts, requirements) = (self.artifacts.clone(), self.requirements.clone());
+        let (builds, current) = (self.builds.clone(), self.current.clone());
         let wanted = self.wanted.clone();
         self.blocking(move || {
             let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
             // Projects share what is installed; only what an interrupted build has left is nobody's.
             let unfinished = entries(&requirements)
                 .filter(|entry| entry.path().extension().is_some_and(|end| end == "new"));
-            for entry in entries(&artifacts).chain(unfinished) {
+            for entry in entries(&artifacts).chain(entries(&builds)).chain(unfinished) {
                 let age = entry
                     .metadata()
                     .and_then(|about| about.modified())
@@ -299,8 +320,9 @@ impl Builder {
                 }
                 // Held while it is removed, so that nobody finds it half gone.
                 let wanted = lock(&wanted);
-                if !wanted.contains(&entry.path()) {
-                    fs::remove_dir_all(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+                let is_current = lock(&current).values().any(|place| *place == entry.path());
+                if !wanted.contains(&entry.path()) && !is_current {
+                    remove(&entry.path()).map_err(Error::io("remove", &entry.path()))?;
                 }
             }
             Ok(())
@@ -391,7 +413,7 @@ impl Builder {
         Ok(Some(folder))
     }
 
-    async fn require(&self, list: &Path, interpreter: &Interpreter) -> Result<PathBuf, Error> {
+    pub(crate) async fn require(&self, list: &Path, interpreter: &Interpreter) -> Result<PathBuf, Error> {
         let text = tokio::fs::read(list).await.map_err(Error::io("read", list))?;
         requirements::check(list, &text)?;
         self.installed(list, &text, interpreter).await
@@ -453,7 +475,7 @@ impl Builder {
     }
 
     /// Stores an artifact, and unpacks it for this node.
-    async fn make(
+    pub(crate) async fn make(
         &self,
         content: Arc<Content>,
         is_stored: bool,
@@ -523,13 +545,13 @@ impl Builder {
     }
 
     /// A new folder's name beside its later place.
-    fn beside(&self, place: &Path) -> PathBuf {
+    pub(crate) fn beside(&self, place: &Path) -> PathBuf {
         place.with_extension(format!("{:016x}.new", self.chance.next_u64()))
     }
 
     /// Moves what is whole to its place. Somebody else may have been first; then theirs is as good. What lies at a place is
     /// trusted for ever, so all of it is on the disk before: a power cut must not leave empty files under a hash.
-    async fn finish(&self, new: &Path, at: &Path) -> Result<(), Error> {
+    pub(crate) async fn finish(&self, new: &Path, at: &Path) -> Result<(), Error> {
         let (new, at) = (new.to_owned(), at.to_owned());
         self.blocking(move || {
             let placed = open_to_all(&new).and_then(|()| Ok(place(&new, &at)?));
@@ -542,7 +564,7 @@ impl Builder {
         .await
     }
 
-    fn tell(&self, subject: String, message: String, began: Instant) {
+    pub(crate) fn tell(&self, subject: String, message: String, began: Instant) {
         let took_ms = u64::try_from(self.since(began).as_millis()).unwrap_or(u64::MAX);
         self.feed.publish(Notice::Build(Build {
             at: self.clock.now(),
@@ -558,7 +580,7 @@ impl Builder {
     }
 
     /// Runs what reads and writes many files apart from the threads that answer requests.
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
@@ -578,7 +600,15 @@ impl Builder {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What an interrupted build has left may be an archive.
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -73,6 +73,58 @@ pub enum Error {
     /// What could not be installed moments ago is not tried again yet.
     #[error("it could not be installed moments ago")]
     JustFailed,
+    /// A step of a build failed.
+    #[error("`{what}` failed: {line}\n{output}")]
+    Step {
+        /// The step.
+        what: String,
+        /// The line that says what is wrong.
+        line: String,
+        /// The end of what it said.
+        output: String,
+    },
+    /// A build was ended for what it used.
+    #[error("`{what}` {bound} and was ended; `aloft dev --help` says how to allow builds more")]
+    Limit {
+        /// The step.
+        what: String,
+        /// What it did, and the bound.
+        bound: String,
+    },
+    /// What a build made cannot be taken.
+    #[error("what `{what}` made is refused: {why}")]
+    Made {
+        /// The step.
+        what: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Something that a build needs is not there.
+    #[error("{what} cannot be built: {why}")]
+    Lacks {
+        /// What was to be built.
+        what: String,
+        /// What is missing, and what to do.
+        why: String,
+    },
+    /// Builds that run strangers' code run in a sandbox or not at all.
+    #[error(
+        "`{what}` runs code of others, which is built in a sandbox only, and this node runs without one: start it without --no-sandbox, or \
+         build the code yourself and say `build = \"none\"`"
+    )]
+    NoSandbox {
+        /// The step.
+        what: String,
+    },
+    /// The sandbox of a build could not be started.
+    #[error("`{what}` cannot be started: {source}")]
+    Sandbox {
+        /// The step.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<aloft_sandbox::Error>,
+    },
     /// A program did not end in time.
     #[error("{what} did not end within {minutes} minutes")]
     TooSlow {
@@ -91,9 +143,16 @@ impl Error {
             Self::TooLarge { .. } | Self::Zip(ZipError::TooLarge(_)) => ErrorKind::TooLarge,
             Self::Changed { .. } => ErrorKind::Conflict,
             Self::Store(error) => error.kind(),
-            Self::Link { .. } | Self::Line { .. } | Self::Requirements { .. } | Self::Zip(_) => {
-                ErrorKind::Invalid
-            }
+            Self::Link { .. }
+            | Self::Line { .. }
+            | Self::Requirements { .. }
+            | Self::Zip(_)
+            | Self::Step { .. }
+            | Self::Limit { .. }
+            | Self::Made { .. }
+            | Self::Lacks { .. } => ErrorKind::Invalid,
+            Self::NoSandbox { .. } => ErrorKind::Denied,
+            Self::Sandbox { source, .. } => source.kind(),
             Self::TooSlow { .. } => ErrorKind::TimedOut,
             Self::JustFailed => ErrorKind::Unavailable,
         }

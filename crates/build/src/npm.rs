@@ -16,19 +16,11 @@ pub(crate) async fn install(
     progress: &(dyn Fn(String) + Sync),
 ) -> Result<(), Error> {
     let list = || PathBuf::from(packages.join(" "));
-    // The real file, which is JavaScript: its first line would look for a `node` by itself.
-    let npm = search
-        .iter()
-        .find_map(|folder| std::fs::canonicalize(folder.join("npm")).ok())
-        .filter(|npm| npm.extension().is_some_and(|end| end == "js"));
-    let Some(npm) = npm else {
-        return Err(Error::Requirements {
-            list: list(),
-            tool: "npm".to_owned(),
-            output: "there is no npm on the PATH: install it, or bring the packages in node_modules"
-                .to_owned(),
-        });
-    };
+    let npm = find(search).ok_or_else(|| Error::Requirements {
+        list: list(),
+        tool: "npm".to_owned(),
+        output: "there is no npm on the PATH: install it, or bring the packages in node_modules".to_owned(),
+    })?;
     std::fs::create_dir_all(target).map_err(Error::io("make the folder", target))?;
     let mut command = python::python(interpreter);
     let arguments: [OsString; 4] = [npm.into(), "install".into(), "--prefix".into(), target.into()];
@@ -41,6 +33,51 @@ pub(crate) async fn install(
     output.map_err(|output| Error::Requirements {
         list: list(),
         tool: "npm".to_owned(),
+        output,
+    })
+}
+
+/// npm's program: the real file, which is JavaScript, since its first line would look for a `node` by itself.
+pub(crate) fn find(search: &[PathBuf]) -> Option<PathBuf> {
+    search
+        .iter()
+        .find_map(|folder| std::fs::canonicalize(folder.join("npm")).ok())
+        .filter(|npm| npm.extension().is_some_and(|end| end == "js"))
+}
+
+/// Its version, as its own description says it.
+pub(crate) fn version(npm: &Path) -> Vec<u8> {
+    let about = npm.parent().and_then(Path::parent);
+    about
+        .and_then(|folder| std::fs::read(folder.join("package.json")).ok())
+        .unwrap_or_default()
+}
+
+/// Installs into `folder/node_modules` exactly what the lock file in the folder says, each package held against its hash. No script of a package runs.
+pub(crate) async fn ci(
+    (interpreter, npm): (&Interpreter, &Path),
+    folder: &Path,
+    list: &Path,
+    arguments: &[OsString],
+    progress: &(dyn Fn(String) + Sync),
+) -> Result<(), Error> {
+    let mut command = python::python(interpreter);
+    command
+        .current_dir(folder)
+        .arg(npm)
+        .args([
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel",
+            "error",
+        ])
+        .args(arguments);
+    let output = python::run(&mut command, "npm ci", progress).await?;
+    output.map_err(|output| Error::Requirements {
+        list: list.to_owned(),
+        tool: "npm ci".to_owned(),
         output,
     })
 }

@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use aloft_function::Interpreter;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::Error;
 use crate::pip::PIP;
+use crate::said::Said;
 
 const INSTALL_MINUTES: u64 = 10;
 const COMPILE_TIME: Duration = Duration::from_secs(300);
@@ -17,8 +17,6 @@ const COMPILE: &str = include_str!("compile.py");
 const INSTALL_PIP: &str = include_str!("install_pip.py");
 /// The list as it was checked; it stays beside what was installed from it.
 const LIST: &str = ".requirements.txt";
-/// How many of a tool's last lines an error shows.
-const LINES: usize = 30;
 
 /// Installs a list of requirements, with its name for people, into a new folder, wheels only.
 pub(crate) async fn install(
@@ -138,28 +136,12 @@ pub(crate) async fn run(
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     // Nothing comes on it; its end tells the tool that nobody is there any more.
     let _input = child.stdin.take();
-    let mut said = Vec::new();
+    let said = Said::default();
+    let gone = || failed(std::io::ErrorKind::BrokenPipe.into());
+    let (stdout, stderr) = (stdout.ok_or_else(gone)?, stderr.ok_or_else(gone)?);
     let work = async {
-        let mut out =
-            BufReader::new(stdout.ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?).lines();
-        let mut err =
-            BufReader::new(stderr.ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?).lines();
-        let (mut out_open, mut err_open) = (true, true);
-        while out_open || err_open {
-            // Reading a line is safe to cancel: what is read so far is kept.
-            let line = tokio::select! {
-                line = out.next_line(), if out_open => { let line = line.map_err(failed)?; out_open = line.is_some(); line }
-                line = err.next_line(), if err_open => { let line = line.map_err(failed)?; err_open = line.is_some(); line }
-            };
-            let Some(line) = line.filter(|line| !line.trim().is_empty()) else {
-                continue;
-            };
-            if said.len() == LINES {
-                said.remove(0);
-            }
-            said.push(line.clone());
-            progress(line);
-        }
+        let heard = tokio::try_join!(said.listen(stdout, progress), said.listen(stderr, progress));
+        heard.map_err(failed)?;
         child.wait().await.map_err(failed)
     };
     let limit = Duration::from_secs(INSTALL_MINUTES * 60);
@@ -169,11 +151,7 @@ pub(crate) async fn run(
             what: tool.to_owned(),
             minutes: INSTALL_MINUTES,
         })??;
-    Ok(if status.success() {
-        Ok(())
-    } else {
-        Err(said.join("\n"))
-    })
+    Ok(if status.success() { Ok(()) } else { Err(said.end()) })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
 use aloft_base::{Chance as _, Clock, ManualClock, Region, SeededChance, Stop, Tasks, Tenant, Timestamp};
+use aloft_definition::Build;
 use aloft_function::{Deployed, Interpreter, Program};
 use aloft_observe::Feed;
 use aloft_store::blobs::{BlobId, Blobs, CHUNK_BYTES, Collector, GRACE, is_referred};
@@ -21,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use crate::artifact::Content;
-use crate::{Builder, Built, Error, Parts, Source};
+use crate::{Builder, Built, Error, Limits, Parts, Source};
 
 /// Nothing is compiled by it: that is no error of a build.
 fn program() -> Program {
@@ -60,6 +61,8 @@ impl Kit {
             chance: chance.clone(),
             feed: Feed::start(&tasks),
             tasks,
+            spawner: None,
+            limits: Limits::default(),
         };
         let builder = Builder::new(parts, &aloft_observe::Metrics::new());
         let kit = Self {
@@ -86,8 +89,11 @@ impl Kit {
 
     async fn build(&self) -> Result<Built, Error> {
         let source = Source {
+            name: "f".to_owned(),
             folder: self.source(),
             requirements: None,
+            handler: "a.handler".to_owned(),
+            build: Build::Auto,
         };
         self.builder.build(&source, &program()).await
     }

@@ -113,6 +113,15 @@ pub(crate) struct Options {
     /// several; can be given for several runtimes
     #[arg(long = "runtime", value_name = "RUNTIME=PROGRAM", value_parser = runtime)]
     pub(crate) runtimes: Vec<(String, PathBuf)>,
+    /// How long one build may take
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) build_timeout: Duration,
+    /// The memory of one build, its files included
+    #[arg(long, value_name = "SIZE", default_value = "2GB")]
+    pub(crate) build_memory: Size,
+    /// The files of one build
+    #[arg(long, value_name = "SIZE", default_value = "2GB")]
+    pub(crate) build_disk: Size,
     /// Run functions without a sandbox, as plain processes of your own user: they can read and write your files and
     /// reach your network
     #[arg(long)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aloft_base::{Size, Stop, Tasks};
 use aloft_http::Limits;
-use aloft_node::{Config, Node};
+use aloft_node::{BuildLimits, Config, Node};
 use aloft_observe::{Feed, Missed, Notice, Subscription};
 use aloft_sandbox::{Isolation, Spawner, Wall};
 use aloft_seal::Source;
@@ -169,6 +169,12 @@ fn config(options: &Options, project: PathBuf, data: PathBuf) -> anyhow::Result<
         obstacle: None,
         search,
         runtimes,
+        build: BuildLimits {
+            time: dev.build_timeout,
+            memory: dev.build_memory,
+            disk: dev.build_disk,
+            ..BuildLimits::default()
+        },
         connections: Limits::default().connections,
         retry_base: options.retry_base,
         concurrency: usize::from(options.concurrency),

@@ -216,8 +216,22 @@ pub(crate) static FUNCTION: Section = Section {
             name: "requirements",
             form: Form::Text("a file, relative to `source`"),
             absent: Absent::Means("`requirements.txt` in `source`, if it exists"),
-            what: "The packages that are installed with a function in Python, in pip's format; what would have to be built is refused. What a function in Node.js requires lies in its folder, in `node_modules`.",
+            what: "The packages that are installed with a function in Python, in pip's format; what would have to be built is refused. What a function in Node.js requires says its `package-lock.json`, or lies in its folder, in `node_modules`.",
             example: "\"requirements.txt\"",
+        },
+        Key {
+            name: "build",
+            form: Form::Text("\"auto\", \"none\", \"make\", or a command line, at most 1,024 bytes"),
+            absent: Absent::Means("`\"auto\"`"),
+            what: "How the code is built before it runs; [Builds](build.md) says what `auto` does for which files. `none`: the folder is the code as it is. `make`: `make build-NAME` with `ARTIFACTS_DIR`, as SAM does it. A command line is run by `sh` in a copy of the folder, in a sandbox without a network.",
+            example: "\"npm run build\"",
+        },
+        Key {
+            name: "output",
+            form: Form::Text("a folder, relative to `source`, without `..`"),
+            absent: Absent::Means("the whole folder"),
+            what: "The folder that becomes the code after `build` has run; for a command line only. It need not exist before.",
+            example: "\"dist\"",
         },
         Key {
             name: "memory",

@@ -44,6 +44,6 @@ pub use problem::{Problem, Problems};
 pub use reference::reference;
 pub use route::{InvalidRoute, Method, RoutePattern, Segment};
 pub use types::{
-    Access, Definition, Files, Function, KeyKind, KeySchema, Order, Project, Provided, Queue, Route, Rule,
-    Runtime, Source, Table,
+    Access, Build, Definition, Files, Function, KeyKind, KeySchema, Order, Project, Provided, Queue, Route,
+    Rule, Runtime, Source, Table,
 };

@@ -64,6 +64,8 @@ pub struct Function {
     pub calls: u32,
     /// The file that lists what it requires, relative to `source`; `None` if it requires nothing.
     pub requirements: Option<PathBuf>,
+    /// How its code is built.
+    pub build: Build,
     /// The most memory that an instance may use; a whole number of MB.
     pub memory: Size,
     /// How long a call may run.
@@ -82,6 +84,32 @@ pub struct Function {
     pub access: BTreeMap<TableName, Access>,
     /// The secrets that it may read, by name.
     pub secrets: BTreeSet<String>,
+}
+
+/// How a function's code is built before it runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Build {
+    /// `auto`: by the files in its source.
+    #[default]
+    Auto,
+    /// `none`: its source is its code.
+    None,
+    /// `make`: its Makefile's target `build-NAME` puts the code into `ARTIFACTS_DIR`.
+    Make,
+    /// A command line of `sh`.
+    Command {
+        /// The line.
+        line: String,
+        /// The folder that becomes the code, relative to the source; `None` is the whole.
+        output: Option<PathBuf>,
+    },
+}
+
+impl Build {
+    /// Whether the definition itself says that files are made which are not in the source.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Make | Self::Command { .. })
+    }
 }
 
 /// A runtime: a language and how exactly its version is given.

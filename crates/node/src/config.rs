@@ -45,6 +45,8 @@ pub struct Config {
     /// The program that runs a runtime, by Lambda's name for it, such as `python3.9`, where the operator says so. It may be another
     /// version of the language.
     pub runtimes: BTreeMap<String, PathBuf>,
+    /// What one build may use.
+    pub build: aloft_build::Limits,
     /// Connections that each port has at a time; see `aloft_http::Limits`.
     pub connections: usize,
     /// The time between attempts of an asynchronous call: once after the first failure, twice after the second. 60 s, as on Lambda.

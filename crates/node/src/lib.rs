@@ -28,6 +28,7 @@ mod upkeep;
 mod watch;
 
 pub use address::Address;
+pub use aloft_build::Limits as BuildLimits;
 pub use config::{Config, DATA_FOLDER, MASTER_KEY};
 pub use error::Error;
 pub use node::Node;

@@ -109,6 +109,7 @@ impl Node {
 
         let tables = Tables::open(store.clone(), time.clock.clone(), time.chance.clone()).await?;
         let blobs = open_blobs(&config, &time, &metrics).await?;
+        let spawner = Arc::new(spawner);
         let builder = aloft_build::Parts {
             data: config.data.clone(),
             cache: config.cache.clone(),
@@ -118,6 +119,8 @@ impl Node {
             chance: time.chance.clone(),
             tasks: tasks.clone(),
             feed: feed.clone(),
+            spawner: Some((spawner.clone(), config.isolation)),
+            limits: config.build.clone(),
         };
         let builder = Builder::new(builder, &metrics);
         let catalogue = Arc::new(Catalogue::new());
@@ -524,7 +527,7 @@ async fn open_blobs(config: &Config, time: &Time, metrics: &Metrics) -> Result<A
 
 fn runtime(
     config: &Config,
-    spawner: Spawner,
+    spawner: Arc<Spawner>,
     inside: Arc<Inside>,
     time: &Time,
     tasks: &Tasks,
@@ -535,7 +538,7 @@ fn runtime(
         folder: config.data.join("runtime"),
         region: Region::local(),
     };
-    let (spawner, clock) = (Arc::new(spawner), time.clock.clone());
+    let clock = time.clock.clone();
     let components = WasmRuntime::new(aloft_instance::wasm::Parts {
         // Not in the folder of the runtimes, which every sandbox sees.
         folder: config.data.join("wasm"),

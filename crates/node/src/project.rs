@@ -395,11 +395,14 @@ impl Project {
         })?;
         let folder = self.root.join(&function.source);
         let requirements = function.requirements.as_ref().map(|list| folder.join(list));
-        let built = self
-            .parts
-            .builder
-            .build(&Source { folder, requirements }, &program)
-            .await;
+        let source = Source {
+            name: name.to_string(),
+            folder,
+            requirements,
+            handler: function.handler.clone(),
+            build: function.build.clone(),
+        };
+        let built = self.parts.builder.build(&source, &program).await;
         let built = built.map_err(|source| Error::Build {
             function: name.to_string(),
             source,

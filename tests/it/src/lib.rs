@@ -12,6 +12,7 @@
     reason = "an auditor outside the platform lives in real time"
 )]
 
+mod builds;
 mod commands;
 mod components;
 mod deliveries;

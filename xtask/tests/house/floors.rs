@@ -43,6 +43,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
 const SIDE_EDGES: &[(&str, &str)] = &[
     ("aloft", "aloft-cli"),
     ("aloft-build", "aloft-function"),
+    ("aloft-build", "aloft-sandbox"),
     ("aloft-call", "aloft-event"),
     ("aloft-call", "aloft-http"),
     ("aloft-call", "aloft-item"),

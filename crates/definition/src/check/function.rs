@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aloft_base::{FunctionName, Size, TableName};
 
 use super::files::{self, Kind};
-use super::{Names, command, handler, logging, secret};
+use super::{Names, build, command, handler, logging, secret};
 use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, Located, quoted};
@@ -29,6 +29,8 @@ pub(super) fn check(
         handler,
         command,
         requirements,
+        build,
+        output,
         _,
         _,
         _,
@@ -50,8 +52,11 @@ pub(super) fn check(
         .as_ref()
         .filter(|(_, is_there)| *is_there)
         .map(|(folder, _)| folder.as_path());
-    let handler = handler::read(checker, &block, handler, folder, runtime);
-    let command = command::read(checker, &block, command, folder, runtime);
+    let build = build::read(checker, &block, (build, output));
+    // What a build makes cannot be looked for before.
+    let handler = handler::read(checker, &block, handler, folder, (runtime, &build));
+    let made = folder.filter(|_| !build.is_own());
+    let command = command::read(checker, &block, command, made, runtime);
     let is_python = match runtime {
         Some(runtime) if runtime.has_command() => command.as_deref().map(command::is_python),
         runtime => runtime.map(|runtime| matches!(runtime, Runtime::Python3 { .. })),
@@ -74,6 +79,7 @@ pub(super) fn check(
         command: command?,
         calls,
         requirements,
+        build,
         memory,
         timeout,
         idle,

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use super::files::{self, Kind};
 use crate::keys::Key;
 use crate::read::{Block, Checker, quoted};
-use crate::types::Runtime;
+use crate::types::{Build, Runtime};
 
 /// Lambda's bound.
 const LONGEST: usize = 128;
 /// What a file of a handler in Node.js may end with, in the order in which the runtime looks.
 const NODE_ENDS: [&str; 4] = ["", ".js", ".mjs", ".cjs"];
+/// And before it is bundled.
+const TYPESCRIPT_ENDS: [&str; 6] = ["", ".js", ".mjs", ".cjs", ".ts", ".mts"];
+/// What a component is built from.
+const WASM_SOURCES: [&str; 2] = ["Cargo.toml", "package.json"];
 /// What the file of a WebAssembly component ends with.
 const WASM: &str = ".wasm";
 
@@ -20,7 +24,7 @@ pub(super) fn read(
     block: &Block<'_>,
     key: &Key,
     folder: Option<&Path>,
-    runtime: Option<Runtime>,
+    (runtime, build): (Option<Runtime>, &Build),
 ) -> Option<String> {
     if let Some(runtime) = runtime.filter(|runtime| runtime.has_command()) {
         if let Some(entry) = block.get(key.name) {
@@ -46,8 +50,15 @@ pub(super) fn read(
     };
     if let (Some(dir), Some(folder)) = (checker.dir, folder) {
         let base = dir.join(folder);
+        let is_auto = *build == Build::Auto;
+        let is_component = runtime == Some(Runtime::Wasm);
+        let is_built = is_auto && is_component && WASM_SOURCES.iter().any(|file| base.join(file).is_file());
+        if build.is_own() || is_built {
+            return Some(handler.text);
+        }
         let ends: &[&str] = match runtime? {
             Runtime::Python3 { .. } => &[".py", "/__init__.py"],
+            Runtime::Node { .. } if is_auto => &TYPESCRIPT_ENDS,
             Runtime::Node { .. } => &NODE_ENDS,
             Runtime::Wasm => &[WASM],
             Runtime::Provided { .. } | Runtime::Http | Runtime::Command => &[""],

@@ -1,6 +1,7 @@
 //! From text to a definition. First the names of everything, then each thing, so that a reference to something that is
 //! itself wrong is not a second mistake.
 
+mod build;
 mod command;
 mod files;
 mod function;

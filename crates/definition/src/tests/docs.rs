@@ -95,6 +95,9 @@ fn file_with(section: &Section, name: &str, value: &str) -> String {
             } else {
                 ("handler", "\"create.handler\"")
             };
+            if std::ptr::eq(own, section) && name == "output" {
+                lines.push_str("build = \"npm run build\"\n");
+            }
             if !(std::ptr::eq(own, section) && name == wanted) {
                 lines.push_str(&format!("{wanted} = {example}\n"));
             }

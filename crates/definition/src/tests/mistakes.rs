@@ -681,3 +681,39 @@ fn servers() {
         ],
     );
 }
+
+#[test]
+fn a_build_is_a_word_or_a_line_and_its_output_lies_inside() {
+    let file = |keys: &str| {
+        format!(
+            "[project]\nname = \"p\"\n[functions.f]\nruntime = \"provided\"\nsource = \"s\"\nhandler = \"x\"\n{keys}\n"
+        )
+    };
+    let build = |keys: &str| {
+        let read = Definition::parse(&file(keys), "aloft.toml", None).unwrap();
+        read.functions.into_values().next().unwrap().build
+    };
+    assert_eq!(build(""), Build::Auto);
+    assert_eq!(build("build = \"none\""), Build::None);
+    assert_eq!(build("build = \"make\""), Build::Make);
+    let line = "npm run build".to_owned();
+    let output = Some("dist/app".into());
+    assert_eq!(
+        build("build = \"npm run build\"\noutput = \"dist/app\""),
+        Build::Command { line, output }
+    );
+    for (keys, wrong) in [
+        ("build = \"\"", "is not valid"),
+        ("build = \" \"", "is not valid"),
+        ("build = \"x\"\noutput = \"../x\"", "is not inside the source"),
+        ("build = \"x\"\noutput = \"/x\"", "is not inside the source"),
+        ("build = \"x\"\noutput = \"\"", "is not inside the source"),
+        ("build = \"make\"\noutput = \"x\"", "by a command line only"),
+        ("output = \"x\"", "by a command line only"),
+    ] {
+        let problems = Definition::parse(&file(keys), "aloft.toml", None)
+            .expect_err(keys)
+            .0;
+        assert!(problems[0].message.contains(wrong), "{keys}: {problems:?}");
+    }
+}
