@@ -182,6 +182,10 @@ impl Place {
         };
         let components = self.folder.join("tools/components");
         link(&tools.components.folder, &components)?;
+        let rust = self.folder.join("tools/rust");
+        if let Some(folder) = &tools.components.rust {
+            link(folder, &rust)?;
+        }
         let clients = self.folder.join("tools/clients");
         link(&tools.clients.folder, &clients)?;
         Ok(Tools {
@@ -191,7 +195,10 @@ impl Place {
             },
             browser,
             postgres,
-            components: Components { folder: components },
+            components: Components {
+                folder: components,
+                rust: tools.components.rust.as_ref().map(|_| rust),
+            },
             clients: Clients { folder: clients },
             // The black-box suite traces nothing.
             strace: Strace {

@@ -5,5 +5,7 @@ fn main() -> std::process::ExitCode {
     aloft_sandbox::spawner_if_asked();
     // So is the compiler of WebAssembly components.
     aloft_instance::wasm::compiler_if_asked();
+    // And what makes a component of a module that a build made.
+    aloft_build::encoder_if_asked();
     std::process::ExitCode::from(aloft_cli::run().number())
 }

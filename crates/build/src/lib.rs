@@ -29,6 +29,7 @@
 mod ahead;
 mod artifact;
 mod builder;
+mod encode;
 mod error;
 mod layers;
 mod metrics;
@@ -36,6 +37,7 @@ mod npm;
 mod pip;
 mod python;
 mod requirements;
+mod rust;
 mod said;
 mod sdk;
 mod source;
@@ -47,6 +49,7 @@ mod zip;
 mod tests;
 
 pub use builder::{Builder, Built, Parts, Zip};
+pub use encode::encoder_if_asked;
 pub use error::Error;
 pub use source::Source;
 pub use workshop::Limits;

@@ -12,6 +12,8 @@ use crate::pip::PIP;
 use crate::said::Said;
 
 const INSTALL_MINUTES: u64 = 10;
+/// How long a tool may take to say what it is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const COMPILE_TIME: Duration = Duration::from_secs(300);
 const COMPILE: &str = include_str!("compile.py");
 const INSTALL_PIP: &str = include_str!("install_pip.py");
@@ -115,7 +117,7 @@ async fn works(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .status();
-    matches!(tokio::time::timeout(Duration::from_secs(60), status).await, Ok(Ok(status)) if status.success())
+    matches!(tokio::time::timeout(PATIENCE, status).await, Ok(Ok(status)) if status.success())
 }
 
 /// Runs a tool, telling its lines; the inner error is the end of what it said.

@@ -43,6 +43,8 @@ enum Plan {
     Packages,
     /// The handler's file is bundled with what it imports.
     Bundle(PathBuf),
+    /// A crate of Rust becomes a component.
+    Crate,
     Make,
     Line(String, Option<PathBuf>),
 }
@@ -68,6 +70,10 @@ fn plan(source: &Source, program: &Program) -> Plan {
         Build::Auto => {
             if let (Program::Node(_), Some(entry)) = (program, typescript(source)) {
                 return Plan::Bundle(entry);
+            }
+            // A component that is there was built by somebody else.
+            if matches!(program, Program::Wasm) && !has(&source.handler) && has("Cargo.toml") {
+                return Plan::Crate;
             }
             match program.node().is_some() && has("package.json") && has(LOCK) {
                 true => Plan::Packages,
@@ -124,6 +130,7 @@ impl Builder {
                     })
                     .await;
             }
+            Plan::Crate => self.rust(source, program).await?,
             Plan::Bundle(entry) => self.bundle(source, &entry, program).await?,
             Plan::Make => {
                 let what = format!("make build-{}", source.name);
@@ -454,7 +461,7 @@ fn show(job: &mut Job, interpreter: &Interpreter, name: &'static str) {
 }
 
 /// Whether every sandbox sees it anyway.
-fn is_seen(folder: &Path) -> bool {
+pub(crate) fn is_seen(folder: &Path) -> bool {
     folder.starts_with("/usr") && !folder.starts_with("/usr/local")
 }
 

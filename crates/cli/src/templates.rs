@@ -61,6 +61,23 @@ pub(crate) const TEMPLATES: &[Template] = &[
         files: files!("node": "README.md" "aloft.toml" "events/hello.json" "functions/hello.mjs" "test/hello.test.mjs"),
     },
     Template {
+        name: "typescript",
+        what: "a function in TypeScript, bundled",
+        test: "node --test",
+        sample: HELLO,
+        request: GREETING,
+        files: files!("typescript": "README.md" "aloft.toml" "events/hello.json" "functions/hello.ts" "test/hello.test.ts"),
+    },
+    Template {
+        name: "rust-wasm",
+        what: "a WebAssembly component in Rust",
+        test: "cargo test --manifest-path function/Cargo.toml --target-dir target",
+        sample: HELLO,
+        request: GREETING,
+        files: files!("rust-wasm": "README.md" "aloft.toml" "events/hello.json" "function/Cargo.lock" "function/Cargo.toml"
+            "function/src/component.rs" "function/src/lib.rs"),
+    },
+    Template {
         name: "http",
         what: "a server of its own",
         test: "python3 -m unittest",

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Finished, Project, aloft, binary, call, nodejs, quiet_aws, run, tool};
+use crate::harness::{Finished, Project, aloft, binary, call, nodejs, quiet_aws, run, rust, tool};
 
 /// A command line as a person types it, in the project's folder, with the fetched programs.
 fn shell(folder: &Path, line: &str, url: &str) -> Finished {
@@ -15,7 +15,7 @@ fn shell(folder: &Path, line: &str, url: &str) -> Finished {
         tool("python3").parent().unwrap().to_owned(),
         binary().parent().unwrap().to_owned(),
     ];
-    let folders = own.into_iter().chain(std::env::split_paths(&path));
+    let folders = rust().into_iter().chain(own).chain(std::env::split_paths(&path));
     let mut command = Command::new("sh");
     command
         .args(["-c", line])
@@ -50,7 +50,15 @@ fn try_out(template: &str, request: (&str, &str, &str), wanted: &Value) {
     let tested = shell(&folder, test, "");
     assert_eq!(tested.code, Some(0), "{template}: {test}: {tested}");
     assert_eq!(dev, "aloft dev");
-    let platform = project.dev().programs(nodejs()).start();
+    let programs = match template {
+        "rust-wasm" => rust(),
+        _ => Some(nodejs()),
+    };
+    let dev = project.dev();
+    let platform = match programs {
+        Some(folder) => dev.programs(folder).start(),
+        None => dev.start(),
+    };
     let invoked = shell(&folder, invoke, &platform.api);
     assert_eq!(invoked.code, Some(0), "{template}: {invoke}: {invoked}");
     let (method, path, body) = request;
@@ -71,6 +79,16 @@ fn a_project_in_python_is_begun_tested_and_called() {
 #[test]
 fn a_project_in_javascript_is_begun_tested_and_called() {
     try_out("node", GREETING, &json!({ "hello": "Ada" }));
+}
+
+#[test]
+fn a_project_in_typescript_is_begun_tested_and_called() {
+    try_out("typescript", GREETING, &json!({ "hello": "Ada" }));
+}
+
+#[test]
+fn a_component_in_rust_is_begun_tested_and_called() {
+    try_out("rust-wasm", GREETING, &json!({ "hello": "Ada" }));
 }
 
 #[test]

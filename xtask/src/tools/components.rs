@@ -33,6 +33,8 @@ const FORM: &str = "1";
 /// The folder with the components, each `NAME.wasm`.
 pub(crate) struct Components {
     pub(crate) folder: PathBuf,
+    /// A folder with the `cargo` that builds them, unless it is the machine's own.
+    pub(crate) rust: Option<PathBuf>,
 }
 
 impl Components {
@@ -46,12 +48,16 @@ impl Components {
             }
         }
         let pins: Vec<&str> = pins.iter().map(String::as_str).collect();
+        let compiler = Compiler::find(folder)?;
         let components = Self {
+            rust: match &compiler {
+                Compiler::Rustup => None,
+                Compiler::Debian(place) => Some(place.clone()),
+            },
             folder: folder.join(format!("components-{}", key(&pins))),
         };
         if !components.folder.is_dir() {
             fill(&components.folder, |draft| {
-                let compiler = Compiler::find(folder)?;
                 for (place, name) in RUST {
                     say(&format!("building the component {name} with {}", compiler.name()));
                     compiler.build(place, name, &draft.join(format!("{name}.wasm")))?;

@@ -4,7 +4,8 @@
 //! A *kit* is a folder whose `bin/` holds `python3`, `aws`, `chromium`, `chromedriver`, `postgres`, `initdb`, `pg_dump` and `strace`: small wrappers, so that a
 //! test starts them by path and needs to know nothing of library paths. Kits are cheap; a run under another user gets
 //! a kit of its own. In `nodejs/` lie `node` and `npm` as links, since the platform looks for their real files, in
-//! `components/` what was built for WebAssembly, and in `clients/` what npm built.
+//! `components/` what was built for WebAssembly, in `clients/` what npm built, and in `rust/` the `cargo` for WebAssembly, if the machine's
+//! own has not what it takes.
 
 mod apt;
 mod chromium;
@@ -103,13 +104,16 @@ impl Tools {
             std::os::unix::fs::symlink(program, &link)
                 .with_context(|| format!("cannot make {}", link.display()))?;
         }
-        for (name, place) in [
-            ("components", &self.components.folder),
-            ("clients", &self.clients.folder),
-        ] {
+        let places = [
+            ("components", Some(&self.components.folder)),
+            ("clients", Some(&self.clients.folder)),
+            ("rust", self.components.rust.as_ref()),
+        ];
+        for (name, place) in places {
             let link = folder.join(name);
             // As above.
             let _ = std::fs::remove_file(&link);
+            let Some(place) = place else { continue };
             std::os::unix::fs::symlink(place, &link)
                 .with_context(|| format!("cannot make {}", link.display()))?;
         }

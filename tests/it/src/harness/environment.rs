@@ -32,6 +32,12 @@ pub(crate) fn nodejs() -> PathBuf {
     told("ALOFT_TEST_TOOLS").join("nodejs")
 }
 
+/// The folder with a Rust that builds components, if the machine's own does not.
+pub(crate) fn rust() -> Option<PathBuf> {
+    let folder = told("ALOFT_TEST_TOOLS").join("rust");
+    folder.is_dir().then_some(folder)
+}
+
 /// A component that was built for the tests.
 pub(crate) fn component(name: &str) -> PathBuf {
     told("ALOFT_TEST_TOOLS")

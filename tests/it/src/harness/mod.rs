@@ -11,7 +11,9 @@ mod store;
 
 pub(crate) use client::{Answer, call, get, send, try_call};
 pub(crate) use disk::Disk;
-pub(crate) use environment::{binary, clients, component, example, nodejs, quiet_aws, root, script, tool};
+pub(crate) use environment::{
+    binary, clients, component, example, nodejs, quiet_aws, root, rust, script, tool,
+};
 pub(crate) use platform::Platform;
 pub(crate) use process::{Finished, aloft, inside, run};
 pub(crate) use project::Project;
