@@ -23,7 +23,7 @@ use crate::artifact::{Content, Opened, hash_of, open_to_all, unpack};
 use crate::metrics::Metrics;
 use crate::throttle::Throttle;
 use crate::workshop::Workshop;
-use crate::{Error, Limits, Looked, layers, npm, python, requirements, sdk, zip};
+use crate::{Error, Limits, Looked, layers, python, requirements, zip};
 
 /// What a source has become.
 #[derive(Debug, Clone)]
@@ -69,6 +69,8 @@ pub struct Parts {
     pub spawner: Option<(Arc<Spawner>, Isolation)>,
     /// What a build may use.
     pub limits: Limits,
+    /// A folder from which packages come, instead of their registries.
+    pub packages: Option<PathBuf>,
 }
 
 /// Builds artifacts and installs requirements. Cheap to clone.
@@ -77,25 +79,28 @@ pub struct Builder {
     artifacts: PathBuf,
     /// What builds made, from which artifacts are packed.
     builds: PathBuf,
-    requirements: PathBuf,
-    search: Vec<PathBuf>,
+    pub(crate) requirements: PathBuf,
+    pub(crate) search: Vec<PathBuf>,
     workshop: Option<Workshop>,
+    pub(crate) packages: Option<PathBuf>,
     blobs: Arc<dyn Blobs>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     tasks: Tasks,
-    feed: Feed,
-    metrics: Metrics,
+    pub(crate) feed: Feed,
+    pub(crate) metrics: Metrics,
     /// Zips' folders that were asked for since the start.
     wanted: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Held while an SDK is installed: whoever wants the same waits for it instead of installing it, too.
-    installing: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) installing: Arc<tokio::sync::Mutex<()>>,
     /// When installing into a folder failed.
-    failed: Arc<Mutex<BTreeMap<PathBuf, Instant>>>,
+    pub(crate) failed: Arc<Mutex<BTreeMap<PathBuf, Instant>>>,
     /// Held while something is fetched or built.
     pub(crate) making: Arc<tokio::sync::Mutex<()>>,
     /// What was built last of each source and function.
     pub(crate) current: Arc<Mutex<Current>>,
+    /// What lock files of Python require, by their hash.
+    pub(crate) lists: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
 }
 
 type Current = BTreeMap<(PathBuf, String), PathBuf>;
@@ -124,6 +129,8 @@ impl Builder {
             failed: Arc::default(),
             making: Arc::default(),
             current: Arc::default(),
+            lists: Arc::default(),
+            packages: parts.packages,
         }
     }
 
@@ -330,129 +337,25 @@ impl Builder {
         .await
     }
 
-    /// The folder with AWS's SDK for code that names it and does not bring it. That it cannot be installed, as on a machine without a
-    /// network, is told, and is no failure: whoever imports it learns of it then.
-    pub async fn sdk(&self, code: &Code, program: &Program) -> Option<PathBuf> {
-        let found = match (program.python(), program.node()) {
-            (Some(interpreter), _) => self.boto3(code, interpreter).await,
-            (None, Some(interpreter)) => self.javascript_sdk(code, interpreter).await,
-            (None, None) => Ok(None),
-        };
-        found.unwrap_or_else(|error| {
-            if matches!(error, Error::JustFailed) {
-                return None;
-            }
-            let message = format!("AWS's SDK is not installed, so code that imports it fails: {error}");
-            tracing::warn!("{message}");
-            self.feed.publish(Notice::Build(Build {
-                at: self.clock.now(),
-                subject: program.runtime().to_owned(),
-                ok: false,
-                message,
-                took_ms: 0,
-            }));
-            None
-        })
-    }
-
-    async fn boto3(&self, code: &Code, interpreter: &Interpreter) -> Result<Option<PathBuf>, Error> {
-        let layers = code.layers.as_ref().map(|layers| layers.join("python"));
-        let (task, more) = (code.task.clone(), code.requirements.clone().or(layers));
-        let is_named = self
-            .blocking(move || {
-                sdk::names_boto3(&task, more.as_deref()).map_err(Error::io("look through", &task))
-            })
-            .await?;
-        if !is_named {
-            return Ok(None);
-        }
-        let (list, text) = (Path::new("boto3"), sdk::PYTHON.as_bytes());
-        let folder = self.requirements_place(text, interpreter);
-        let _installing = match self.to_install(&folder).await? {
-            Some(installing) => installing,
-            None => return Ok(Some(folder)),
-        };
-        let installed = self.installed(list, text, interpreter).await;
-        self.note(&folder, installed.is_ok());
-        installed.map(Some)
-    }
-
-    async fn javascript_sdk(&self, code: &Code, interpreter: &Interpreter) -> Result<Option<PathBuf>, Error> {
-        let (task, layers) = (code.task.clone(), code.layers.clone());
-        let packages = self
-            .blocking(move || {
-                sdk::javascript(&task, layers.as_deref()).map_err(Error::io("look through", &task))
-            })
-            .await?;
-        if packages.is_empty() {
-            return Ok(None);
-        }
-        let names: Vec<&str> = packages.iter().map(String::as_str).collect();
-        let key = names.join(" ");
-        let hash = hash_of(&[interpreter.runtime.as_bytes(), key.as_bytes()]);
-        let folder = self.requirements.join(hash);
-        let _installing = match self.to_install(&folder).await? {
-            Some(installing) => installing,
-            None => return Ok(Some(folder)),
-        };
-        let began = self.clock.instant();
-        let progress = |line: String| self.tell(key.clone(), line, began);
-        progress(format!("installing for {}", interpreter.runtime));
-        let new = self.beside(&folder);
-        let installed = npm::install(interpreter, &self.search, &names, &new, &progress).await;
-        let ended = self.since(began);
-        self.metrics.requirements.ended(installed.is_ok(), ended);
-        self.note(&folder, installed.is_ok());
-        if let Err(error) = installed {
-            // There may be nothing yet to remove.
-            let _ = tokio::fs::remove_dir_all(&new).await;
-            return Err(error);
-        }
-        self.finish(&new, &folder).await?;
-        progress("installed".to_owned());
-        Ok(Some(folder))
-    }
-
     pub(crate) async fn require(&self, list: &Path, interpreter: &Interpreter) -> Result<PathBuf, Error> {
         let text = tokio::fs::read(list).await.map_err(Error::io("read", list))?;
         requirements::check(list, &text)?;
         self.installed(list, &text, interpreter).await
     }
 
-    /// The right to install an SDK into its folder; none if it is there. Others wait for it, but nobody waits for what is there.
-    ///
-    /// # Errors
-    /// When it could not be installed moments ago.
-    async fn to_install(&self, folder: &Path) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>, Error> {
-        if folder.is_dir() {
-            return Ok(None);
-        }
-        let installing = self.installing.lock().await;
-        let failed = lock(&self.failed).get(folder).copied();
-        if failed.is_some_and(|failed| self.since(failed) < AGAIN) {
-            return Err(Error::JustFailed);
-        }
-        Ok((!folder.is_dir()).then_some(installing))
-    }
-
-    /// Notes whether an SDK could be installed: where there is no network, each try takes long.
-    fn note(&self, folder: &Path, is_done: bool) {
-        let mut failed = lock(&self.failed);
-        if is_done {
-            failed.remove(folder);
-        } else {
-            failed.insert(folder.to_owned(), self.clock.instant());
-        }
-    }
-
-    fn requirements_place(&self, list: &[u8], interpreter: &Interpreter) -> PathBuf {
+    pub(crate) fn requirements_place(&self, list: &[u8], interpreter: &Interpreter) -> PathBuf {
         let arch = std::env::consts::ARCH.as_bytes();
         self.requirements
             .join(hash_of(&[interpreter.runtime.as_bytes(), arch, list]))
     }
 
     /// The folder with what a list requires, installed if this machine has not done so yet.
-    async fn installed(&self, list: &Path, text: &[u8], interpreter: &Interpreter) -> Result<PathBuf, Error> {
+    pub(crate) async fn installed(
+        &self,
+        list: &Path,
+        text: &[u8],
+        interpreter: &Interpreter,
+    ) -> Result<PathBuf, Error> {
         let folder = self.requirements_place(text, interpreter);
         if folder.is_dir() {
             return Ok(folder);
@@ -531,7 +434,8 @@ impl Builder {
         progress: &(dyn Fn(String) + Sync),
     ) -> Result<(), Error> {
         let new = self.beside(folder);
-        if let Err(error) = python::install(interpreter, list, &new, &self.requirements, progress).await {
+        let folders = (self.requirements.as_path(), self.packages.as_deref());
+        if let Err(error) = python::install(interpreter, list, &new, folders, progress).await {
             // There may be nothing yet to remove.
             let _ = tokio::fs::remove_dir_all(&new).await;
             return Err(error);
@@ -575,7 +479,7 @@ impl Builder {
         }));
     }
 
-    fn since(&self, began: Instant) -> Duration {
+    pub(crate) fn since(&self, began: Instant) -> Duration {
         self.clock.instant().duration_since(began)
     }
 
@@ -611,9 +515,6 @@ fn remove(path: &Path) -> std::io::Result<()> {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// How long an SDK that could not be installed is not tried again.
-const AGAIN: Duration = Duration::from_secs(300);
 
 /// A layer by itself is for any program: it is compiled where layers are put together.
 const LAYER: &Program = &Program::Own {

@@ -32,6 +32,7 @@ mod builder;
 mod encode;
 mod error;
 mod layers;
+mod locked;
 mod metrics;
 mod npm;
 mod pip;

@@ -81,3 +81,36 @@ pub(crate) async fn ci(
         output,
     })
 }
+
+/// A cache of npm's with the packages of a folder, from which it takes by their hashes what a lock file says.
+pub(crate) async fn cache(
+    (interpreter, npm): (&Interpreter, &Path),
+    packages: &Path,
+    place: &Path,
+    list: &Path,
+) -> Result<PathBuf, Error> {
+    let entries = std::fs::read_dir(packages).map_err(Error::io("read the folder", packages))?;
+    let is_package = |path: &PathBuf| path.extension().is_some_and(|end| end == "tgz");
+    let files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_package)
+        .collect();
+    std::fs::create_dir_all(place).map_err(Error::io("make the folder", place))?;
+    if files.is_empty() {
+        return Ok(place.to_owned());
+    }
+    let mut command = python::python(interpreter);
+    command
+        .arg(npm)
+        .args(["cache", "add", "--offline", "--loglevel", "error", "--cache"])
+        .arg(place)
+        .args(files);
+    let output = python::run(&mut command, "npm cache add", &|_| {}).await?;
+    output.map_err(|output| Error::Requirements {
+        list: list.to_owned(),
+        tool: "npm cache add".to_owned(),
+        output,
+    })?;
+    Ok(place.to_owned())
+}

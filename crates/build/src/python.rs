@@ -1,6 +1,6 @@
 //! Installing and compiling Python packages with what the machine has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) async fn install(
     interpreter: &Interpreter,
     (list, text): (&Path, &[u8]),
     target: &Path,
-    cache: &Path,
+    (cache, packages): (&Path, Option<&Path>),
     progress: &(dyn Fn(String) + Sync),
 ) -> Result<(), Error> {
     std::fs::create_dir_all(cache).map_err(Error::io("make the folder", cache))?;
@@ -38,6 +38,9 @@ pub(crate) async fn install(
         .arg(target)
         .arg("-r")
         .arg(&checked);
+    if let Some(packages) = packages {
+        command.arg("--no-index").arg("--find-links").arg(packages);
+    }
     let output = run(&mut command, &tool, progress).await?;
     output.map_err(|output| Error::Requirements {
         list: list.to_owned(),
@@ -67,6 +70,18 @@ pub(crate) async fn compile(interpreter: &Interpreter, folder: &Path) {
         Ok(Err(error)) => tracing::warn!(%error, folder = %folder.display(), "could not compile"),
         Err(_) => tracing::warn!(folder = %folder.display(), "compiling took too long and was given up"),
     }
+}
+
+/// Pip's own wheel, if the interpreter has no pip.
+pub(crate) async fn pip(
+    interpreter: &Interpreter,
+    cache: &Path,
+    progress: &(dyn Fn(String) + Sync),
+) -> Result<Option<PathBuf>, Error> {
+    if works(python(interpreter).args(["-m", "pip", "--version"])).await {
+        return Ok(None);
+    }
+    PIP.get(interpreter, cache, progress).await.map(Some)
 }
 
 /// The first of: the interpreter's own pip, uv, pip's wheel.
@@ -156,6 +171,22 @@ pub(crate) async fn run(
     Ok(if status.success() { Ok(()) } else { Err(said.end()) })
 }
 
+/// The interpreter that the tests' own PATH has.
+#[cfg(test)]
+pub(crate) async fn real() -> Interpreter {
+    let mut command = Command::new("python3");
+    let output = command
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .await
+        .unwrap();
+    Interpreter {
+        runtime: "python3".to_owned(),
+        executable: String::from_utf8(output.stdout).unwrap().trim().into(),
+        needs: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -176,21 +207,6 @@ with zipfile.ZipFile(place, "w") as wheel:
     wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     wheel.writestr(about + "RECORD", "carrier.py,,\n%sMETADATA,,\n%sWHEEL,,\n%sRECORD,,\n" % (about, about, about))
 "#;
-
-    /// The interpreter that the tests' own PATH has.
-    async fn real() -> Interpreter {
-        let mut command = Command::new("python3");
-        let output = command
-            .args(["-c", "import sys; print(sys.executable)"])
-            .output()
-            .await
-            .unwrap();
-        Interpreter {
-            runtime: "python3".to_owned(),
-            executable: String::from_utf8(output.stdout).unwrap().trim().into(),
-            needs: Vec::new(),
-        }
-    }
 
     /// One that is no Python and one that takes all the memory there is for it keep no other from being compiled.
     #[tokio::test]
@@ -274,7 +290,7 @@ with zipfile.ZipFile(place, "w") as wheel:
             let target = path(if is_right { "good" } else { "bad" });
             let text = wheel.display().to_string();
             let list = (Path::new("requirements.txt"), text.as_bytes());
-            let installed = install(&interpreter, list, &target, &cache, &|_| {}).await;
+            let installed = install(&interpreter, list, &target, (&cache, None), &|_| {}).await;
             assert_eq!(target.join("carrier.py").exists(), is_right, "{installed:?}");
             assert_eq!(installed.is_ok(), is_right, "{installed:?}");
             assert!(!path("ran").exists(), "the stranger's code ran");

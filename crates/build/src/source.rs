@@ -100,6 +100,9 @@ impl Builder {
     pub async fn build(&self, source: &Source, program: &Program) -> Result<Built, Error> {
         let requirements = match (&source.requirements, program.python()) {
             (Some(list), Some(interpreter)) => Some(self.require(list, interpreter).await?),
+            (None, Some(interpreter)) if source.build != Build::None => {
+                self.locked(&source.folder, interpreter).await?
+            }
             _ => None,
         };
         let content = self.content(source, program).await?;
@@ -318,7 +321,22 @@ impl Builder {
             for (name, text) in files {
                 fs::write(new.join(name), text).map_err(Error::io("write", &new))?;
             }
-            npm::ci((node, &npm), &new, list, arguments, &progress).await
+            let mut arguments = arguments.to_vec();
+            let offline = match &self.packages {
+                Some(packages) => {
+                    Some(npm::cache((node, &npm), packages, &new.with_extension("npm.new"), list).await?)
+                }
+                None => None,
+            };
+            if let Some(cache) = &offline {
+                arguments.extend(["--offline".into(), "--cache".into(), cache.into()]);
+            }
+            let installed = npm::ci((node, &npm), &new, list, &arguments, &progress).await;
+            if let Some(cache) = offline {
+                // What is left is removed by a sweep.
+                let _ = tokio::fs::remove_dir_all(cache).await;
+            }
+            installed
         };
         let installed = installed.await;
         self.counted_requirements(installed.is_ok(), began);

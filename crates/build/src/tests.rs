@@ -63,6 +63,7 @@ impl Kit {
             tasks,
             spawner: None,
             limits: Limits::default(),
+            packages: None,
         };
         let builder = Builder::new(parts, &aloft_observe::Metrics::new());
         let kit = Self {

@@ -113,6 +113,9 @@ pub(crate) struct Options {
     /// several; can be given for several runtimes
     #[arg(long = "runtime", value_name = "RUNTIME=PROGRAM", value_parser = runtime)]
     pub(crate) runtimes: Vec<(String, PathBuf)>,
+    /// A folder with wheels of Python and tarballs of npm (.tgz), from which builds take packages instead of asking a registry
+    #[arg(long, value_name = "DIR")]
+    pub(crate) packages: Option<PathBuf>,
     /// How long one build may take
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     pub(crate) build_timeout: Duration,

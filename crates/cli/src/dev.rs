@@ -152,6 +152,15 @@ fn config(options: &Options, project: PathBuf, data: PathBuf) -> anyhow::Result<
             return Err(unusable(format!("--runtime says twice what runs {runtime}")));
         }
     }
+    let packages = match &dev.packages {
+        None => None,
+        Some(folder) => Some(
+            std::fs::canonicalize(folder)
+                .ok()
+                .filter(|folder| folder.is_dir())
+                .ok_or_else(|| unusable(format!("--packages: there is no folder {}", folder.display())))?,
+        ),
+    };
     let search = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
@@ -169,6 +178,7 @@ fn config(options: &Options, project: PathBuf, data: PathBuf) -> anyhow::Result<
         obstacle: None,
         search,
         runtimes,
+        packages,
         build: BuildLimits {
             time: dev.build_timeout,
             memory: dev.build_memory,

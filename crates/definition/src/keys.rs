@@ -215,7 +215,9 @@ pub(crate) static FUNCTION: Section = Section {
         Key {
             name: "requirements",
             form: Form::Text("a file, relative to `source`"),
-            absent: Absent::Means("`requirements.txt` in `source`, if it exists"),
+            absent: Absent::Means(
+                "`requirements.txt` in `source`, if it exists, else what a [lock file](build.md) says",
+            ),
             what: "The packages that are installed with a function in Python, in pip's format; what would have to be built is refused. What a function in Node.js requires says its `package-lock.json`, or lies in its folder, in `node_modules`.",
             example: "\"requirements.txt\"",
         },

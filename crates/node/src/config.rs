@@ -47,6 +47,8 @@ pub struct Config {
     pub runtimes: BTreeMap<String, PathBuf>,
     /// What one build may use.
     pub build: aloft_build::Limits,
+    /// A folder from which builds take packages, instead of their registries.
+    pub packages: Option<PathBuf>,
     /// Connections that each port has at a time; see `aloft_http::Limits`.
     pub connections: usize,
     /// The time between attempts of an asynchronous call: once after the first failure, twice after the second. 60 s, as on Lambda.

@@ -121,6 +121,7 @@ impl Node {
             feed: feed.clone(),
             spawner: Some((spawner.clone(), config.isolation)),
             limits: config.build.clone(),
+            packages: config.packages.clone(),
         };
         let builder = Builder::new(builder, &metrics);
         let catalogue = Arc::new(Catalogue::new());

@@ -1,8 +1,9 @@
 //! Builds: what becomes of a source before it runs, and of builds that do their worst.
 
+use std::process::Command;
 use std::time::Instant;
 
-use crate::harness::{Platform, Project, get, nodejs, wait_for};
+use crate::harness::{Platform, Project, get, nodejs, run, tool, wait_for};
 
 /// A function that is built by make, and one beside it that is not built.
 const MADE: &str = r#"
@@ -212,6 +213,10 @@ fn typescript_is_bundled_the_same_way_in_every_folder() {
     assert_eq!(artifacts(&first), artifacts(&second));
 }
 
+/// What npm says of the package in the lock file.
+const INTEGRITY: &str =
+    "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==";
+
 /// A lock file of npm's, with the one package.
 const LOCK: &str = r#"{
   "name": "x",
@@ -273,4 +278,106 @@ output = "dist"
     let platform = project.dev().programs(nodejs()).start();
     assert_eq!(answer(&platform), "1s");
     assert_eq!(get(&platform.url("/built")).is(200).text(), "built");
+}
+
+/// Makes a wheel and a tarball of packages that no registry has, and says their hashes: sha256 of the wheel, npm's integrity of the tarball.
+const PACKAGES: &str = r#"
+import base64, hashlib, io, sys, tarfile, zipfile
+folder = sys.argv[1]
+wheel = folder + "/aloft_test_only-1-py3-none-any.whl"
+with zipfile.ZipFile(wheel, "w") as made:
+    made.writestr("aloft_test_only.py", "WORD = 'from a wheel'\n")
+    about = "aloft_test_only-1.dist-info/"
+    made.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: aloft-test-only\nVersion: 1\n")
+    made.writestr(about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    made.writestr(about + "RECORD", "aloft_test_only.py,,\n%sMETADATA,,\n%sWHEEL,,\n%sRECORD,,\n" % (about, about, about))
+with tarfile.open(folder + "/aloft-test-only-1.0.0.tgz", "w:gz") as made:
+    for name, text in (("package.json", '{"name":"aloft-test-only","version":"1.0.0"}'), ("index.js", "module.exports = 'from a tarball'\n")):
+        entry = tarfile.TarInfo("package/" + name)
+        entry.size = len(text)
+        made.addfile(entry, io.BytesIO(text.encode()))
+print(hashlib.sha256(open(wheel, "rb").read()).hexdigest())
+print("sha512-" + base64.b64encode(hashlib.sha512(open(folder + "/aloft-test-only-1.0.0.tgz", "rb").read()).digest()).decode())
+"#;
+
+/// What no registry has can only come from the folder.
+#[test]
+fn lock_files_are_installed_from_a_folder_of_wheels_and_tarballs() {
+    let packages = tempfile::tempdir().unwrap();
+    let mut make = Command::new(tool("python3"));
+    let made = run(make.args(["-c", PACKAGES]).arg(packages.path()));
+    let mut hashes = made.stdout.lines();
+    let (wheel, tarball) = (hashes.next().unwrap(), hashes.next().unwrap());
+    let project = Project::new(&[
+        (
+            "aloft.toml",
+            r#"
+[project]
+name = "p"
+[functions.python]
+runtime = "python3"
+source = "python"
+handler = "app.handler"
+[functions.node]
+runtime = "nodejs"
+source = "node"
+handler = "app.handler"
+[routes]
+"GET /" = "python"
+"GET /node" = "node"
+"#,
+        ),
+        (
+            "python/app.py",
+            "import aloft_test_only\n\n\ndef handler(event, context):\n    return {\"statusCode\": 200, \"body\": aloft_test_only.WORD}\n",
+        ),
+        (
+            "python/pyproject.toml",
+            "[project]\nname = \"app\"\nversion = \"1\"\n",
+        ),
+        (
+            "python/uv.lock",
+            &format!(
+                "version = 1\n[[package]]\nname = \"app\"\nversion = \"1\"\nsource = {{ virtual = \".\" }}\n\
+                 dependencies = [{{ name = \"aloft-test-only\" }}]\n\
+                 [[package]]\nname = \"aloft-test-only\"\nversion = \"1\"\nsource = {{ registry = \"https://pypi.org/simple\" }}\n\
+                 wheels = [{{ url = \"https://files.example/aloft_test_only-1-py3-none-any.whl\", hash = \"sha256:{wheel}\" }}]\n"
+            ),
+        ),
+        (
+            "node/app.js",
+            "const word = require('aloft-test-only');\nexports.handler = async () => ({ statusCode: 200, body: word });\n",
+        ),
+        (
+            "node/package.json",
+            r#"{ "name": "x", "private": true, "dependencies": { "aloft-test-only": "1.0.0" } }"#,
+        ),
+        (
+            "node/package-lock.json",
+            &LOCK
+                .replace("2.1.3", "1.0.0")
+                .replace("\"ms\"", "\"aloft-test-only\"")
+                .replace("node_modules/ms", "node_modules/aloft-test-only")
+                .replace("ms/-/ms-", "aloft-test-only/-/aloft-test-only-")
+                .replace(INTEGRITY, tarball),
+        ),
+    ]);
+    let folder = packages.path().to_str().unwrap();
+    let dev = project.dev().programs(nodejs()).with(&["--packages", folder]);
+    let platform = dev.start();
+    assert_eq!(answer(&platform), "from a wheel");
+    assert_eq!(get(&platform.url("/node")).is(200).text(), "from a tarball");
+    drop(platform);
+    // What the lock file does not say is refused, wherever it comes from.
+    project.write("python/app.py", "def handler(event, context):\n    pass\n");
+    let lock = std::fs::read_to_string(project.folder().join("python/uv.lock")).unwrap();
+    project.write("python/uv.lock", &lock.replace(wheel, &"0".repeat(64)));
+    let dev = project.dev().programs(nodejs()).with(&["--packages", folder]);
+    let Err(refused) = dev.try_start() else {
+        panic!("another wheel than the one that is locked was installed")
+    };
+    assert!(
+        refused.stderr.contains("uv.lock could not be installed") && refused.stderr.contains(&"0".repeat(64)),
+        "{refused}"
+    );
 }
