@@ -40,6 +40,7 @@ mod python;
 mod requirements;
 mod rust;
 mod said;
+mod script;
 mod sdk;
 mod source;
 mod throttle;

@@ -18,7 +18,7 @@ use crate::artifact::{Content, Root, hash_of};
 use crate::builder::{Builder, lock};
 use crate::throttle::Throttle;
 use crate::workshop::{DEPS, Job, unpack};
-use crate::{Built, Error, npm};
+use crate::{Built, Error, npm, script};
 
 /// What is to be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,15 @@ pub struct Source {
     pub handler: String,
     /// How it is built.
     pub build: Build,
+    /// The Node.js of this machine, if the program has none and the build takes one.
+    pub node: Option<Interpreter>,
+}
+
+impl Source {
+    /// Whether its build takes a Node.js, though it does not run in one.
+    pub fn takes_node(&self, program: &Program) -> bool {
+        matches!(plan(self, program), Plan::Script(_))
+    }
 }
 
 /// What is to be done with a source.
@@ -45,14 +54,16 @@ enum Plan {
     Bundle(PathBuf),
     /// A crate of Rust becomes a component.
     Crate,
+    /// A script becomes one.
+    Script(PathBuf),
     Make,
     Line(String, Option<PathBuf>),
 }
 
 /// Changes with the way in which something is built.
 const FORM: &[u8] = b"1";
-const LOCK: &str = "package-lock.json";
-const MODULES: &str = "node_modules";
+pub(crate) const LOCK: &str = "package-lock.json";
+pub(crate) const MODULES: &str = "node_modules";
 /// What a handler in TypeScript ends with.
 const TYPESCRIPT: [&str; 2] = ["ts", "mts"];
 /// The bundler for projects that have none of their own, with the hashes of its packages.
@@ -72,8 +83,12 @@ fn plan(source: &Source, program: &Program) -> Plan {
                 return Plan::Bundle(entry);
             }
             // A component that is there was built by somebody else.
-            if matches!(program, Program::Wasm) && !has(&source.handler) && has("Cargo.toml") {
-                return Plan::Crate;
+            if matches!(program, Program::Wasm) && !has(&source.handler) {
+                return match script::entry(source) {
+                    Some(entry) => Plan::Script(entry),
+                    None if has("Cargo.toml") => Plan::Crate,
+                    None => Plan::Copy,
+                };
             }
             match program.node().is_some() && has("package.json") && has(LOCK) {
                 true => Plan::Packages,
@@ -88,7 +103,7 @@ fn typescript(source: &Source) -> Option<PathBuf> {
     let (folder, name) = source.handler.rsplit_once('/').unwrap_or(("", &source.handler));
     let file = Path::new(folder).join(name.split('.').next()?);
     let is_there = |end: &&str| source.folder.join(file.with_extension(end)).is_file();
-    if ["js", "mjs", "cjs"].iter().any(|end| is_there(&end)) {
+    if ["js", "mjs", "cjs"].iter().any(|end| is_there(end)) {
         return None;
     }
     let end = TYPESCRIPT.iter().find(|end| is_there(end))?;
@@ -134,6 +149,7 @@ impl Builder {
                     .await;
             }
             Plan::Crate => self.rust(source, program).await?,
+            Plan::Script(entry) => self.script(source, entry, program).await?,
             Plan::Bundle(entry) => self.bundle(source, &entry, program).await?,
             Plan::Make => {
                 let what = format!("make build-{}", source.name);
@@ -182,30 +198,11 @@ impl Builder {
     /// Bundles a handler's file with esbuild: the project's own, else a pinned one.
     async fn bundle(&self, source: &Source, entry: &Path, program: &Program) -> Result<PathBuf, Error> {
         let what = format!("esbuild {}", entry.display());
-        let lacks = |why: &str| Error::Lacks {
-            what: what.clone(),
-            why: why.to_owned(),
-        };
         let modules = match source.folder.join(LOCK).is_file() {
             true => Some(self.modules(&source.folder, program.node(), false).await?),
             false => None,
         };
-        let platform = match std::env::consts::ARCH {
-            "aarch64" => "@esbuild/linux-arm64",
-            _ => "@esbuild/linux-x64",
-        };
-        let program_of = |folder: &Path| folder.join(MODULES).join(platform).join("bin/esbuild");
-        let own = modules
-            .as_deref()
-            .map(program_of)
-            .filter(|esbuild| esbuild.is_file());
-        let esbuild = match own {
-            Some(own) => own,
-            None => program_of(&self.tool("esbuild", &ESBUILD, program.node()).await?),
-        };
-        if !esbuild.is_file() {
-            return Err(lacks("there is no esbuild for this machine"));
-        }
+        let esbuild = self.esbuild(modules.as_deref(), program.node(), &what).await?;
         let is_module = entry.extension().is_some_and(|end| end == "mts") || is_module(&source.folder);
         let (format, end) = if is_module { ("esm", "mjs") } else { ("cjs", "cjs") };
         let mut script = format!(
@@ -240,8 +237,31 @@ impl Builder {
         self.make_in_workshop(source, job, program).await
     }
 
+    /// esbuild's program: the project's own, else the pinned one.
+    pub(crate) async fn esbuild(
+        &self,
+        modules: Option<&Path>,
+        node: Option<&Interpreter>,
+        what: &str,
+    ) -> Result<PathBuf, Error> {
+        let platform = match std::env::consts::ARCH {
+            "aarch64" => "@esbuild/linux-arm64",
+            _ => "@esbuild/linux-x64",
+        };
+        let program_of = |folder: &Path| folder.join(MODULES).join(platform).join("bin/esbuild");
+        let own = modules.map(program_of).filter(|esbuild| esbuild.is_file());
+        let esbuild = match own {
+            Some(own) => own,
+            None => program_of(&self.tool("esbuild", &ESBUILD, node).await?),
+        };
+        esbuild.is_file().then_some(esbuild).ok_or_else(|| Error::Lacks {
+            what: what.to_owned(),
+            why: "there is no esbuild for this machine".to_owned(),
+        })
+    }
+
     /// The folder with the packages that a lock file says, fetched if this machine has not done so yet.
-    async fn modules(
+    pub(crate) async fn modules(
         &self,
         folder: &Path,
         node: Option<&Interpreter>,
@@ -268,7 +288,7 @@ impl Builder {
     }
 
     /// The folder with a tool of npm's registry that the platform itself needs.
-    async fn tool(
+    pub(crate) async fn tool(
         &self,
         name: &str,
         files: &[(&str, &str)],
@@ -464,7 +484,7 @@ fn key(input: &Content, job: &Job, program: &Program) -> String {
 }
 
 /// Lets a job see packages: their own place is out of the source, which is not there yet when a sandbox begins.
-fn let_see(job: &mut Job, modules: &Path) {
+pub(crate) fn let_see(job: &mut Job, modules: &Path) {
     let place = Path::new(DEPS).join(MODULES);
     job.mounts
         .push(Mount::read_only(modules.join(MODULES), place.clone()));
@@ -473,7 +493,7 @@ fn let_see(job: &mut Job, modules: &Path) {
 }
 
 /// Lets a job run an interpreter.
-fn show(job: &mut Job, interpreter: &Interpreter, name: &'static str) {
+pub(crate) fn show(job: &mut Job, interpreter: &Interpreter, name: &'static str) {
     job.mounts.extend(interpreter.needs.iter().map(Mount::same));
     job.programs.push((name, interpreter.executable.clone()));
 }

@@ -95,6 +95,7 @@ impl Kit {
             requirements: None,
             handler: "a.handler".to_owned(),
             build: Build::Auto,
+            node: None,
         };
         self.builder.build(&source, &program()).await
     }

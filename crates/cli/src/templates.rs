@@ -78,6 +78,15 @@ pub(crate) const TEMPLATES: &[Template] = &[
             "function/src/component.rs" "function/src/lib.rs"),
     },
     Template {
+        name: "js-wasm",
+        what: "a WebAssembly component in JavaScript",
+        test: "node --test",
+        sample: HELLO,
+        request: GREETING,
+        files: files!("js-wasm": "README.md" "aloft.toml" "events/hello.json" "function/answer.mjs" "function/hello.js"
+            "test/answer.test.mjs"),
+    },
+    Template {
         name: "http",
         what: "a server of its own",
         test: "python3 -m unittest",

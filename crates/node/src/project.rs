@@ -395,13 +395,19 @@ impl Project {
         })?;
         let folder = self.root.join(&function.source);
         let requirements = function.requirements.as_ref().map(|list| folder.join(list));
-        let source = Source {
+        let mut source = Source {
+            node: None,
             name: name.to_string(),
             folder,
             requirements,
             handler: function.handler.clone(),
             build: function.build.clone(),
         };
+        if source.takes_node(&program) {
+            let newest = self.parts.runtimes.of(Runtime::Node { major: None }, &[]).await;
+            // Where there is none, the build says what it is for.
+            source.node = newest.ok().and_then(|newest| newest.node().cloned());
+        }
         let built = self.parts.builder.build(&source, &program).await;
         let built = built.map_err(|source| Error::Build {
             function: name.to_string(),

@@ -92,6 +92,11 @@ fn a_component_in_rust_is_begun_tested_and_called() {
 }
 
 #[test]
+fn a_component_in_javascript_is_begun_tested_and_called() {
+    try_out("js-wasm", GREETING, &json!({ "hello": "Ada" }));
+}
+
+#[test]
 fn a_server_is_begun_tested_and_called() {
     try_out("http", GREETING, &json!({ "hello": "Ada" }));
 }

@@ -13,8 +13,9 @@ const LONGEST: usize = 128;
 const NODE_ENDS: [&str; 4] = ["", ".js", ".mjs", ".cjs"];
 /// And before it is bundled.
 const TYPESCRIPT_ENDS: [&str; 6] = ["", ".js", ".mjs", ".cjs", ".ts", ".mts"];
-/// What a component is built from.
-const WASM_SOURCES: [&str; 2] = ["Cargo.toml", "package.json"];
+/// What a component is built from, besides a script of the handler's name with one of these ends.
+const CRATE: &str = "Cargo.toml";
+const SCRIPT_ENDS: [&str; 2] = [".js", ".ts"];
 /// What the file of a WebAssembly component ends with.
 const WASM: &str = ".wasm";
 
@@ -52,7 +53,10 @@ pub(super) fn read(
         let base = dir.join(folder);
         let is_auto = *build == Build::Auto;
         let is_component = runtime == Some(Runtime::Wasm);
-        let is_built = is_auto && is_component && WASM_SOURCES.iter().any(|file| base.join(file).is_file());
+        let is_script = |end: &&str| base.join(format!("{}{end}", handler.file)).is_file();
+        let is_built = is_auto
+            && is_component
+            && (base.join(CRATE).is_file() || SCRIPT_ENDS.iter().any(|end| is_script(&end)));
         if build.is_own() || is_built {
             return Some(handler.text);
         }
