@@ -103,7 +103,7 @@ fn typescript(source: &Source) -> Option<PathBuf> {
     let (folder, name) = source.handler.rsplit_once('/').unwrap_or(("", &source.handler));
     let file = Path::new(folder).join(name.split('.').next()?);
     let is_there = |end: &&str| source.folder.join(file.with_extension(end)).is_file();
-    if ["js", "mjs", "cjs"].iter().any(|end| is_there(end)) {
+    if ["js", "mjs", "cjs"].iter().any(is_there) {
         return None;
     }
     let end = TYPESCRIPT.iter().find(|end| is_there(end))?;

@@ -289,3 +289,95 @@ pub(crate) fn unpack(made: &Path, to: &Path, what: &str) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tar::Header;
+
+    use super::*;
+
+    /// An archive of entries: kind, name, what a link leads to, and content.
+    fn archive(place: &Path, entries: &[(EntryType, &str, &str, &str)]) {
+        let mut made = tar::Builder::new(fs::File::create(place).unwrap());
+        for (kind, name, link, text) in entries {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o644);
+            header.set_size(text.len() as u64);
+            // Whoever writes an archive to harm puts in what the crate would refuse to.
+            let own = header.as_gnu_mut().unwrap();
+            own.name[..name.len()].copy_from_slice(name.as_bytes());
+            own.linkname[..link.len()].copy_from_slice(link.as_bytes());
+            header.set_cksum();
+            made.append(&header, text.as_bytes()).unwrap();
+        }
+        made.finish().unwrap();
+    }
+
+    #[test]
+    fn what_a_build_made_is_unpacked_into_its_folder_and_nowhere_else() {
+        use EntryType::{Directory, Fifo, Link, Regular, Symlink};
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir(path("outside")).unwrap();
+        let outside = path("outside").display().to_string();
+        for (index, (entries, is_right)) in [
+            (vec![(Directory, "./", "", ""), (Regular, "./a/b", "", "x")], true),
+            (
+                vec![
+                    (Regular, "a", "", "x"),
+                    (Link, "b", "a", ""),
+                    (Symlink, "c", "a", ""),
+                ],
+                true,
+            ),
+            (vec![(Regular, "../outside/x", "", "x")], false),
+            (
+                vec![(Symlink, "l", &outside, ""), (Regular, "l/x", "", "x")],
+                false,
+            ),
+            (
+                vec![(Symlink, "l", "..", ""), (Regular, "l/outside/x", "", "x")],
+                false,
+            ),
+            (vec![(Link, "h", "../secret", "")], false),
+            (vec![(Fifo, "f", "", "")], false),
+            (vec![(EntryType::Char, "d", "", "")], false),
+            (vec![(EntryType::GNUSparse, "s", "", "")], false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            fs::write(path("secret"), "secret").unwrap();
+            archive(&path("made"), &entries);
+            let to = path(&format!("to{index}"));
+            let unpacked = unpack(&path("made"), &to, "make");
+            assert_eq!(unpacked.is_ok(), is_right, "{entries:?}: {unpacked:?}");
+            assert_eq!(fs::read_dir(path("outside")).unwrap().count(), 0, "{entries:?}");
+        }
+        fs::write(
+            path("made"),
+            "no archive at all, but longer than a header".repeat(20),
+        )
+        .unwrap();
+        let refused = unpack(&path("made"), &path("to"), "make").unwrap_err();
+        assert!(matches!(refused, Error::Made { .. }), "{refused}");
+    }
+
+    /// A header may say what it likes.
+    #[test]
+    fn more_than_code_may_be_is_refused_before_it_is_written() {
+        let place = tempfile::tempdir().unwrap();
+        let made = place.path().join("made");
+        let mut header = Header::new_gnu();
+        header.set_path("big").unwrap();
+        header.set_mode(0o644);
+        header.set_size(BYTES + 1);
+        header.set_cksum();
+        fs::write(&made, header.as_bytes()).unwrap();
+        let to = place.path().join("to");
+        let refused = unpack(&made, &to, "make").unwrap_err().to_string();
+        assert!(refused.contains("more than 250 MB"), "{refused}");
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+    }
+}

@@ -54,9 +54,8 @@ pub(super) fn read(
         let is_auto = *build == Build::Auto;
         let is_component = runtime == Some(Runtime::Wasm);
         let is_script = |end: &&str| base.join(format!("{}{end}", handler.file)).is_file();
-        let is_built = is_auto
-            && is_component
-            && (base.join(CRATE).is_file() || SCRIPT_ENDS.iter().any(|end| is_script(&end)));
+        let is_built =
+            is_auto && is_component && (base.join(CRATE).is_file() || SCRIPT_ENDS.iter().any(is_script));
         if build.is_own() || is_built {
             return Some(handler.text);
         }

@@ -182,3 +182,27 @@ fn a_handlers_file_lies_where_its_language_looks() {
         problems[0]
     );
 }
+
+/// What a build will make need not be there, as long as what it is made of is.
+#[test]
+fn a_handler_s_file_may_be_built() {
+    let dir = project();
+    let file = |runtime: &str, handler: &str, build: &str| {
+        format!(
+            "[project]\nname = \"p\"\n[functions.f]\nruntime = \"{runtime}\"\nsource = \"code\"\nhandler = \"{handler}\"\nbuild = \"{build}\"\n"
+        )
+    };
+    let is_right = |runtime, handler, build| read(dir.path(), &file(runtime, handler, build)).is_ok();
+    assert!(!is_right("nodejs", "app.handler", "auto"));
+    assert!(is_right("nodejs", "app.handler", "make"));
+    fs::write(dir.path().join("code/app.ts"), "").unwrap();
+    assert!(is_right("nodejs", "app.handler", "auto"));
+    assert!(!is_right("nodejs", "app.handler", "none"));
+    assert!(!is_right("nodejs", "other.handler", "auto"));
+    assert!(is_right("wasm", "app.wasm", "auto"));
+    assert!(!is_right("wasm", "app.wasm", "none"));
+    assert!(!is_right("wasm", "other.wasm", "auto"));
+    fs::write(dir.path().join("code/Cargo.toml"), "").unwrap();
+    assert!(is_right("wasm", "other.wasm", "auto"));
+    assert!(is_right("provided", "x", "zip it"));
+}
