@@ -8,6 +8,7 @@
 //! - [`Mac`], [`hex`] and [`unhex`]: HMAC-SHA256, and how digests are written and read.
 //! - [`Backoff`]: the one retry delay, exponential with full jitter and a ceiling.
 //! - [`Tasks`]: the one way to start background work: named, owned, stopped, and waited for.
+//! - [`Egress`]: where a function may connect to.
 //! - [`Logging`]: in which form and from which level on a function's log is written.
 //! - [`Stall`]: notices that something takes too long, without a timer for each wait.
 //! - [`Trace`]: the W3C trace that calls and events belong to.
@@ -23,6 +24,7 @@
 mod backoff;
 mod chance;
 mod digest;
+mod egress;
 mod error;
 mod id;
 mod logging;
@@ -36,6 +38,7 @@ mod unit;
 pub use backoff::Backoff;
 pub use chance::{Chance, SeededChance, SystemChance};
 pub use digest::{Mac, hex, unhex};
+pub use egress::{Destination, Egress, Host, InvalidDestination};
 pub use error::ErrorKind;
 pub use id::{FunctionId, FunctionName, InvalidName, InvocationId, Region, RuleName, TableName, Tenant};
 pub use logging::{Level, Logging, SystemLevel};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aloft_base::{FunctionName, Region, TableName, Tenant};
+use aloft_base::{Egress, FunctionName, Region, TableName, Tenant};
 use serde::{Deserialize, Serialize};
 
 /// Who acts, in which account, through which region's endpoint.
@@ -52,6 +52,9 @@ pub struct Grants {
     /// Everything of the account that functions can be granted: all tables, all functions to be called, all secrets to be read.
     #[serde(default)]
     pub everything: bool,
+    /// Where it may connect to.
+    #[serde(default)]
+    pub egress: Egress,
 }
 
 /// How far a grant goes.

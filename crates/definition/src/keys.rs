@@ -305,6 +305,13 @@ pub(crate) static FUNCTION: Section = Section {
             what: "The secrets that the function may read with `GetSecretValue`. A key of its own, because in `access` a name is a table's, and there is nothing to choose: functions change no secrets. What its environment refers to needs no grant.",
             example: "[\"app/database\"]",
         },
+        Key {
+            name: "egress",
+            form: Form::Text("\"none\", \"any\", or a list of at most 100 places, each \"HOST:PORT\""),
+            absent: Absent::Means("`\"none\"`"),
+            what: "Where the function may connect to, by TCP. HOST is a name, `*.` and a name for all names below it, an IPv4 address, or an IPv6 address in brackets. Private, loopback and link-local addresses stay closed unless the operator opens them, see [Network](functions.md#network).",
+            example: "[\"api.example.com:443\", \"*.example.org:443\"]",
+        },
     ],
 };
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, Logging, RuleName, Size, TableName};
+use aloft_base::{Egress, FunctionName, Logging, RuleName, Size, TableName};
 use aloft_event::Pattern;
 use serde_json::Value;
 
@@ -84,6 +84,8 @@ pub struct Function {
     pub access: BTreeMap<TableName, Access>,
     /// The secrets that it may read, by name.
     pub secrets: BTreeSet<String>,
+    /// Where it may connect to.
+    pub egress: Egress,
 }
 
 /// How a function's code is built before it runs.

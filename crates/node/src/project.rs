@@ -439,7 +439,8 @@ impl Project {
             grants: Arc::new(Grants {
                 tables: BTreeMap::from_iter(tables),
                 secrets: function.secrets.clone(),
-                ..Grants::default()
+                everything: false,
+                egress: function.egress.clone(),
             }),
         };
         let version = Arc::new(version);

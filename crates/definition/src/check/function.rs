@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aloft_base::{FunctionName, Size, TableName};
 
 use super::files::{self, Kind};
-use super::{Names, build, command, handler, logging, secret};
+use super::{Names, build, command, egress, handler, logging, secret};
 use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, Located, quoted};
@@ -41,6 +41,7 @@ pub(super) fn check(
         logging,
         access,
         secrets,
+        places,
     ] = keys::FUNCTION.keys
     else {
         return None;
@@ -72,6 +73,7 @@ pub(super) fn check(
     let logging = logging::read(checker, &block, logging);
     let access = read_access(checker, &block, access, names);
     let secrets = secret::read_granted(checker, &block, secrets);
+    let egress = egress::read(checker, &block, places);
     let function = Function {
         runtime: runtime?,
         source: source?.0,
@@ -89,6 +91,7 @@ pub(super) fn check(
         logging,
         access,
         secrets,
+        egress,
     };
     Some((name?, function))
 }

@@ -3,6 +3,7 @@
 
 mod build;
 mod command;
+mod egress;
 mod files;
 mod function;
 mod handler;

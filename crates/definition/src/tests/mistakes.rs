@@ -278,6 +278,23 @@ fn functions() {
             &["9:18 the secret's name \"a b\" is not valid", "9:25 is a number"],
         ),
         (
+            "egress = \"al\"",
+            &["9:10 \"egress\" is \"al\"; expected \"none\", \"any\", or a list"],
+        ),
+        (
+            "egress = \"api.example.com:443\"",
+            &["9:10 \"egress\" is \"api.example.com:443\" … nearest [\"api.example.com:443\"]"],
+        ),
+        ("egress = true", &["9:10 \"egress\" is a boolean"]),
+        (
+            "egress = [\"api.example.com:443\", \"https://example.org\", 3, \"*:443\"]",
+            &[
+                "9:34 \"https://example.org\" is no place to connect to: its port",
+                "9:57 a place of \"egress\" is a number",
+                "9:60 \"*:443\" is no place to connect to",
+            ],
+        ),
+        (
             "requirements = \"../x\"",
             &["9:16 the file \"../x\" is not inside the project's folder"],
         ),

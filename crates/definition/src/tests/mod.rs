@@ -32,6 +32,7 @@ environment = { CURRENCY = "EUR" }
 logging = { format = "json", level = "debug", system_level = "warn" }
 access = { orders = "write" }
 secrets = ["app/db", "pay"]
+egress = ["api.example.com:443", "*.example.org:8443"]
 
 [functions.receipt]
 runtime = "python3.11"
@@ -94,6 +95,10 @@ fn every_key_arrives_in_the_types() {
     );
     assert_eq!(create.access, [("orders".parse().unwrap(), Access::Write)].into());
     assert_eq!(create.secrets, ["app/db".to_owned(), "pay".to_owned()].into());
+    assert_eq!(
+        create.egress.to_string(),
+        "[\"api.example.com:443\", \"*.example.org:8443\"]"
+    );
     let receipt = &definition.functions[&"receipt".parse().unwrap()];
     assert_eq!(receipt.runtime.to_string(), "python3.11");
     assert_eq!(receipt.source, PathBuf::from("functions/receipts"));
@@ -173,6 +178,7 @@ fn what_is_not_written_has_its_default() {
         }
     );
     assert!(function.environment.is_empty() && function.access.is_empty());
+    assert_eq!(function.egress, aloft_base::Egress::None);
     let table = &definition.tables[&"ttt".parse().unwrap()];
     assert_eq!(
         table.hash,
