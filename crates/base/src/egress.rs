@@ -59,25 +59,24 @@ impl Egress {
         }
     }
 
-    /// Whether this port of the host of this name, which is in lower case, is open.
-    pub fn opens_name(&self, name: &str, port: u16) -> bool {
-        match self {
-            Self::None => false,
-            Self::Any => true,
-            Self::Only(places) => places
-                .iter()
-                .any(|place| place.port == port && place.host.is_named(name)),
-        }
+    /// The place that opens this port of the host of this name, which is in lower case: `any` or one of the list.
+    pub fn opens_name(&self, name: &str, port: u16) -> Option<String> {
+        self.opens(|place| place.port == port && place.host.is_named(name))
     }
 
-    /// Whether this port of the host of this address is open.
-    pub fn opens_address(&self, address: IpAddr, port: u16) -> bool {
+    /// The place that opens this port of the host of this address.
+    pub fn opens_address(&self, address: IpAddr, port: u16) -> Option<String> {
+        self.opens(|place| place.port == port && place.host == Host::Address(address))
+    }
+
+    fn opens(&self, is_meant: impl Fn(&Destination) -> bool) -> Option<String> {
         match self {
-            Self::None => false,
-            Self::Any => true,
+            Self::None => None,
+            Self::Any => Some("any".to_owned()),
             Self::Only(places) => places
                 .iter()
-                .any(|place| place.port == port && place.host == Host::Address(address)),
+                .find(|place| is_meant(place))
+                .map(Destination::to_string),
         }
     }
 
@@ -319,24 +318,24 @@ mod tests {
     #[test]
     fn a_wildcard_is_every_name_below_and_not_the_name_itself() {
         let egress = only(&["*.example.org:443"]);
-        assert!(egress.opens_name("a.example.org", 443));
-        assert!(egress.opens_name("a.b.example.org", 443));
-        assert!(!egress.opens_name("example.org", 443));
-        assert!(!egress.opens_name(".example.org", 443));
-        assert!(!egress.opens_name("badexample.org", 443));
-        assert!(!egress.opens_name("a.example.org.evil.net", 443));
-        assert!(!egress.opens_name("a.example.org", 80));
+        assert!(egress.opens_name("a.example.org", 443).is_some());
+        assert!(egress.opens_name("a.b.example.org", 443).is_some());
+        assert_eq!(egress.opens_name("example.org", 443), None);
+        assert_eq!(egress.opens_name(".example.org", 443), None);
+        assert_eq!(egress.opens_name("badexample.org", 443), None);
+        assert_eq!(egress.opens_name("a.example.org.evil.net", 443), None);
+        assert_eq!(egress.opens_name("a.example.org", 80), None);
         assert!(egress.names("a.example.org") && !egress.names("example.org"));
     }
 
     #[test]
     fn an_address_is_no_name_and_a_name_no_address() {
         let egress = only(&["10.0.0.5:5432", "db.example:5432"]);
-        assert!(egress.opens_address("10.0.0.5".parse().unwrap(), 5432));
-        assert!(!egress.opens_address("10.0.0.6".parse().unwrap(), 5432));
-        assert!(!egress.opens_address("10.0.0.5".parse().unwrap(), 22));
-        assert!(!egress.opens_name("10.0.0.5", 5432));
-        assert!(egress.opens_name("db.example", 5432));
+        assert!(egress.opens_address("10.0.0.5".parse().unwrap(), 5432).is_some());
+        assert_eq!(egress.opens_address("10.0.0.6".parse().unwrap(), 5432), None);
+        assert_eq!(egress.opens_address("10.0.0.5".parse().unwrap(), 22), None);
+        assert_eq!(egress.opens_name("10.0.0.5", 5432), None);
+        assert!(egress.opens_name("db.example", 5432).is_some());
     }
 
     #[test]

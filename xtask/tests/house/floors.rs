@@ -19,6 +19,7 @@ pub(crate) const FLOORS: &[(&str, u8)] = &[
     ("aloft-store-folder", 1),
     ("aloft-store-postgres", 1),
     ("aloft-build", 2),
+    ("aloft-egress", 2),
     ("aloft-function", 2),
     ("aloft-instance", 2),
     ("aloft-log", 2),
@@ -48,6 +49,7 @@ const SIDE_EDGES: &[(&str, &str)] = &[
     ("aloft-call", "aloft-http"),
     ("aloft-call", "aloft-item"),
     ("aloft-definition", "aloft-event"),
+    ("aloft-instance", "aloft-egress"),
     ("aloft-instance", "aloft-function"),
     ("aloft-instance", "aloft-sandbox"),
     ("aloft-seal", "aloft-store"),
@@ -64,6 +66,7 @@ const DEV_EDGES: &[(&str, &str)] = &[];
 const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["aloft-cli", "aloft"]),
     ("fjall", &["aloft-store-embedded"]),
+    ("hickory-resolver", &["aloft-egress"]),
     ("hyper", &["aloft-http", "bench"]),
     ("hyper-util", &["aloft-http", "bench"]),
     ("tokio-postgres", &["aloft-store-postgres"]),

@@ -1,0 +1,271 @@
+//! The one way in which a function's connections are made: the platform resolves the name itself, looks at each address, and dials.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aloft_base::{Destination, Egress, Host};
+use aloft_observe::Metrics as Registry;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::closed::Allowed;
+use crate::decide::{Refusal, listed, reachable};
+use crate::metrics::{Counted, Metrics};
+use crate::resolve::{Found, Resolver};
+use crate::splice::Pipes;
+
+/// How long making a connection may take, all addresses of the name together.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one address is tried before the next is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried.
+const ADDRESSES: usize = 6;
+
+/// What the operator says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What is open although it is no address of the internet.
+    pub allowed: Vec<Allowed>,
+    /// Whom to ask for names; else what the host's `/etc/resolv.conf` and `/etc/hosts` say.
+    pub resolver: Option<SocketAddr>,
+    /// Connections of all functions together. Each costs two descriptors, and two more while something is on its way.
+    pub connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            allowed: Vec::new(),
+            resolver: None,
+            connections: 4_096,
+        }
+    }
+}
+
+/// Makes connections to the outside. Cheap to clone; clones are the same dialler.
+#[derive(Clone)]
+pub struct Dialler(Arc<Inner>);
+
+impl std::fmt::Debug for Dialler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialler")
+            .field("allowed", &self.0.allowed)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    allowed: Vec<Allowed>,
+    resolver: Resolver,
+    room: Arc<Semaphore>,
+    metrics: Metrics,
+    pipes: Pipes,
+}
+
+/// A connection to the outside, counted until it is dropped.
+pub struct Connection {
+    /// The connection.
+    pub stream: TcpStream,
+    pub(crate) counted: Counted,
+    _room: Room,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It may not be made.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The name has no address.
+    #[error("the name has no address")]
+    Unresolved,
+    /// Nobody could say what the name is.
+    #[error("the name cannot be resolved: {0}")]
+    Unanswered(String),
+    /// None of the addresses answers.
+    #[error("{address}: {why}")]
+    Unreachable {
+        /// The last one that was tried.
+        address: SocketAddr,
+        /// The system's answer.
+        why: String,
+    },
+    /// It took too long.
+    #[error("no connection within {} seconds", PATIENCE.as_secs())]
+    TimedOut,
+    /// All functions together have as many connections as they may.
+    #[error("functions have all the connections to the outside that this node allows")]
+    Full,
+}
+
+impl Error {
+    /// The reason as metrics know it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(Refusal::Unlisted) => "unlisted",
+            Self::Refused(Refusal::Closed { .. }) => "closed",
+            Self::Unresolved | Self::Unanswered(_) => "unresolved",
+            Self::Unreachable { .. } | Self::TimedOut => "unreachable",
+            Self::Full => "limit",
+        }
+    }
+}
+
+/// A connection's part of the room.
+pub(crate) struct Room {
+    metrics: Metrics,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+    }
+}
+
+impl Dialler {
+    /// A dialler of these settings, which counts into the registry.
+    pub fn new(config: Config, registry: &Registry) -> Self {
+        Self(Arc::new(Inner {
+            allowed: config.allowed,
+            resolver: Resolver::new(config.resolver),
+            room: Arc::new(Semaphore::new(config.connections)),
+            metrics: Metrics::register(registry),
+            pipes: Pipes::default(),
+        }))
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn pipes(&self) -> &Pipes {
+        &self.0.pipes
+    }
+
+    /// What a name is.
+    pub(crate) async fn find(&self, name: &str) -> Found {
+        self.0.resolver.find(name).await
+    }
+
+    /// A part of the room, if there is some: nobody waits for it.
+    pub(crate) fn room(&self) -> Option<Room> {
+        let permit = self.0.room.clone().try_acquire_owned().ok()?;
+        let metrics = self.0.metrics.clone();
+        metrics.open.inc();
+        Some(Room {
+            metrics,
+            _permit: permit,
+        })
+    }
+
+    /// Connects a function to a place that its egress opens. Refusals are counted.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn dial(
+        &self,
+        function: &str,
+        egress: &Egress,
+        destination: &Destination,
+    ) -> Result<Connection, Error> {
+        let room = self.room();
+        let made = match room {
+            Some(room) => self.dial_within(room, function, egress, destination).await,
+            None => Err(Error::Full),
+        };
+        made.inspect_err(|error| self.0.metrics.refused(function, error.reason()))
+    }
+
+    pub(crate) async fn dial_within(
+        &self,
+        room: Room,
+        function: &str,
+        egress: &Egress,
+        destination: &Destination,
+    ) -> Result<Connection, Error> {
+        let place = listed(egress, destination).map_err(Error::Refused)?;
+        let connecting = async {
+            let addresses = match &destination.host {
+                Host::Address(address) => vec![*address],
+                Host::Name(name) | Host::Below(name) => match self.find(name).await {
+                    Found::Addresses(addresses) => addresses,
+                    Found::Nothing => return Err(Error::Unresolved),
+                    Found::Failed(why) => return Err(Error::Unanswered(why)),
+                },
+            };
+            connect(self.open(&addresses, destination.port)?).await
+        };
+        let stream = tokio::time::timeout(PATIENCE, connecting)
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        // What is written is sent: who waits for more is the program, which knows.
+        let _ = stream.set_nodelay(true);
+        Ok(Connection {
+            stream,
+            counted: self.0.metrics.connected(function, &place),
+            _room: room,
+        })
+    }
+
+    /// Those that may be dialled, at most so many, IPv4 first: where IPv6 leads nowhere that is often found out late.
+    fn open(&self, addresses: &[IpAddr], port: u16) -> Result<Vec<SocketAddr>, Error> {
+        let mut refusal = None;
+        let mut open: Vec<SocketAddr> = Vec::new();
+        for address in addresses.iter().map(IpAddr::to_canonical) {
+            match reachable(&self.0.allowed, address, port, is_own(address)) {
+                Ok(()) if !open.contains(&(address, port).into()) => open.push((address, port).into()),
+                Ok(()) => {}
+                Err(closed) => refusal = Some(closed),
+            }
+        }
+        match (open.is_empty(), refusal) {
+            (true, Some(refusal)) => return Err(Error::Refused(refusal)),
+            (true, None) => return Err(Error::Unresolved),
+            _ => {}
+        }
+        open.sort_by_key(SocketAddr::is_ipv6);
+        open.truncate(ADDRESSES);
+        Ok(open)
+    }
+}
+
+/// Whether an address is one of this machine's: then the way there begins at itself. Asks the system's table of routes; sends nothing.
+fn is_own(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let asked = UdpSocket::bind((any, 0)).and_then(|socket| {
+        // Any port does.
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    // Where no way leads, no connection leads either.
+    asked.is_ok_and(|from| from.ip() == address)
+}
+
+/// The first of these that answers. The next is tried when one has failed, or has not answered for a moment.
+async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
+    let mut left = addresses.into_iter();
+    let mut tried = FuturesUnordered::new();
+    let mut last = Error::Unresolved;
+    loop {
+        let next = left.next();
+        let is_last = next.is_none();
+        if let Some(address) = next {
+            tried.push(async move { (address, TcpStream::connect(address).await) });
+        }
+        tokio::select! {
+            done = tried.next(), if !tried.is_empty() => match done {
+                Some((_, Ok(stream))) => return Ok(stream),
+                Some((address, Err(error))) => last = Error::Unreachable { address, why: error.to_string() },
+                None => {}
+            },
+            () = tokio::time::sleep(HEAD_START), if !is_last => {}
+            else => return Err(last),
+        }
+    }
+}
