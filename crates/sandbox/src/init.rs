@@ -18,6 +18,7 @@ use rustix::process::{DumpableBehavior, Gid, Pid, PidfdFlags, Signal, Uid};
 use crate::cgroup::{Group, Groups};
 use crate::child::{self, Program};
 use crate::filter::Filters;
+use crate::gate;
 use crate::privilege::{self, Privilege};
 use crate::resident::Watch;
 use crate::root;
@@ -91,12 +92,12 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
         .groups
         .make(number, request.memory_bytes, request.processes);
     let group = group.at(Step::Cgroup, common.groups.describe())?;
-    let (inside, watchable) = if request.isolated {
+    let (inside, gate, watchable) = if request.isolated {
         isolate(number, &request, common, &proc)?
     } else {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .at(Step::Fork, "a subreaper")?;
-        (Vec::new(), true)
+        (Vec::new(), 0, true)
     };
     // After the last change of user, which clears it.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
@@ -122,7 +123,7 @@ fn put_up(control: &OwnedFd, job: Job, common: &Common) -> Result<Running, Failu
         .at(Step::Fork, "a descriptor of PID 1")?;
     let mut fds = vec![own.as_fd(), peak.as_fd()];
     fds.extend(inside.iter().map(AsFd::as_fd));
-    report(control, &Report::Started { memory }, &fds);
+    report(control, &Report::Started { memory, gate }, &fds);
     let watch = (memory == Memory::Watch).then(|| Watch::new(request.memory_bytes));
     Ok(Running {
         number,
@@ -150,13 +151,14 @@ fn leave_the_spawner(
     sys::signals(&supervise::SIGNALS).at(Step::Fork, "signals")
 }
 
-/// Puts up the walls. Gives the listeners and then the sockets, and whether there is a /proc to watch memory by.
+/// Puts up the walls. Gives the listeners, the way out and then the sockets; how many are of the way out; and whether there is a /proc to
+/// watch memory by.
 fn isolate(
     number: u64,
     request: &Request,
     common: &Common,
     proc: &OwnedFd,
-) -> Result<(Vec<OwnedFd>, bool), Failure> {
+) -> Result<(Vec<OwnedFd>, usize, bool), Failure> {
     if common.privilege == Privilege::User {
         privilege::map_self(proc, common.ids.0, common.ids.1)?;
     }
@@ -173,14 +175,18 @@ fn isolate(
         .map(|listener| listener.map(OwnedFd::from));
     let sockets = (0..request.sockets).map(|_| Socket::new().at(Step::Network, "a socket"));
     let sockets = sockets.map(|socket| socket.map(Socket::into_fd));
-    let inside = listeners.chain(sockets).collect::<Result<Vec<_>, _>>()?;
+    let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+    let out = gate::open(request.reach)?;
+    let gate = out.len();
+    let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+    let inside = [listeners, out, sockets].into_iter().flatten().collect();
     let watchable = root::enter(&request.mounts, request.scratch_bytes)?;
     if let Some(id) = common.privilege.host_id(number) {
         privilege::become_host_user(id)?;
     }
     // From here on nobody inside can look into this process, which is a copy of the spawner.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Step::Identity, "dumpable")?;
-    Ok((inside, watchable))
+    Ok((inside, gate, watchable))
 }
 
 /// Forks the program and waits until it runs or has said why it does not.

@@ -27,14 +27,15 @@
 //! - What the host forbids is an [`Error::Wall`] with reason and fix, never a quietly missing wall; [`doctor`] tries each.
 //! - Limits: 128 KiB of arguments, environment and mounts; 16 listeners and 128 sockets; `/dev/shm` 64 MiB; 65,536 files in `/tmp`.
 //!
-//! It knows nothing of functions, runtimes or protocols, gives no network but its listeners, and never runs a helper program.
+//! It knows nothing of functions, runtimes or protocols, gives no network but its listeners and what the platform makes of a [`Gate`], and
+//! never runs a helper program.
 //!
 //! # What it does not do yet
 //!
 //! Device or processor shares, idmapped mounts (as root, what is mounted must be readable by everybody), freezing.
 //!
 //! ```no_run
-//! # use aloft_sandbox::{Config, Error, Isolation, Mount, Spawner, Spec};
+//! # use aloft_sandbox::{Config, Error, Isolation, Mount, Reach, Spawner, Spec};
 //! # use aloft_base::Size;
 //! # async fn example() -> Result<(), Error> {
 //! // First thing in main: aloft_sandbox::spawner_if_asked();
@@ -52,6 +53,7 @@
 //!         scratch: Size::from_mib(64),
 //!         listen: vec![],
 //!         sockets: 0,
+//!         reach: Reach::Nothing,
 //!         has_input: false,
 //!         isolation: Isolation::Full,
 //!     })
@@ -68,6 +70,7 @@ mod doctor;
 mod error;
 mod explain;
 mod filter;
+mod gate;
 mod host;
 mod init;
 mod privilege;
@@ -85,9 +88,10 @@ mod wire;
 pub use config::Config;
 pub use doctor::{Wall, doctor, obstacle};
 pub use error::Error;
+pub use gate::Reach;
 pub use host::memory;
 pub use sandbox::{Exit, Sandbox, Usage};
 pub use serve::spawner_if_asked;
 pub use socket::Socket;
-pub use spawner::{Spawner, Started};
+pub use spawner::{Gate, Spawner, Started};
 pub use spec::{Isolation, LISTENERS, Listen, Mount, SOCKETS, Spec};

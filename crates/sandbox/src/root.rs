@@ -44,10 +44,10 @@ const HIDDEN_FOLDERS: [&str; 5] = ["acpi", "bus", "driver", "fs", "irq"];
 const ETC: [(&str, &str); 5] = [
     ("hostname", "sandbox\n"),
     ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"),
-    // There is no name server: the answer is an error at once, not a wait.
+    // Where there is no name server the answer is an error at once, not a wait. Ours looks a name up for five seconds.
     (
         "resolv.conf",
-        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+        "nameserver 127.0.0.1\noptions timeout:6 attempts:1\n",
     ),
     ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
     ("group", "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n"),

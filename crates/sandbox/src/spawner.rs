@@ -1,7 +1,7 @@
 //! The platform's handle on the spawner process.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -39,12 +39,32 @@ pub struct Started {
     pub listeners: Vec<TcpListener>,
     /// As many as [`Spec::sockets`]; for connections to what the program listens on.
     pub sockets: Vec<Socket>,
+    /// Its way out, if [`Spec::reach`] is one and there are walls.
+    pub gate: Option<Gate>,
     /// What the program reads, if [`Spec::has_input`].
     pub stdin: Option<pipe::Sender>,
     /// What the program writes. It waits when nobody reads; the pipe holds 64 KiB.
     pub stdout: pipe::Receiver,
     /// What the program writes as errors.
     pub stderr: pipe::Receiver,
+}
+
+/// A sandbox's way out, which the platform serves.
+#[derive(Debug)]
+pub struct Gate {
+    /// Where programs ask for names, by UDP and by TCP: the only name server that they find.
+    pub names: (UdpSocket, TcpListener),
+    /// Where connections to the outside arrive, by IPv4 and by IPv6, whatever their destination; the kernel remembers it
+    /// (`SO_ORIGINAL_DST`). None if it was not wanted, or if this host lacks nf_tables: then nothing leads out.
+    pub redirected: Vec<TcpListener>,
+}
+
+impl Gate {
+    fn of(mut fds: impl Iterator<Item = OwnedFd>) -> Option<Self> {
+        let names = (fds.next()?.into(), fds.next()?.into());
+        let redirected = fds.map(TcpListener::from).collect();
+        Some(Self { names, redirected })
+    }
 }
 
 impl Spawner {
@@ -128,8 +148,8 @@ impl Spawner {
         let first = receive(&control)
             .await
             .map_err(failed("waiting for the sandbox"))?;
-        let (memory, fds) = match first {
-            Some((Report::Started { memory }, fds)) => (memory, fds),
+        let (memory, gate, fds) = match first {
+            Some((Report::Started { memory, gate }, fds)) => (memory, gate, fds),
             Some((Report::Failed(failure), _)) => return Err(explain::to_error(spec.name.clone(), failure)),
             Some((Report::Ended { .. }, _)) | None => {
                 return Err(self.gone_or(spec, io::ErrorKind::UnexpectedEof.into()));
@@ -143,6 +163,7 @@ impl Spawner {
         };
         let listening = spec.listen.len() - outside.len();
         let inside: Vec<OwnedFd> = fds.by_ref().take(listening).collect();
+        let gate = Gate::of(fds.by_ref().take(gate));
         let listeners = inside.into_iter().map(TcpListener::from).chain(outside);
         let listeners = listeners
             .map(|l| l.set_nonblocking(true).map(|()| l))
@@ -152,6 +173,7 @@ impl Spawner {
             sandbox: sandbox.map_err(failed("watching a process"))?,
             listeners: listeners.map_err(failed("taking a listener"))?,
             sockets: fds.map(Socket::from_fd).chain(sockets).collect(),
+            gate,
             stdin,
             stdout,
             stderr,
@@ -294,6 +316,7 @@ fn request(spec: &Spec, outside: &[TcpListener]) -> io::Result<Request> {
             Vec::new()
         },
         sockets: spec.sockets,
+        reach: spec.reach,
         isolated,
     })
 }

@@ -6,7 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use aloft_base::Size;
 
-use crate::Error;
+use crate::gate::PORT;
+use crate::{Error, Reach};
 
 /// The most listeners of one sandbox (they travel in one message; the kernel's bound is 253 descriptors).
 pub const LISTENERS: usize = 16;
@@ -40,6 +41,8 @@ pub struct Spec {
     /// TCP sockets that are made inside, for the platform to connect to what the program listens on: a socket belongs to the network in
     /// which it was made, wherever it is used.
     pub sockets: usize,
+    /// What it reaches of the world. Without isolation it is ignored.
+    pub reach: Reach,
     /// Whether its standard input is written by the platform; else it is empty.
     pub has_input: bool,
     /// Which walls.
@@ -240,6 +243,9 @@ impl Spec {
         if ports.first() == Some(&0) || ports.windows(2).any(|pair| pair.first() == pair.last()) {
             return Some("the listeners' ports must differ, and none may be 0".into());
         }
+        if self.reach != Reach::Nothing && ports.contains(&PORT) {
+            return Some(format!("port {PORT} is where connections to the outside arrive"));
+        }
         None
     }
 }
@@ -268,6 +274,7 @@ mod tests {
             scratch: Size::from_mib(16),
             listen: vec![],
             sockets: 0,
+            reach: Reach::Nothing,
             has_input: false,
             isolation: Isolation::Full,
         }

@@ -19,10 +19,12 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Reach;
+
 /// The longest message. A unix socket's default buffer is 208 KiB and a message must fit into it.
 pub(crate) const MESSAGE_BYTES: usize = 128 * 1024;
 /// The most descriptors beside a message.
-const DESCRIPTORS: usize = crate::spec::LISTENERS + crate::spec::SOCKETS + 4;
+const DESCRIPTORS: usize = crate::spec::LISTENERS + crate::spec::SOCKETS + 8;
 
 /// Start a sandbox.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +39,7 @@ pub(crate) struct Request {
     pub(crate) scratch_bytes: u64,
     pub(crate) ports: Vec<u16>,
     pub(crate) sockets: usize,
+    pub(crate) reach: Reach,
     pub(crate) isolated: bool,
 }
 
@@ -51,8 +54,9 @@ pub(crate) struct Bind {
 /// What PID 1 tells the platform.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// The program runs. Beside it: a descriptor of PID 1, one that reads the memory peak, then the listeners and the sockets.
-    Started { memory: Memory },
+    /// The program runs. Beside it: a descriptor of PID 1, one that reads the memory peak, then the listeners, so many of the way out, and
+    /// the sockets.
+    Started { memory: Memory, gate: usize },
     /// It does not run, and nothing is left of the attempt.
     Failed(Failure),
     /// The program has ended, and nothing else of the sandbox goes on.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aloft_base::Size;
 use aloft_call::{Fault, FunctionError};
-use aloft_sandbox::{Exit, Isolation, Mount, Spawner, Spec};
+use aloft_sandbox::{Exit, Isolation, Mount, Reach, Spawner, Spec};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -113,6 +113,7 @@ impl Compiler {
             scratch: Size::from_mib(1),
             listen: Vec::new(),
             sockets: 0,
+            reach: Reach::Nothing,
             has_input: true,
             isolation: self.isolation,
         };

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use aloft_base::Size;
-use aloft_sandbox::{Config, Error, Exit, Isolation, Mount, Spawner, Spec, Started};
+use aloft_sandbox::{Config, Error, Exit, Isolation, Mount, Reach, Spawner, Spec, Started};
 use tokio::net::unix::pipe::Receiver;
 
 pub(crate) type Test = fn(Spawner) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -54,6 +54,7 @@ pub(crate) fn spec(argv: &[&str]) -> Spec {
         scratch: Size::from_mib(16),
         listen: vec![],
         sockets: 0,
+        reach: Reach::Nothing,
         has_input: false,
         isolation: Isolation::Full,
     }
