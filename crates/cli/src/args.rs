@@ -1,10 +1,11 @@
 //! What can be typed. The help texts are the reference.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aloft_base::{FunctionName, InvocationId, Size, parse_duration};
+use aloft_base::{Egress, FunctionName, InvocationId, Size, parse_duration};
+use aloft_node::Allowed;
 use clap::{Args, Parser, Subcommand};
 
 /// A whole serverless platform in one binary.
@@ -125,6 +126,17 @@ pub(crate) struct Options {
     /// The files of one build
     #[arg(long, value_name = "SIZE", default_value = "2GB")]
     pub(crate) build_disk: Size,
+    /// Where functions that no aloft.toml defines may connect to, such as those made by Lambda's API: any, none, or places as in a
+    /// definition, api.example.com:443,*.example.org:443
+    #[arg(long, value_name = "PLACES", default_value = "any")]
+    pub(crate) egress: Egress,
+    /// An address that functions may reach although it is private, loopback, link-local or this machine's own: 10.0.0.5:5432, 10.0.0.5 or
+    /// 10.1.0.0/16; can be given several times. A function's own egress must name the place, too
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) egress_allow: Vec<Allowed>,
+    /// The name server to ask for the names that functions use; the default is what this machine asks
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) egress_resolver: Option<SocketAddr>,
     /// Run functions without a sandbox, as plain processes of your own user: they can read and write your files and
     /// reach your network
     #[arg(long)]

@@ -180,11 +180,14 @@ fn config(options: &Options, project: PathBuf, data: PathBuf) -> anyhow::Result<
         runtimes,
         packages,
         build: BuildLimits {
-            time: dev.build_timeout,
-            memory: dev.build_memory,
-            disk: dev.build_disk,
+            time: options.build_timeout,
+            memory: options.build_memory,
+            disk: options.build_disk,
             ..BuildLimits::default()
         },
+        egress: options.egress.clone(),
+        egress_allowed: options.egress_allow.clone(),
+        egress_resolver: options.egress_resolver,
         connections: Limits::default().connections,
         retry_base: options.retry_base,
         concurrency: usize::from(options.concurrency),

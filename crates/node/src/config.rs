@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aloft_base::Size;
+use aloft_base::{Egress, Size};
+use aloft_egress::Allowed;
 use aloft_sandbox::Isolation;
 use aloft_seal::Source;
 
@@ -49,6 +50,12 @@ pub struct Config {
     pub build: aloft_build::Limits,
     /// A folder from which builds take packages, instead of their registries.
     pub packages: Option<PathBuf>,
+    /// Where functions that no project defines may connect to.
+    pub egress: Egress,
+    /// What functions may reach although it is no address of the internet.
+    pub egress_allowed: Vec<Allowed>,
+    /// Whom to ask for the names that functions use; else what this host asks.
+    pub egress_resolver: Option<SocketAddr>,
     /// Connections that each port has at a time; see `aloft_http::Limits`.
     pub connections: usize,
     /// The time between attempts of an asynchronous call: once after the first failure, twice after the second. 60 s, as on Lambda.

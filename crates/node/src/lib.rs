@@ -29,6 +29,7 @@ mod watch;
 
 pub use address::Address;
 pub use aloft_build::Limits as BuildLimits;
+pub use aloft_egress::Allowed;
 pub use config::{Config, DATA_FOLDER, MASTER_KEY};
 pub use error::Error;
 pub use node::Node;

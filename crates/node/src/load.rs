@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Clock, ErrorKind, FunctionId, Region, Size};
+use aloft_base::{Clock, Egress, ErrorKind, FunctionId, Region, Size};
 use aloft_build::Builder;
 use aloft_call::{Fault, Grants, Qualifier};
 use aloft_controller::Controller;
@@ -31,6 +31,8 @@ pub(crate) struct Maker {
     pub(crate) feed: Feed,
     /// Why functions cannot be run here.
     pub(crate) obstacle: Option<String>,
+    /// Where functions that users make by Lambda's API may connect to.
+    pub(crate) egress: Egress,
 }
 
 /// Follows what users change of functions.
@@ -191,6 +193,7 @@ impl Make for Maker {
             // Lambda's role says what a function may do. Until policies are read, whoever may make functions lends them the account.
             grants: Arc::new(Grants {
                 everything: true,
+                egress: self.egress.clone(),
                 ..Grants::default()
             }),
         })

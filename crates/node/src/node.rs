@@ -14,6 +14,7 @@ use aloft_build::Builder;
 use aloft_call::Streams;
 use aloft_controller::Controller;
 use aloft_delivery::Ground;
+use aloft_egress::Dialler;
 use aloft_function::{Catalogue, Deployed, Functions, Layers, Loader};
 use aloft_gateway::{FunctionUrls, Gateway};
 use aloft_http::{Limits, Room};
@@ -148,6 +149,7 @@ impl Node {
             clock: time.clock.clone(),
             feed: feed.clone(),
             obstacle: config.obstacle.clone(),
+            egress: config.egress.clone(),
         });
         let loader = Arc::new(Loader::new(
             namespace.region.clone(),
@@ -202,7 +204,7 @@ impl Node {
         });
         let sessions = Arc::new(Sessions::new(time.clock.clone(), &*time.chance));
         let inside = Arc::new(Inside::new(aws.clone(), sessions.clone()));
-        let runtime = runtime(&config, spawner, inside, &time, &tasks, &feed)?;
+        let runtime = runtime(&config, spawner, inside, &time, &tasks, (&feed, &metrics))?;
         let controller = aloft_controller::Parts {
             config: aloft_controller::Config {
                 concurrency: config.concurrency,
@@ -532,12 +534,21 @@ fn runtime(
     inside: Arc<Inside>,
     time: &Time,
     tasks: &Tasks,
-    feed: &Feed,
+    (feed, metrics): (&Feed, &Metrics),
 ) -> Result<Run, Error> {
     let settings = aloft_instance::process::Config {
         isolation: config.isolation,
         folder: config.data.join("runtime"),
         region: Region::local(),
+        dialler: Dialler::new(
+            aloft_egress::Config {
+                allowed: config.egress_allowed.clone(),
+                resolver: config.egress_resolver,
+                // A port has a quarter of all descriptors; so has what goes out, with two each.
+                connections: config.connections / 2,
+            },
+            metrics,
+        ),
     };
     let clock = time.clock.clone();
     let components = WasmRuntime::new(aloft_instance::wasm::Parts {

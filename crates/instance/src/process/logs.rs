@@ -66,6 +66,13 @@ impl Logs {
         }
     }
 
+    /// The platform's own word among what the function prints.
+    pub(crate) fn say(&self, line: &str) {
+        let state = &mut *self.lock();
+        state.lines.push(&self.teller, Stream::Platform, line.as_bytes());
+        state.lines.flush(&self.teller, Stream::Platform);
+    }
+
     /// Takes what the former invocation has left, and counts what follows to this one, whose last lines are kept if its caller
     /// wants them.
     pub(crate) fn begin(&self, invocation: InvocationId, is_tailed: bool) {

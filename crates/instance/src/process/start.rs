@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use aloft_base::{Clock, InvocationId, Policy, Region, Tasks};
+use aloft_base::{Clock, Egress, InvocationId, Policy, Region, Tasks};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
+use aloft_egress::{Dialler, Function, Told};
 use aloft_function::{Code, Command, Program, Version};
 use aloft_http::{Limits, Room};
 use aloft_observe::Feed;
-use aloft_sandbox::{Isolation, Listen, Mount, Spawner, Spec};
+use aloft_sandbox::{Gate, Isolation, Listen, Mount, Reach, Spawner, Spec};
 
 use super::Services;
 use super::bootstrap::{Bootstrap, NODE_SOURCE_NAME};
@@ -54,6 +55,8 @@ pub struct Config {
     /// The region of all functions.
     /// The region that functions see.
     pub region: Region,
+    /// How functions connect to the outside.
+    pub dialler: Dialler,
 }
 
 /// What is needed to start processes in sandboxes.
@@ -208,6 +211,7 @@ impl Host {
             scratch: version.storage,
             listen,
             sockets: needs.sockets,
+            reach: reach(&version.grants.egress),
             has_input: needs.is_piped,
             isolation: self.config.isolation,
         })
@@ -318,6 +322,9 @@ impl Host {
             // What a program for one call prints may be there before the call is said to begin.
             one,
         ));
+        if let Some(gate) = started.gate {
+            self.open(gate, &version, &logs, &tasks.0)?;
+        }
         let (reader, stop) = (logs.clone(), tasks.0.stop().clone());
         // In the runtime's set, which is drained when the platform ends: an instance's last words are not lost then.
         self.tasks
@@ -340,6 +347,30 @@ impl Host {
             grace: needs.grace,
             is_stopped: AtomicBool::new(false),
         })
+    }
+
+    /// Serves the sandbox's way out.
+    fn open(&self, gate: Gate, version: &Version, logs: &Arc<Logs>, tasks: &Tasks) -> Result<(), Fault> {
+        // The log is read by a task of its own; what is refused after its end is told to nobody.
+        let logs = Arc::downgrade(logs);
+        let function = Function {
+            name: version.function.to_string(),
+            egress: version.grants.egress.clone(),
+            is_defined: !version.grants.everything,
+            say: Box::new(move |line| {
+                if let Some(logs) = logs.upgrade() {
+                    logs.say(line);
+                }
+            }),
+            clock: self.clock.clone(),
+            told: Told::default(),
+        };
+        let gate = aloft_egress::Gate {
+            names: gate.names,
+            redirected: gate.redirected,
+        };
+        let served = gate.serve(function, self.config.dialler.clone(), tasks);
+        served.map_err(|error| platform(&format!("the way out of the sandbox cannot be served: {error}")))
     }
 
     /// Starts a program, for those calls that come or for `one` with its variables, and waits until its code is loaded. Returns also how
@@ -399,6 +430,14 @@ impl Host {
         }
         instance.logs.loaded();
         Ok((instance, sandbox))
+    }
+}
+
+/// What a sandbox needs for a function's egress. One that may connect nowhere has a name server all the same: it tells which line is missing.
+fn reach(egress: &Egress) -> Reach {
+    match egress {
+        Egress::None => Reach::Names,
+        Egress::Only(_) | Egress::Any => Reach::Everything,
     }
 }
 

@@ -28,11 +28,12 @@ use aloft_base::{
     Clock, FunctionId, Region, Size, Stop, SystemChance, SystemClock, Tasks, Tenant, Timestamp,
 };
 use aloft_call::{Caller, Grants};
+use aloft_egress::Dialler;
 use aloft_function::{Code, Program, Queue, Version};
 use aloft_http::{Handler, Request, Response, empty};
 use aloft_instance::process::{Config, Credentials, ProcessRuntime, Pythons, Services};
 use aloft_instance::{Initialization, Runtime};
-use aloft_observe::Feed;
+use aloft_observe::{Feed, Metrics};
 use aloft_sandbox::{Isolation, Spawner};
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -187,6 +188,7 @@ impl Place {
             isolation,
             folder: self.folder.path().join("runtime"),
             region: Region::local(),
+            dialler: Dialler::new(aloft_egress::Config::default(), &Metrics::new()),
         };
         ProcessRuntime::new(
             config,
