@@ -1,6 +1,7 @@
 //! Looks at each wall by trying it, in a process of its own that is thrown away.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
@@ -15,7 +16,7 @@ use crate::filter::Filters;
 use crate::privilege::{self, Privilege};
 use crate::sys::{self, flag};
 use crate::wire::{At, Bind, Failure, Step, Text};
-use crate::{Config, Error, init, root, serve};
+use crate::{Config, Error, gate, init, root, serve};
 
 /// One wall: whether this host allows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +97,7 @@ pub(crate) fn print(first_uid: u32) -> io::Result<()> {
                 .map(drop)
         },
     ));
+    walls.push(egress(privilege));
     walls.push(tried(
         "files",
         privilege,
@@ -228,6 +230,32 @@ fn own_root() -> Result<bool, Failure> {
         link: None,
     };
     root::enter(&[usr], 1 << 20)
+}
+
+/// What brings a sandbox's connections to the platform. Without it nothing leads out, which no wall is weaker for.
+fn egress(privilege: Privilege) -> Wall {
+    let redirected = |own: IpAddr| {
+        probe(privilege, || {
+            sys::unshare(flag::NET).at(Step::Namespaces, "net")?;
+            sys::raise_loopback().at(Step::Network, "the loopback")?;
+            gate::redirect(own).at(Step::Network, "the rules of nf_tables")
+        })
+    };
+    let result = match redirected(IpAddr::V4(gate::ADDRESS_V4)) {
+        Ok(()) => Ok(match redirected(IpAddr::V6(gate::ADDRESS_V6)) {
+            Ok(()) => "connections are brought to the platform, by IPv4 and IPv6".to_owned(),
+            Err(_) => "connections are brought to the platform, by IPv4 only: this host has no IPv6".to_owned(),
+        }),
+        Err(failure) => Err(Explanation {
+            cause: format!(
+                "connections cannot be brought to the platform ({}: {}). Functions reach nothing outside, whatever their egress says",
+                failure.subject,
+                io::Error::from_raw_os_error(failure.errno)
+            ),
+            fix: "Load the kernel's modules nf_tables, nft_redir and nf_nat (`modprobe nft_redir`), or use a kernel that has them".into(),
+        }),
+    };
+    wall("egress", false, result)
 }
 
 /// What the trial says failed where only a /proc is missing.

@@ -15,8 +15,8 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use crate::wire::{At, Failure, Step};
 
 /// The sandbox's own addresses, of ranges that nobody else has (see the crate `egress`).
-const ADDRESS_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd5a, 0x10f7, 0xe9c2, 0, 0, 0, 0, 1);
+pub(crate) const ADDRESS_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+pub(crate) const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd5a, 0x10f7, 0xe9c2, 0, 0, 0, 0, 1);
 /// Where connections arrive. A program's own server may want any port but this.
 pub(crate) const PORT: u16 = 4567;
 /// Where names are asked for.
