@@ -186,6 +186,10 @@ impl Dialler {
         egress: &Egress,
         destination: &Destination,
     ) -> Result<Connection, Error> {
+        if let Host::Address(address) = destination.host {
+            // Told first: a list that names a closed address opens nothing.
+            self.open(&[address], destination.port)?;
+        }
         let place = listed(egress, destination).map_err(Error::Refused)?;
         let connecting = async {
             let addresses = match &destination.host {

@@ -73,6 +73,7 @@ impl Gate {
         let has_v6 = redirected
             .iter()
             .any(|listener| listener.local_addr().is_ok_and(|at| at.is_ipv6()));
+        dialler.metrics().begin(&function.name, &function.egress);
         let inner = Arc::new(Inner {
             function,
             dialler,

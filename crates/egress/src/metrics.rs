@@ -1,6 +1,7 @@
 //! What is counted. A place is what the function's definition names, or `any`: labels are bounded by what users write, never by what a
 //! function asks for.
 
+use aloft_base::{Destination, Egress};
 use aloft_observe::Metrics as Registry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -25,6 +26,9 @@ struct ByReason {
     function: String,
     reason: &'static str,
 }
+
+/// Why something is refused.
+const REASONS: [&str; 6] = ["unlisted", "closed", "unresolved", "unreachable", "limit", "host"];
 
 /// What is counted.
 #[derive(Debug, Clone)]
@@ -64,11 +68,34 @@ impl Metrics {
         }
     }
 
+    /// Shows what can be counted of a function before it is: a series that begins at its first event has lost that one for who takes
+    /// differences.
+    pub(crate) fn begin(&self, function: &str, egress: &Egress) {
+        let places = match egress {
+            Egress::None => Vec::new(),
+            Egress::Any => vec!["any".to_owned()],
+            Egress::Only(places) => places.iter().map(Destination::to_string).collect(),
+        };
+        for place in places {
+            let _ = self.of(function, &place);
+        }
+        for reason in REASONS {
+            let function = function.to_owned();
+            let _ = self.refused.get_or_create_owned(&ByReason { function, reason });
+        }
+    }
+
     /// Counts a connection that was made.
     pub(crate) fn connected(&self, function: &str, place: &str) -> Counted {
+        let (connections, counted) = self.of(function, place);
+        connections.inc();
+        counted
+    }
+
+    fn of(&self, function: &str, place: &str) -> (Counter, Counted) {
         let (function, place) = (function.to_owned(), place.to_owned());
         let labels = ByPlace { function, place };
-        self.connections.get_or_create_owned(&labels).inc();
+        let connections = self.connections.get_or_create_owned(&labels);
         let bytes = |direction| {
             self.bytes.get_or_create_owned(&ByDirection {
                 function: labels.function.clone(),
@@ -76,10 +103,11 @@ impl Metrics {
                 direction,
             })
         };
-        Counted {
+        let counted = Counted {
             sent: bytes("sent"),
             received: bytes("received"),
-        }
+        };
+        (connections, counted)
     }
 
     pub(crate) fn refused(&self, function: &str, reason: &'static str) {

@@ -17,6 +17,7 @@ mod commands;
 mod components;
 mod deliveries;
 mod disk;
+mod egress;
 mod explain;
 mod faults;
 mod functions;
