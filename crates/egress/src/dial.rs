@@ -8,13 +8,15 @@ use aloft_base::{Destination, Egress, Host};
 use aloft_observe::Metrics as Registry;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsConnector;
 
 use crate::closed::Allowed;
 use crate::decide::{Refusal, listed, reachable};
 use crate::metrics::{Counted, Metrics};
 use crate::resolve::{Found, Resolver};
 use crate::splice::Pipes;
+use crate::stream::{Stream, secure, trust};
 
 /// How long making a connection may take, all addresses of the name together.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +64,8 @@ struct Inner {
     room: Arc<Semaphore>,
     metrics: Metrics,
     pipes: Pipes,
+    /// Made when it is first needed: reading the host's certificates takes some milliseconds.
+    trust: OnceCell<TlsConnector>,
 }
 
 /// A connection to the outside, counted until it is dropped.
@@ -95,6 +99,9 @@ pub enum Error {
     /// It took too long.
     #[error("no connection within {} seconds", PATIENCE.as_secs())]
     TimedOut,
+    /// The other side is not who it should be, or speaks no TLS.
+    #[error("TLS: {0}")]
+    Insecure(String),
     /// All functions together have as many connections as they may.
     #[error("functions have all the connections to the outside that this node allows")]
     Full,
@@ -107,7 +114,7 @@ impl Error {
             Self::Refused(Refusal::Unlisted) => "unlisted",
             Self::Refused(Refusal::Closed { .. }) => "closed",
             Self::Unresolved | Self::Unanswered(_) => "unresolved",
-            Self::Unreachable { .. } | Self::TimedOut => "unreachable",
+            Self::Unreachable { .. } | Self::TimedOut | Self::Insecure(_) => "unreachable",
             Self::Full => "limit",
         }
     }
@@ -134,6 +141,7 @@ impl Dialler {
             room: Arc::new(Semaphore::new(config.connections)),
             metrics: Metrics::register(registry),
             pipes: Pipes::default(),
+            trust: OnceCell::new(),
         }))
     }
 
@@ -177,6 +185,32 @@ impl Dialler {
             None => Err(Error::Full),
         };
         made.inspect_err(|error| self.0.metrics.refused(function, error.reason()))
+    }
+
+    /// The same through TLS: the other side must prove that it is the destination's host, to whom this host's certificates say.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn dial_secure(
+        &self,
+        function: &str,
+        egress: &Egress,
+        destination: &Destination,
+    ) -> Result<Box<dyn Stream>, Error> {
+        let connection = self.dial(function, egress, destination).await?;
+        let secured = async {
+            let made = || async {
+                tokio::task::spawn_blocking(trust)
+                    .await
+                    .map_err(std::io::Error::other)?
+            };
+            let trust = self.0.trust.get_or_try_init(made).await?;
+            secure(trust, connection, &destination.host.to_string()).await
+        };
+        match secured.await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(Error::Insecure(error.to_string())),
+        }
     }
 
     pub(crate) async fn dial_within(

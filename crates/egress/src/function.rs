@@ -49,6 +49,7 @@ impl Function {
             | Error::Unanswered(_)
             | Error::Unreachable { .. }
             | Error::TimedOut
+            | Error::Insecure(_)
             | Error::Full => {}
         }
         self.tell(line, is_last);

@@ -34,9 +34,11 @@ mod metrics;
 mod pool;
 mod resolve;
 mod splice;
+mod stream;
 
 pub use closed::{Allowed, InvalidAllowed};
 pub use decide::{Refusal, listed, reachable};
 pub use dial::{Config, Connection, Dialler, Error};
 pub use function::{Function, Told};
 pub use gate::Gate;
+pub use stream::Stream;

@@ -552,6 +552,7 @@ fn runtime(
     };
     let clock = time.clock.clone();
     let components = WasmRuntime::new(aloft_instance::wasm::Parts {
+        dialler: settings.dialler.clone(),
         // Not in the folder of the runtimes, which every sandbox sees.
         folder: config.data.join("wasm"),
         program: std::env::current_exe()

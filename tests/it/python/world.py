@@ -107,10 +107,13 @@ names.bind(("127.0.0.1", 0))
 threading.Thread(target=serve_names, args=(names,), daemon=True).start()
 
 folder = tempfile.mkdtemp()
+
 certificate, key = os.path.join(folder, "certificate.pem"), os.path.join(folder, "key.pem")
 subprocess.run(
     ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", certificate]
-    + ["-subj", "/CN=api.example.test", "-addext", "subjectAltName=DNS:api.example.test"],
+    + ["-subj", "/CN=api.example.test", "-addext", "subjectAltName=DNS:api.example.test"]
+    # As an authority's it would be refused as a server's.
+    + ["-addext", "basicConstraints=critical,CA:FALSE"],
     check=True,
     stdout=subprocess.DEVNULL,
     stderr=subprocess.DEVNULL,

@@ -116,7 +116,7 @@ fn each_call_has_an_instance_of_its_own_and_what_it_may_touch() {
     platform.event("the refusal", |event| {
         event["stream"] == "platform"
             && event["text"].as_str().is_some_and(|text| {
-                text.starts_with("the request to https://aloft.internal:4566 was refused")
+                text.starts_with("the connection to aloft.internal:4566 was refused: the function's egress")
             })
     });
     fs::write(project.folder().join("event.json"), "{\"n\": [1, 2]}").unwrap();

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Platform, Project, aloft, get, nodejs, root, tool};
+use crate::harness::{Platform, Project, aloft, binary, component, get, nodejs, root, tool};
 
 /// Servers on loopback and a name server that knows them; see `python/world.py`. Ends when it is dropped.
 struct World {
@@ -32,11 +32,18 @@ impl World {
         self.facts[name].as_u64().unwrap()
     }
 
-    /// `aloft dev` for which this is the outside, with these of its ports open.
+    /// `aloft dev` for which this is the outside, with these of its ports open. It trusts the world's certificate.
     fn around(&self, project: &Project, open: &[&str]) -> Platform {
+        let certificate = project.data().with_extension("pem");
+        std::fs::write(&certificate, self.facts["certificate"].as_str().unwrap()).unwrap();
+        let mut trusting = Command::new("env");
+        trusting
+            .arg(format!("SSL_CERT_FILE={}", certificate.display()))
+            .arg(binary());
         let resolver = format!("127.0.0.1:{}", self.port("names"));
         let mut dev = project
             .dev()
+            .within(trusting)
             .programs(nodejs())
             .with(&["--egress-resolver", &resolver]);
         for name in open {
@@ -329,6 +336,49 @@ fn a_function_reaches_what_its_egress_names_and_nothing_else() {
     ] {
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
+}
+
+#[test]
+fn a_component_reaches_by_http_and_https_what_its_egress_names() {
+    let world = World::start();
+    let (http, https) = (world.port("http"), world.port("https"));
+    let definition = format!(
+        "[project]\nname = \"egress\"\n[functions.guest]\nruntime = \"wasm\"\nsource = \"code\"\nhandler = \"guest.wasm\"\n\
+         timeout = \"20s\"\negress = [\"*.example.test:{http}\", \"*.example.test:{https}\", \"private.example.test:80\"]\n\
+         [routes]\n\"ANY /{{path+}}\" = \"guest\"\n"
+    );
+    let project = Project::new(&[("aloft.toml", &definition)]);
+    std::fs::create_dir(project.folder().join("code")).unwrap();
+    std::fs::copy(component("component"), project.folder().join("code/guest.wasm")).unwrap();
+    let platform = world.around(&project, &["http", "https"]);
+    for (place, answer) in [
+        (format!("http/api.example.test:{http}"), "200"),
+        (format!("https/api.example.test:{https}"), "200"),
+        // Its certificate is another's.
+        (format!("https/other.example.test:{https}"), "TlsCertificateError"),
+        ("http/private.example.test".to_owned(), "HttpRequestDenied"),
+        (format!("http/empty.example.test:{http}"), "DestinationNotFound"),
+        ("http/elsewhere.test".to_owned(), "HttpRequestDenied"),
+        ("http/169.254.169.254".to_owned(), "HttpRequestDenied"),
+        ("http/[::ffff:169.254.169.254]".to_owned(), "HttpRequestDenied"),
+    ] {
+        let told = get(&platform.url(&format!("/fetch?{place}"))).is(200).text();
+        assert!(told.contains(answer), "{place}: {told}");
+    }
+    told(&platform, "guest", &["10.0.0.1", "--egress-allow 10.0.0.1:80"]);
+    told(
+        &platform,
+        "guest",
+        &[
+            "elsewhere.test:80",
+            "[functions.guest] needs: egress = [",
+            "\"elsewhere.test:80\"]",
+        ],
+    );
+    let metrics = String::from_utf8(get(&format!("{}/_aloft/metrics", platform.api)).body).unwrap();
+    let line =
+        format!("aloft_egress_connections_total{{function=\"guest\",place=\"*.example.test:{http}\"}} 1");
+    assert!(metrics.contains(&line), "{line}: {metrics}");
 }
 
 #[test]

@@ -70,6 +70,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["aloft-http", "bench"]),
     ("hyper-util", &["aloft-http", "bench"]),
     ("tokio-postgres", &["aloft-store-postgres"]),
+    ("tokio-rustls", &["aloft-egress"]),
     ("ureq", &["it", "torture"]),
     ("cargo_metadata", &["xtask"]),
     ("wasmtime", &["aloft-instance", "bench"]),

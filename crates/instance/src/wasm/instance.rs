@@ -20,7 +20,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use super::guest::{Answered, Limits, State, Used, body};
 use super::guests::Guests;
-use super::outgoing::{Outgoing, SERVICES};
+use super::outgoing::{Beyond, Outgoing, SERVICES};
 use super::printed::Printed;
 use super::runtime::{Parts, Slot};
 use crate::contract::http::{Broken, answer, ask};
@@ -53,6 +53,7 @@ pub(super) struct WasmInstance {
     room: Room,
     teller: Teller,
     platform: Handle,
+    beyond: Arc<Beyond>,
     peak: AtomicU64,
     stop: Stop,
 }
@@ -79,6 +80,12 @@ impl WasmInstance {
             .collect();
         environment.push(("AWS_ENDPOINT_URL".to_owned(), format!("http://{SERVICES}")));
         let causes = Causes::default();
+        let beyond = Beyond {
+            dialler: parts.dialler.clone(),
+            version: version.clone(),
+            clock: parts.clock.clone(),
+            tasks: parts.tasks.clone(),
+        };
         Self {
             teller: Teller {
                 clock: parts.clock.clone(),
@@ -96,6 +103,7 @@ impl WasmInstance {
             environment,
             room,
             platform,
+            beyond: Arc::new(beyond),
             peak: AtomicU64::new(0),
             stop: Stop::new(),
         }
@@ -123,6 +131,8 @@ impl WasmInstance {
             room: self.room.clone(),
             printed: printed.clone(),
             platform: self.platform.clone(),
+            beyond: self.beyond.clone(),
+            function: None,
         };
         let limits = Limits::new(self.version.memory.bytes(), used.clone());
         let (sender, begun) = oneshot::channel::<Answered>();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aloft_base::{Chance, Clock, Region, Tasks};
 use aloft_call::{Caller, Fault, FunctionError, Principal};
+use aloft_egress::Dialler;
 use aloft_function::Version;
 use aloft_http::Room;
 use aloft_observe::{Build, Feed, Notice};
@@ -43,6 +44,8 @@ pub struct Parts {
     pub region: Region,
     /// What functions reach.
     pub services: Arc<dyn Services>,
+    /// How functions connect to the outside.
+    pub dialler: Dialler,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
