@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use aloft_base::ErrorKind;
-use aloft_sandbox::{Config, Listen, Mount, Spawner};
+use aloft_sandbox::{Config, Listen, Mount, Reach, Spawner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Test, end_of, finish, output, python_spec, shell, spec};
@@ -38,6 +38,9 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     }),
     ("walls::sockets_reach_what_listens_inside", |s| {
         Box::pin(sockets_reach_what_listens_inside(s))
+    }),
+    ("walls::what_goes_out_arrives_at_the_gate", |s| {
+        Box::pin(what_goes_out_arrives_at_the_gate(s))
     }),
     ("walls::dangerous_calls_are_denied", |s| {
         Box::pin(dangerous_calls_are_denied(s))
@@ -319,6 +322,50 @@ for number in range(3):
         let finished = end_of(started).await;
         assert_eq!(finished.out, "ready\n", "{}", finished.err);
     }
+}
+
+async fn what_goes_out_arrives_at_the_gate(spawner: Spawner) {
+    let mut spec = python_spec(
+        "import socket
+for family, address in (socket.AF_INET, '192.0.2.7'), (socket.AF_INET6, '2001:db8::7'):
+    connection = socket.socket(family)
+    connection.connect((address, 443))
+    connection.sendall(b'x')
+names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+names.sendto(b'a question', ('192.0.2.53', 53))
+for port in 123, 443:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.7', port))
+    except PermissionError:
+        print('closed')",
+    );
+    spec.reach = Reach::Everything;
+    let mut started = spawner.spawn(&spec).await.unwrap();
+    let gate = started.gate.take().unwrap();
+    // What it sent waits for us, and nothing that did not come is waited for.
+    let finished = end_of(started).await;
+    assert_eq!(finished.out, "closed\nclosed\n", "{}", finished.err);
+    assert_eq!(gate.redirected.len(), 2, "IPv4 and IPv6");
+    for listener in &gate.redirected {
+        listener.set_nonblocking(true).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        let wanted: std::net::SocketAddr = match connection.local_addr().unwrap().is_ipv4() {
+            true => rustix::net::sockopt::ip_original_dst(&connection).unwrap().into(),
+            false => rustix::net::sockopt::ipv6_original_dst(&connection)
+                .unwrap()
+                .into(),
+        };
+        let expected = if wanted.is_ipv4() {
+            "192.0.2.7:443"
+        } else {
+            "[2001:db8::7]:443"
+        };
+        assert_eq!(wanted.to_string(), expected);
+    }
+    gate.names.0.set_nonblocking(true).unwrap();
+    let mut question = [0; 100];
+    let (length, _) = gate.names.0.recv_from(&mut question).unwrap();
+    assert_eq!(&question[..length], b"a question", "whomever it is asked");
 }
 
 async fn dangerous_calls_are_denied(spawner: Spawner) {
