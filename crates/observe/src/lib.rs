@@ -17,8 +17,10 @@ mod feed;
 mod metrics;
 mod notice;
 mod process;
+mod redact;
 mod shares;
 
 pub use feed::{Feed, Missed, Subscription};
 pub use metrics::{Buckets, Histograms, Metrics};
 pub use notice::{Build, Found, Invocation, Line, Notice, Reload, Stream};
+pub use redact::Redaction;
