@@ -259,6 +259,7 @@ impl Entry {
                     caller: &caller,
                     namespace: &self.namespace(&caller),
                     chance: &*self.aws.chance,
+                    redaction: head.extensions.get(),
                 };
                 let output = secrets::run(wanted, &context, Members::parse(&body)?).await?;
                 Ok(success(id, JSON_11, output))

@@ -53,8 +53,8 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [Key],
 }
 
-pub(crate) static SECTIONS: [&Section; 8] = [
-    &PROJECT, &FUNCTION, &QUEUE, &LOGGING, &ROUTES, &STATIC, &TABLE, &RULE,
+pub(crate) static SECTIONS: [&Section; 9] = [
+    &PROJECT, &FUNCTION, &QUEUE, &LOGGING, &ROUTES, &STATIC, &TABLE, &RULE, &REFERENCE,
 ];
 
 /// The names at the top of the file.
@@ -279,7 +279,9 @@ pub(crate) static FUNCTION: Section = Section {
         },
         Key {
             name: "environment",
-            form: Form::Table("names and text, at most 4 KB together"),
+            form: Form::Table(
+                "names, each with text or a reference to a secret; names and text have at most 4 KB together",
+            ),
             absent: Absent::Means("none"),
             what: "Variables of the function's environment. A name is a letter, then letters, digits and _, two characters or more; what the platform itself sets (see below) is refused. The bound is Lambda's.",
             example: "{ CURRENCY = \"EUR\" }",
@@ -332,6 +334,34 @@ pub(crate) static QUEUE: Section = Section {
             absent: Absent::Bounds,
             what: "How long a call may wait for an instance to become free; one that starts for it is waited for to its end. No client waits longer than the longest timeout, hence the upper bound.",
             example: "\"10s\"",
+        },
+    ],
+};
+
+pub(crate) static REFERENCE: Section = Section {
+    title: "functions.NAME.environment.VARIABLE",
+    what: "A variable that is set to the value of a secret, as `PASSWORD = { secret = \"app/database\", key = \"password\" }`. It is read when an instance starts: a value that is changed later is seen by instances that start later. A secret or key that is missing fails the calls that would start one, and says which.",
+    keys: &[
+        Key {
+            name: "secret",
+            form: Form::Text("a secret's name"),
+            absent: Absent::Refused,
+            what: "Whose value. The function needs no grant for it.",
+            example: "\"app/database\"",
+        },
+        Key {
+            name: "key",
+            form: Form::Text("1 to 256 characters"),
+            absent: Absent::Means("the whole value"),
+            what: "A member of the JSON object that the value is; text as it is, anything else as JSON.",
+            example: "\"password\"",
+        },
+        Key {
+            name: "version_stage",
+            form: Form::Text("1 to 256 characters"),
+            absent: Absent::Means("`AWSCURRENT`"),
+            what: "The staging label of the version that is read.",
+            example: "\"AWSPREVIOUS\"",
         },
     ],
 };

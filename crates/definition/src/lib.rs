@@ -45,5 +45,5 @@ pub use reference::reference;
 pub use route::{InvalidRoute, Method, RoutePattern, Segment};
 pub use types::{
     Access, Build, Definition, Files, Function, KeyKind, KeySchema, Order, Project, Provided, Queue, Route,
-    Rule, Runtime, Source, Table,
+    Rule, Runtime, SecretReference, Source, Table, Variable,
 };

@@ -77,7 +77,7 @@ pub struct Function {
     /// The calls that wait for an instance.
     pub queue: Queue,
     /// Variables of its environment.
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, Variable>,
     /// How its log is written.
     pub logging: Logging,
     /// The tables that it may use.
@@ -111,6 +111,42 @@ impl Build {
     /// Whether the definition itself says that files are made which are not in the source.
     pub fn is_own(&self) -> bool {
         matches!(self, Self::Make | Self::Command { .. })
+    }
+}
+
+/// What a variable of an environment is set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Variable {
+    /// This text.
+    Text(String),
+    /// The value that a secret has when an instance starts.
+    Secret(SecretReference),
+}
+
+/// A secret's value, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretReference {
+    /// The secret's name.
+    pub name: String,
+    /// The member of the JSON object that the value is; `None` for the whole value.
+    pub key: Option<String>,
+    /// The staging label of its version; `None` for the current one.
+    pub stage: Option<String>,
+}
+
+/// Text as it is, and of a secret its name, never its value.
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Secret(SecretReference { name, .. }) => write!(f, "secret:{name}"),
+        }
+    }
+}
+
+impl From<String> for Variable {
+    fn from(text: String) -> Self {
+        Self::Text(text)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aloft_base::{FunctionId, Logging, Size};
 use aloft_call::Grants;
+use aloft_definition::Variable;
 
 /// An immutable snapshot of a function: everything that an instance of it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub struct Version {
     /// How many calls may wait for an instance, and how long.
     pub queue: Queue,
     /// Variables of the environment that the definition sets.
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, Variable>,
     /// How its log is written.
     pub logging: Logging,
     /// What the function may use.

@@ -25,6 +25,7 @@ mod lineage;
 mod lines;
 pub mod process;
 mod runtime;
+mod secrets;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 

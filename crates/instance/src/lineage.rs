@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aloft_call::{Call, Lineage, Trace};
 use aloft_http::{Handler, Refusal, Request, Response};
+use aloft_observe::Redaction;
 use async_trait::async_trait;
 
 /// The lineage and trace of what an instance causes now. Clones are the same one.
@@ -72,6 +73,8 @@ impl Drop for Begun {
 pub(crate) struct Stamped {
     pub(crate) services: Arc<dyn Handler>,
     pub(crate) causes: Causes,
+    /// Learns the secrets that the instance is told.
+    pub(crate) redaction: Redaction,
 }
 
 #[async_trait]
@@ -81,6 +84,7 @@ impl Handler for Stamped {
             request.extensions_mut().insert(lineage);
             request.extensions_mut().insert(trace);
         }
+        request.extensions_mut().insert(self.redaction.clone());
         self.services.handle(request).await
     }
 
@@ -130,6 +134,7 @@ mod tests {
         let stamped = Stamped {
             services: seen.clone(),
             causes: causes.clone(),
+            redaction: Redaction::default(),
         };
         let lineage = |root: u128, depth| Lineage {
             root: Some(InvocationId::from_u128(root)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aloft_base::{Clock, InvocationId};
 use aloft_call::Outcome;
 use aloft_function::Version;
-use aloft_observe::{Feed, Line, Notice, Stream};
+use aloft_observe::{Feed, Line, Notice, Redaction, Stream};
 use bytes::Bytes;
 
 /// The longest line that is kept whole, Lambda's and CloudWatch's limit.
@@ -17,6 +17,8 @@ pub(crate) struct Teller {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) feed: Feed,
     pub(crate) version: Arc<Version>,
+    /// What its lines must not show.
+    pub(crate) redaction: Redaction,
 }
 
 /// Output on its way to being lines.
@@ -122,6 +124,8 @@ impl Teller {
     fn tell(&self, invocation: Option<InvocationId>, tail: &mut Option<Tail>, stream: Stream, line: &[u8]) {
         // One record is one line: Lambda's runtimes separate the lines within it by carriage returns.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let redacted = self.redaction.redact(line);
+        let line = redacted.as_deref().unwrap_or(line);
         if let Some(tail) = tail {
             tail.push(line);
         }

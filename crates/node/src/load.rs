@@ -188,7 +188,11 @@ impl Make for Maker {
                 length: DEFAULT_QUEUE_LENGTH as usize,
                 wait: DEFAULT_QUEUE_WAIT,
             },
-            environment: configuration.environment.clone(),
+            environment: configuration
+                .environment
+                .iter()
+                .map(|(name, text)| (name.clone(), text.clone().into()))
+                .collect(),
             logging: configuration.logging,
             // Lambda's role says what a function may do. Until policies are read, whoever may make functions lends them the account.
             grants: Arc::new(Grants {

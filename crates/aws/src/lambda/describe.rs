@@ -81,7 +81,12 @@ pub(super) fn of_project(caller: &Caller, version: &Version, asked: Option<&Qual
     );
     set("Version", json!(Qualifier::Latest.to_string()));
     if !version.environment.is_empty() {
-        set("Environment", json!({ "Variables": version.environment }));
+        let variables = version.environment.iter();
+        let shown = variables.map(|(name, variable)| (name.clone(), json!(variable.to_string())));
+        set(
+            "Environment",
+            json!({ "Variables": Json::Object(shown.collect()) }),
+        );
     }
     members
 }

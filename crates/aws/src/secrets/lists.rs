@@ -20,12 +20,12 @@ const PAGES: usize = 10;
 
 /// What is looked for. All of it must be there, and of each one of its words.
 pub(super) struct Filter {
-    key: Key,
+    key: Attribute,
     words: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
-enum Key {
+enum Attribute {
     Description,
     Name,
     TagKey,
@@ -39,12 +39,12 @@ impl Filter {
     /// Beginnings are compared, those of names and tags by case; `!` before a word means those that do not begin so.
     fn fits(&self, secret: &Secret) -> bool {
         let texts: Vec<&str> = match self.key {
-            Key::Description => vec![&secret.description],
-            Key::Name => vec![&secret.name],
-            Key::TagKey => secret.tags.keys().map(String::as_str).collect(),
-            Key::TagValue => secret.tags.values().map(String::as_str).collect(),
-            Key::Nothing => vec![],
-            Key::All => {
+            Attribute::Description => vec![&secret.description],
+            Attribute::Name => vec![&secret.name],
+            Attribute::TagKey => secret.tags.keys().map(String::as_str).collect(),
+            Attribute::TagValue => secret.tags.values().map(String::as_str).collect(),
+            Attribute::Nothing => vec![],
+            Attribute::All => {
                 let tags = secret
                     .tags
                     .iter()
@@ -64,15 +64,15 @@ impl Filter {
     fn begins(&self, texts: &[&str], word: &str) -> bool {
         let lower = |text: &str| text.to_lowercase();
         match self.key {
-            Key::Description => texts.iter().any(|text| lower(text).starts_with(&lower(word))),
+            Attribute::Description => texts.iter().any(|text| lower(text).starts_with(&lower(word))),
             // Each word of what is looked for, anywhere.
-            Key::All => {
+            Attribute::All => {
                 let texts: Vec<String> = texts.iter().map(|text| lower(text)).collect();
                 let word = lower(word);
                 let mut words = word.split_whitespace();
                 words.all(|word| texts.iter().any(|text| text.contains(word)))
             }
-            Key::Name | Key::TagKey | Key::TagValue | Key::Nothing => {
+            Attribute::Name | Attribute::TagKey | Attribute::TagValue | Attribute::Nothing => {
                 texts.iter().any(|text| text.starts_with(word))
             }
         }
@@ -81,14 +81,14 @@ impl Filter {
 
 /// `Filters`, if they are given.
 pub(super) fn filters(input: &mut Members) -> Result<Option<Vec<Filter>>, Refused> {
-    const KEYS: [(&str, Key); 7] = [
-        ("description", Key::Description),
-        ("name", Key::Name),
-        ("tag-key", Key::TagKey),
-        ("tag-value", Key::TagValue),
-        ("primary-region", Key::Nothing),
-        ("owning-service", Key::Nothing),
-        ("all", Key::All),
+    const KEYS: [(&str, Attribute); 7] = [
+        ("description", Attribute::Description),
+        ("name", Attribute::Name),
+        ("tag-key", Attribute::TagKey),
+        ("tag-value", Attribute::TagValue),
+        ("primary-region", Attribute::Nothing),
+        ("owning-service", Attribute::Nothing),
+        ("all", Attribute::All),
     ];
     let Some(list) = input.list("Filters")? else {
         return Ok(None);
@@ -109,7 +109,7 @@ pub(super) fn filters(input: &mut Members) -> Result<Option<Vec<Filter>>, Refuse
         let key = rules.one_of(key.as_deref(), "filters.key", &KEYS);
         rules.check()?;
         Ok(Filter {
-            key: key.unwrap_or(Key::All),
+            key: key.unwrap_or(Attribute::All),
             words: words.unwrap_or_default(),
         })
     });

@@ -14,6 +14,7 @@ mod values;
 use aloft_access::{Action, Resource, decide};
 use aloft_base::{Chance, ErrorKind, Timestamp};
 use aloft_call::Caller;
+use aloft_observe::Redaction;
 use aloft_secret::{Secret, Secrets};
 use aloft_store::layout::Namespace;
 use http::StatusCode;
@@ -166,6 +167,8 @@ pub(crate) struct Context<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) namespace: &'a Namespace,
     pub(crate) chance: &'a dyn Chance,
+    /// What must not be shown of the instance that asks, if one does.
+    pub(crate) redaction: Option<&'a Redaction>,
 }
 
 /// Does it. What breaks a rule of the model is told in this service's own word.

@@ -138,6 +138,9 @@ fn shown(context: &Context<'_>, read: &Read) -> Json {
     set(&mut output, "VersionStages", json!(read.version.stages));
     set(&mut output, "CreatedDate", seconds(read.version.created));
     let bytes = read.value.bytes.expose();
+    if let Some(redaction) = context.redaction {
+        redaction.learn(bytes);
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) if read.value.is_text => set(&mut output, "SecretString", json!(text)),
         _ => set(&mut output, "SecretBinary", json!(STANDARD.encode(bytes))),

@@ -10,7 +10,7 @@ use super::{Names, build, command, egress, handler, logging, secret};
 use crate::keys::{self, Key};
 use crate::problem::nearest;
 use crate::read::{Block, Checker, Entry, Located, quoted};
-use crate::types::{Access, Function, Provided, Queue, Runtime};
+use crate::types::{Access, Function, Provided, Queue, Runtime, Variable};
 
 const DEFAULT_REQUIREMENTS: &str = "requirements.txt";
 
@@ -212,7 +212,7 @@ fn read_queue(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> Queue 
     }
 }
 
-fn read_environment(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> BTreeMap<String, String> {
+fn read_environment(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> BTreeMap<String, Variable> {
     let mut environment = BTreeMap::new();
     let mut bytes = 0;
     let Some(variables) = checker.inner(block, key) else {
@@ -233,6 +233,11 @@ fn read_environment(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> 
                 expected,
             );
         }
+        if let Some(reference) = secret::read_reference(checker, &entry) {
+            bytes += entry.name.len();
+            environment.extend(reference.map(|it| (entry.name.to_owned(), Variable::Secret(it))));
+            continue;
+        }
         let Some(value) = checker.text_of(&entry, "text, in quotes") else {
             continue;
         };
@@ -244,7 +249,7 @@ fn read_environment(checker: &mut Checker<'_>, block: &Block<'_>, key: &Key) -> 
             );
         }
         bytes += entry.name.len() + value.text.len();
-        environment.insert(entry.name.to_owned(), value.text.to_owned());
+        environment.insert(entry.name.to_owned(), Variable::Text(value.text.to_owned()));
     }
     if bytes > keys::MAX_ENVIRONMENT_BYTES {
         let message = format!("the environment has {bytes} bytes, which is too large");

@@ -1,11 +1,12 @@
-//! Secrets, by name: those that a function may read.
+//! Secrets, by name: those that a function may read, and those that its environment refers to.
 
 use std::collections::BTreeSet;
 
 use toml::de::DeValue;
 
-use crate::keys::Key;
-use crate::read::{Block, Checker, describe, quoted};
+use crate::keys::{self, Key};
+use crate::read::{Block, Checker, Entry, describe, quoted};
+use crate::types::SecretReference;
 
 /// Secrets that one function is granted at most.
 const MOST: usize = 100;
@@ -46,7 +47,42 @@ pub(super) fn read_granted(checker: &mut Checker<'_>, block: &Block<'_>, key: &K
     granted
 }
 
-pub(super) fn is_name(name: &str) -> bool {
+/// Reads a variable's value that is a table: a reference to a secret, if it is right. `None` if it is no table.
+pub(super) fn read_reference(
+    checker: &mut Checker<'_>,
+    entry: &Entry<'_>,
+) -> Option<Option<SecretReference>> {
+    let DeValue::Table(table) = entry.value.get_ref() else {
+        return None;
+    };
+    let title = format!("the variable {}", quoted(entry.name));
+    let block = Block::new(title, entry.at.clone(), table);
+    checker.unknown_keys(&block, keys::REFERENCE.keys);
+    let [secret, key, stage] = keys::REFERENCE.keys else {
+        return Some(None);
+    };
+    let name = checker.text(&block, secret);
+    if let Some(name) = name.as_ref().filter(|name| !is_name(name.text)) {
+        let message = format!("the secret's name {} is not valid", quoted(name.text));
+        checker.report(&name.at, message, NAME);
+    }
+    let mut part = |key: &Key| {
+        let found = checker.text(&block, key)?;
+        if !(1..=256).contains(&found.text.chars().count()) {
+            let message = format!("{} is {}", quoted(key.name), quoted(found.text));
+            checker.report(&found.at, message, key.expected());
+        }
+        Some(found.text.to_owned())
+    };
+    let (key, stage) = (part(key), part(stage));
+    Some(name.map(|name| SecretReference {
+        name: name.text.to_owned(),
+        key,
+        stage,
+    }))
+}
+
+fn is_name(name: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte);
     (1..=512).contains(&name.len()) && name.bytes().all(is_good)
 }

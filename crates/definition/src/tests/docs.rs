@@ -123,6 +123,10 @@ fn file_with(section: &Section, name: &str, value: &str) -> String {
         body(SECTIONS[5], "routes.\"/\""),
         body(SECTIONS[6], "tables.orders"),
         body(SECTIONS[7], "rules.receipt"),
+        match section.title == SECTIONS[8].title {
+            true => body(SECTIONS[8], "functions.receipt.environment.PASSWORD"),
+            false => String::new(),
+        },
     ]
     .concat()
 }

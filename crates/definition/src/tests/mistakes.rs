@@ -274,6 +274,17 @@ fn functions() {
         ),
         ("secrets = \"db\"", &["9:11 \"secrets\" is text; expected a list"]),
         (
+            "environment = { DB = { secret = \"a b\", kez = \"x\" } }",
+            &[
+                "9:33 the secret's name \"a b\" is not valid",
+                "9:40 there is no key \"kez\" … nearest key",
+            ],
+        ),
+        (
+            "environment = { DB = { key = \"x\" } }",
+            &["9:17 \"secret\" is missing in the variable \"DB\""],
+        ),
+        (
             "secrets = [\"db\", \"a b\", 3]",
             &["9:18 the secret's name \"a b\" is not valid", "9:25 is a number"],
         ),

@@ -28,7 +28,7 @@ timeout = "1500ms"
 idle = "10m"
 concurrency = 7
 queue = { length = 0, wait = "1s" }
-environment = { CURRENCY = "EUR" }
+environment = { CURRENCY = "EUR", DB = { secret = "app/db", key = "url" } }
 logging = { format = "json", level = "debug", system_level = "warn" }
 access = { orders = "write" }
 secrets = ["app/db", "pay"]
@@ -91,7 +91,18 @@ fn every_key_arrives_in_the_types() {
     );
     assert_eq!(
         create.environment,
-        [("CURRENCY".to_owned(), "EUR".to_owned())].into()
+        [
+            ("CURRENCY".to_owned(), Variable::Text("EUR".to_owned())),
+            (
+                "DB".to_owned(),
+                Variable::Secret(SecretReference {
+                    name: "app/db".to_owned(),
+                    key: Some("url".to_owned()),
+                    stage: None,
+                })
+            ),
+        ]
+        .into()
     );
     assert_eq!(create.access, [("orders".parse().unwrap(), Access::Write)].into());
     assert_eq!(create.secrets, ["app/db".to_owned(), "pay".to_owned()].into());

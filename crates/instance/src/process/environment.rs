@@ -1,5 +1,6 @@
 //! The environment of a function's process: Lambda's variables, ours, and those of the definition.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use aloft_base::{Logging, Region, Timestamp};
@@ -14,6 +15,7 @@ pub(crate) fn environment(
     version: &Version,
     region: &Region,
     credentials: Credentials,
+    theirs: &BTreeMap<String, String>,
     (initialization, now): (Initialization, Timestamp),
 ) -> Vec<(OsString, OsString)> {
     let number = Qualifier::numbered(version.number).to_string();
@@ -48,10 +50,7 @@ pub(crate) fn environment(
         ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
     ];
     // The definition's own come last: those that Lambda reserves were refused when it was read, the others may be set.
-    let theirs = version
-        .environment
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()));
+    let theirs = theirs.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut all: Vec<(String, String)> = ours
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

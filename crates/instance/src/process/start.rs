@@ -1,5 +1,6 @@
 //! Starting an instance: a sandbox, the listeners inside it, and the code loaded in it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +14,7 @@ use aloft_call::{Caller, Fault, FunctionError, Principal};
 use aloft_egress::{Dialler, Function, Told};
 use aloft_function::{Code, Command, Program, Version};
 use aloft_http::{Limits, Room};
-use aloft_observe::Feed;
+use aloft_observe::{Feed, Redaction};
 use aloft_sandbox::{Gate, Isolation, Listen, Mount, Reach, Spawner, Spec};
 
 use super::Services;
@@ -25,6 +26,7 @@ use crate::contract::{Begun, Contract, Needs};
 use crate::lineage::{Causes, Stamped};
 use crate::lines::Teller;
 use crate::runtime::Initialization;
+use crate::secrets::{self, Resolved};
 
 /// Where a function finds its code, the platform's bootstrap, and what it requires.
 pub(super) const TASK: &str = "/var/task";
@@ -109,7 +111,7 @@ impl Host {
     fn spec(
         &self,
         (version, initialization): (&Version, Initialization),
-        caller: &Caller,
+        (caller, resolved): (&Caller, &Resolved),
         needs: &Needs,
     ) -> Result<Spec, Fault> {
         let is_isolated = self.config.isolation == Isolation::Full;
@@ -163,6 +165,7 @@ impl Host {
             version,
             &self.config.region,
             credentials,
+            &resolved.variables,
             (initialization, self.clock.now()),
         );
         variables.retain(|(name, _)| name != "LAMBDA_TASK_ROOT");
@@ -198,7 +201,7 @@ impl Host {
         Ok(Spec {
             name: version.function.name.to_string(),
             argv: wrapped(
-                version,
+                (version, &resolved.variables),
                 layers.as_deref(),
                 self.argv(version, &task, layers.as_deref(), &runtime)?,
             ),
@@ -271,7 +274,7 @@ impl Host {
         &self,
         contract: &dyn Contract,
         needs: Needs,
-        (version, caller): (Arc<Version>, Caller),
+        (version, caller, redaction): (Arc<Version>, Caller, Redaction),
         (mut started, one): (aloft_sandbox::Started, Option<InvocationId>),
     ) -> Result<ProcessInstance, Fault> {
         let tasks = OwnTasks(Tasks::new(self.tasks.stop().child()));
@@ -300,6 +303,7 @@ impl Host {
         let stamped = Stamped {
             services: self.services.handler(caller.clone()),
             causes: causes.clone(),
+            redaction: redaction.clone(),
         };
         let limits = Limits {
             connections: 32,
@@ -314,6 +318,7 @@ impl Host {
             clock: self.clock.clone(),
             feed: self.feed.clone(),
             version: version.clone(),
+            redaction,
         };
         let logs = Arc::new(Logs::new(
             teller,
@@ -397,14 +402,20 @@ impl Host {
         let (one, variables) = one.unzip();
         needs.variables.extend(variables.into_iter().flatten());
         let patience = needs.patience;
-        let spec = self.spec((&version, initialization), &caller, &needs)?;
+        let resolved = secrets::resolve(&version, &caller, &*self.services).await?;
+        let spec = self.spec((&version, initialization), (&caller, &resolved), &needs)?;
         let started = self
             .spawner
             .spawn(&spec)
             .await
             .map_err(|error| unstarted(&version, error))?;
         let sandbox = self.clock.instant().duration_since(began);
-        let instance = Arc::new(self.attend(contract, needs, (version, caller), (started, one))?);
+        let instance = Arc::new(self.attend(
+            contract,
+            needs,
+            (version, caller, resolved.redaction),
+            (started, one),
+        )?);
         let loaded = async {
             tokio::select! {
                 // The runtime tells why it cannot load the code and then ends: what it told counts.
@@ -530,9 +541,13 @@ const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 
 /// What starts a handler: its wrapper, if it names one, which gets the interpreter's command line. Programs of their own have none, as on
 /// Lambda.
-fn wrapped(version: &Version, layers: Option<&Path>, argv: Vec<OsString>) -> Vec<OsString> {
+fn wrapped(
+    (version, variables): (&Version, &BTreeMap<String, String>),
+    layers: Option<&Path>,
+    argv: Vec<OsString>,
+) -> Vec<OsString> {
     let wrapper = match &version.program {
-        Program::Python(_) | Program::Node(_) => version.environment.get(WRAPPER),
+        Program::Python(_) | Program::Node(_) => variables.get(WRAPPER),
         Program::Command(_) | Program::Own { .. } | Program::Wasm => None,
     };
     let Some(wrapper) = wrapper.filter(|wrapper| !wrapper.is_empty()) else {

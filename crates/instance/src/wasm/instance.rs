@@ -28,6 +28,7 @@ use crate::lineage::{Causes, Stamped};
 use crate::lines::{Lines, Teller};
 use crate::process::environment;
 use crate::runtime::{Called, Initialization, Instance, time_of};
+use crate::secrets::Resolved;
 
 /// Variables that only a process needs.
 const OF_PROCESSES: [&str; 6] = [
@@ -61,7 +62,7 @@ pub(super) struct WasmInstance {
 impl WasmInstance {
     pub(super) fn new(
         (version, slot, initialization): (Arc<Version>, Slot, Initialization),
-        (parts, caller): (&Parts, &Caller),
+        (parts, caller, resolved): (&Parts, &Caller, &Resolved),
         (guests, room, platform): (Arc<Guests>, Room, Handle),
     ) -> Self {
         let credentials = parts.services.credentials(caller);
@@ -69,6 +70,7 @@ impl WasmInstance {
             &version,
             &parts.region,
             credentials,
+            &resolved.variables,
             (initialization, parts.clock.now()),
         );
         let variables = variables.into_iter();
@@ -91,10 +93,12 @@ impl WasmInstance {
                 clock: parts.clock.clone(),
                 feed: parts.feed.clone(),
                 version: version.clone(),
+                redaction: resolved.redaction.clone(),
             },
             services: Arc::new(Stamped {
                 services: parts.services.handler(caller.clone()),
                 causes: causes.clone(),
+                redaction: resolved.redaction.clone(),
             }),
             causes,
             version,

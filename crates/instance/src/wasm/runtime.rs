@@ -24,6 +24,7 @@ use super::guests::Guests;
 use super::instance::WasmInstance;
 use crate::process::Services;
 use crate::runtime::{Initialization, Runtime, Started};
+use crate::secrets;
 
 /// Bytes of requests that all guests together may make the platform hold.
 const ROOM: usize = 256 << 20;
@@ -243,9 +244,10 @@ impl Runtime for WasmRuntime {
                 grants: version.grants.clone(),
             },
         };
+        let resolved = secrets::resolve(&version, &caller, &*self.parts.services).await?;
         let instance = WasmInstance::new(
             (version, slot, initialization),
-            (&self.parts, &caller),
+            (&self.parts, &caller, &resolved),
             (guests.clone(), self.room.clone(), Handle::current()),
         );
         Ok(Started {

@@ -28,10 +28,11 @@ use aloft_base::{
     Clock, FunctionId, Region, Size, Stop, SystemChance, SystemClock, Tasks, Tenant, Timestamp,
 };
 use aloft_call::{Caller, Grants};
+use aloft_definition::SecretReference;
 use aloft_egress::Dialler;
 use aloft_function::{Code, Program, Queue, Version};
 use aloft_http::{Handler, Request, Response, empty};
-use aloft_instance::process::{Config, Credentials, ProcessRuntime, Pythons, Services};
+use aloft_instance::process::{Config, Credentials, NoSecret, ProcessRuntime, Pythons, Services};
 use aloft_instance::{Initialization, Runtime};
 use aloft_observe::{Feed, Metrics};
 use aloft_sandbox::{Isolation, Spawner};
@@ -68,6 +69,7 @@ impl Handler for Nobody {
     }
 }
 
+#[async_trait]
 impl Services for Edge {
     fn handler(&self, _: Caller) -> Arc<dyn Handler> {
         assert_ne!(self.0, Trap::Services, "{ASKED_FOR}");
@@ -80,6 +82,13 @@ impl Services for Edge {
             secret: String::new(),
             token: String::new(),
         }
+    }
+
+    async fn secret(&self, _: &Caller, reference: &SecretReference) -> Result<String, NoSecret> {
+        Err(NoSecret::Missing(format!(
+            "there is no secret \"{}\"",
+            reference.name
+        )))
     }
 }
 
