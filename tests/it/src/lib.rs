@@ -34,6 +34,7 @@ mod orders;
 mod page;
 mod reload;
 mod restart;
+mod secrets;
 mod servers;
 mod upgrade;
 mod wire;
