@@ -41,7 +41,7 @@ pub(super) async fn create(context: &Context<'_>, mut input: Members) -> Result<
             "ForceOverwriteReplicaSecret is not supported yet: a secret lies on one node",
         ));
     }
-    input.finish(&["Type"])?;
+    input.finish(&["Type", "CrossAccountPrimaryARN"])?;
     let first = value.as_ref().map(|value| Put {
         id: &id,
         value,

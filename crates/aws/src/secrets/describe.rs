@@ -17,6 +17,7 @@ pub(super) async fn describe(context: &Context<'_>, mut input: Members) -> Resul
 /// Terraform asks for it after each secret that it makes.
 pub(super) async fn policy(context: &Context<'_>, mut input: Members) -> Result<Json, Refused> {
     let name = context.named(Action::Read, &mut input).await?;
+    input.finish(&["PolicyName"])?;
     let secret = context.secrets.get(context.namespace, &name).await?;
     Ok(context.shown(&secret))
 }

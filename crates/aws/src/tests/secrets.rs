@@ -519,3 +519,95 @@ async fn a_password_has_what_was_asked_for() {
     let tight = draw(json!({"PasswordLength": 5, "IncludeSpace": true})).await;
     assert!(tight.contains(' '), "{tight}");
 }
+
+/// Every member of the service's model is looked at (see `model.rs`). The names are those of botocore's; rotation is refused as a whole.
+#[tokio::test]
+async fn no_member_of_the_model_of_secrets_is_accepted_and_ignored() {
+    let wire = start(Trust::Loopback).await;
+    let client = &wire.client;
+    done(
+        client,
+        "CreateSecret",
+        json!({"Name": "a", "SecretString": "x", "ClientRequestToken": TOKEN}),
+    )
+    .await;
+    let a = json!({"SecretId": "a"});
+    let move_it = json!({"SecretId": "a", "VersionStage": "mine", "MoveToVersionId": TOKEN});
+    let model = [
+        (
+            "CreateSecret",
+            json!({"Name": "b"}),
+            "Name ClientRequestToken Description KmsKeyId SecretBinary SecretString Tags AddReplicaRegions \
+             ForceOverwriteReplicaSecret Type CrossAccountPrimaryARN",
+        ),
+        ("GetSecretValue", a.clone(), "SecretId VersionId VersionStage"),
+        (
+            "BatchGetSecretValue",
+            json!({"SecretIdList": ["a"]}),
+            "SecretIdList Filters MaxResults NextToken",
+        ),
+        (
+            "PutSecretValue",
+            json!({"SecretId": "a", "SecretString": "y"}),
+            "SecretId ClientRequestToken SecretBinary SecretString VersionStages RotationToken",
+        ),
+        (
+            "UpdateSecret",
+            a.clone(),
+            "SecretId ClientRequestToken Description KmsKeyId SecretBinary SecretString Type",
+        ),
+        (
+            "UpdateSecretVersionStage",
+            move_it,
+            "SecretId VersionStage RemoveFromVersionId MoveToVersionId",
+        ),
+        ("DescribeSecret", a.clone(), "SecretId"),
+        ("GetResourcePolicy", a.clone(), "SecretId PolicyName"),
+        (
+            "ListSecretVersionIds",
+            a.clone(),
+            "SecretId MaxResults NextToken IncludeDeprecated",
+        ),
+        (
+            "ListSecrets",
+            json!({}),
+            "IncludePlannedDeletion MaxResults NextToken Filters SortOrder SortBy",
+        ),
+        (
+            "TagResource",
+            json!({"SecretId": "a", "Tags": [{"Key": "k", "Value": "v"}]}),
+            "SecretId Tags",
+        ),
+        (
+            "UntagResource",
+            json!({"SecretId": "a", "TagKeys": ["k"]}),
+            "SecretId TagKeys",
+        ),
+        (
+            "GetRandomPassword",
+            json!({}),
+            "PasswordLength ExcludeCharacters ExcludeNumbers ExcludePunctuation ExcludeUppercase ExcludeLowercase IncludeSpace \
+             RequireEachIncludedType",
+        ),
+        (
+            "DeleteSecret",
+            a.clone(),
+            "SecretId RecoveryWindowInDays ForceDeleteWithoutRecovery",
+        ),
+        ("RestoreSecret", a, "SecretId"),
+    ];
+    for (operation, input, members) in model {
+        for member in members.split_whitespace() {
+            let mut absurd = input.clone();
+            absurd[member] = json!([[{"absurd": [1.5]}]]);
+            let answer = secrets(client, operation, &absurd).await;
+            assert_eq!(
+                answer.status,
+                StatusCode::BAD_REQUEST,
+                "{operation} took {member}: {}",
+                answer.text()
+            );
+        }
+        done(client, operation, input).await;
+    }
+}
