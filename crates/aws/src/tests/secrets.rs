@@ -177,6 +177,10 @@ async fn a_secret_lives_from_its_making_to_its_end() {
     )
     .await;
     refused(client, "DescribeSecret", json!({"SecretId": "app/db"}), MISSING).await;
+    // What is not there: at once it is as good as deleted, with a window it is missing.
+    let again = json!({"SecretId": "app/db", "ForceDeleteWithoutRecovery": true});
+    assert_eq!(done(client, "DeleteSecret", again).await["Name"], json!("app/db"));
+    refused(client, "DeleteSecret", json!({"SecretId": "app/db"}), MISSING).await;
 }
 
 #[tokio::test]
