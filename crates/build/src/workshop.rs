@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aloft_base::Size;
-use aloft_sandbox::{Exit, Isolation, Mount, Spawner, Spec};
+use aloft_sandbox::{Exit, Isolation, Mount, Reach, Spawner, Spec};
 use tar::{Archive, EntryType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -237,6 +237,7 @@ impl Workshop {
             listen: Vec::new(),
             sockets: 0,
             has_input: true,
+            reach: Reach::Nothing,
             isolation: self.isolation,
         }
     }

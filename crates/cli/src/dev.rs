@@ -152,7 +152,7 @@ fn config(options: &Options, project: PathBuf, data: PathBuf) -> anyhow::Result<
             return Err(unusable(format!("--runtime says twice what runs {runtime}")));
         }
     }
-    let packages = match &dev.packages {
+    let packages = match &options.packages {
         None => None,
         Some(folder) => Some(
             std::fs::canonicalize(folder)

@@ -203,7 +203,7 @@ impl Node {
             metrics: metrics.clone(),
         });
         let sessions = Arc::new(Sessions::new(time.clock.clone(), &*time.chance));
-        let inside = Arc::new(Inside::new(aws.clone(), secrets, sessions.clone()));
+        let inside = Arc::new(Inside::new(aws.clone(), secrets.clone(), sessions.clone()));
         let runtime = runtime(&config, spawner, inside, &time, &tasks, (&feed, &metrics))?;
         let controller = aloft_controller::Parts {
             config: aloft_controller::Config {

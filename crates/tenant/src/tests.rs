@@ -110,7 +110,7 @@ async fn what_is_revoked_or_removed_is_not_there_and_its_digits_are_not_given_ag
     let now = ground.clock.now();
     let batch = Batch::new(BatchId::draw(&chance));
     let batch = layout::unbind(bound, found, 0, now, batch).unwrap();
-    ground.store.commit(batch).await.unwrap();
+    assert!(ground.store.commit(batch).await.unwrap().is_committed());
     tenants.remove("acme", &Region::local()).await.unwrap();
     for tenants in [&tenants, &ground.open(3).await] {
         assert!(tenants.named("acme").is_none() && tenants.key(&second.id).is_none());

@@ -117,6 +117,9 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
         chance: chance.clone(),
         feed: Feed::start(&tasks),
         tasks: tasks.clone(),
+        spawner: None,
+        limits: aloft_build::Limits::default(),
+        packages: None,
     };
     let catalogue = Arc::new(Catalogue::new());
     let machine = Arc::new(Machine::default());

@@ -359,7 +359,7 @@ impl Host {
         // The log is read by a task of its own; what is refused after its end is told to nobody.
         let logs = Arc::downgrade(logs);
         let function = Function {
-            name: version.function.to_string(),
+            name: version.function.name.to_string(),
             egress: version.grants.egress.clone(),
             is_defined: !version.grants.everything,
             say: Box::new(move |line| {

@@ -122,7 +122,7 @@ impl Outgoing {
         let (beyond, printed) = (self.beyond.clone(), self.printed.clone());
         let function = self.function.get_or_insert_with(|| {
             Arc::new(Function {
-                name: beyond.version.function.to_string(),
+                name: beyond.version.function.name.to_string(),
                 egress: beyond.version.grants.egress.clone(),
                 is_defined: !beyond.version.grants.everything,
                 say: Box::new(move |line| printed.say(line)),
