@@ -36,5 +36,6 @@ mod reload;
 mod restart;
 mod secrets;
 mod servers;
+mod tenants;
 mod upgrade;
 mod wire;

@@ -24,9 +24,10 @@ const KEPT: usize = 20_000;
 /// How many events a story tells.
 const STORY: usize = 100;
 
-/// How to start `aloft dev`.
+/// How to start `aloft dev`, or `aloft serve`.
 pub(crate) struct Dev {
-    project: PathBuf,
+    /// Without one, a service is started.
+    project: Option<PathBuf>,
     data: PathBuf,
     more: Vec<String>,
     /// A folder of programs that come before those of the machine.
@@ -39,12 +40,18 @@ impl Dev {
     /// This project with this data folder.
     pub(crate) fn new(project: &Path, data: &Path) -> Self {
         Self {
-            project: project.into(),
+            project: Some(project.into()),
             data: data.into(),
             more: Vec::new(),
             programs: None,
             within: Command::new(binary()),
         }
+    }
+
+    /// As a service, which has no project.
+    pub(crate) fn served(mut self) -> Self {
+        self.project = None;
+        self
     }
 
     /// Started by this command, which ends with the binary and becomes it: see `inside`.
@@ -68,11 +75,11 @@ impl Dev {
 
     fn command(self) -> Command {
         let mut command = self.within;
-        command
-            .arg("dev")
-            .arg(&self.project)
-            .arg("--data")
-            .arg(&self.data);
+        match &self.project {
+            Some(project) => command.arg("dev").arg(project),
+            None => command.arg("serve"),
+        };
+        command.arg("--data").arg(&self.data);
         command
             .args(["--port", "0", "--api-port", "0", "--json"])
             .args(&self.more);
