@@ -17,7 +17,7 @@ import boto3
 import botocore.config
 
 from checking import check, equal
-from sdk import client as functions, fails, make, result
+from sdk import client as functions, fails, make, result, wait
 
 ONCE = botocore.config.Config(retries={"max_attempts": 0})
 
@@ -66,10 +66,11 @@ def again(name):
     logs = service("logs")
 
     def said():
-        events = logs.filter_log_events(logGroupName="/aws/lambda/hello", filterPattern="said")["events"]
+        try:
+            events = logs.filter_log_events(logGroupName="/aws/lambda/hello", filterPattern="said")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return None
         return {event["message"].strip() for event in events}
-
-    from sdk import wait
 
     wait("the log has what it said", said)
     equal("the log has its own lines alone", said(), {f"said by {name}"})

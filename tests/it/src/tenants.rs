@@ -60,12 +60,15 @@ fn tenants_are_apart_and_keys_are_theirs() {
     script("tenants.py", &["session"], &exports(&platform, &first));
     // What is there by name keeps its tenant.
     let refused = command(&data, &["tenant", "remove", "acme"]);
-    assert_eq!(refused.code, Some(1), "{refused}");
+    assert_eq!(refused.code, Some(6), "{refused}");
     assert!(refused.stderr.contains("still has"), "{refused}");
 
     let kept = json(&data, &["key", "ls", "--tenant", "acme"]);
     assert_eq!(kept["items"][0]["access_key_id"], first["access_key_id"]);
-    let revoked = command(&data, &["key", "revoke", first["access_key_id"].as_str().unwrap()]);
+    let revoked = command(
+        &data,
+        &["key", "revoke", first["access_key_id"].as_str().unwrap()],
+    );
     assert_eq!(revoked.code, Some(0), "{revoked}");
     script("tenants.py", &["refused"], &exports(&platform, &first));
 
@@ -75,9 +78,14 @@ fn tenants_are_apart_and_keys_are_theirs() {
     script("tenants.py", &["refused"], &exports(&platform, &first));
     script("tenants.py", &["again", "beta"], &exports(&platform, &second));
     let secret = second["secret_access_key"].as_str().unwrap();
-    let found = crate::harness::run(
-        std::process::Command::new("grep").args(["-r", "-l", "-F", "-e", secret, data.to_str().unwrap()]),
-    );
+    let found = crate::harness::run(std::process::Command::new("grep").args([
+        "-r",
+        "-l",
+        "-F",
+        "-e",
+        secret,
+        data.to_str().unwrap(),
+    ]));
     assert_eq!(found.code, Some(1), "{found}");
 }
 
@@ -108,14 +116,30 @@ fn whoever_runs_a_service_and_nobody_else_makes_tenants() {
         call("GET", &url, headers, b"").is(403);
     }
     // An administrator has none of a tenant's things.
-    script("tenants.py", &["administrator"], &exports(&platform, &administrator));
+    script(
+        "tenants.py",
+        &["administrator"],
+        &exports(&platform, &administrator),
+    );
     let listed = json(&data, &["tenant", "ls"]);
-    let names: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|t| &t["name"]).collect();
-    assert!(names.contains(&&Value::from("gamma")) && names.len() == 2, "{listed}");
+    let names: Vec<&Value> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| &t["name"])
+        .collect();
+    assert!(
+        names.contains(&&Value::from("gamma")) && names.len() == 2,
+        "{listed}"
+    );
     for (arguments, code, said) in [
-        (&["tenant", "add", "acme"][..], 1, "already"),
+        (&["tenant", "add", "acme"][..], 6, "already"),
         (&["tenant", "add", "A b"], 2, "cannot be a tenant's name"),
-        (&["tenant", "quota", "nobody", "--functions", "1"], 4, "no tenant \"nobody\""),
+        (
+            &["tenant", "quota", "nobody", "--functions", "1"],
+            4,
+            "no tenant \"nobody\"",
+        ),
         (&["key", "create", "--tenant", "nobody"], 4, "no tenant"),
         (&["key", "revoke", "AKIANOBODY"], 4, "no access key"),
         (&["key", "create"], 2, "--tenant"),
@@ -124,14 +148,19 @@ fn whoever_runs_a_service_and_nobody_else_makes_tenants() {
         assert_eq!(refused.code, Some(code), "{arguments:?}: {refused}");
         assert!(refused.stderr.contains(said), "{arguments:?}: {refused}");
     }
-    let changed = json(&data, &["tenant", "quota", "acme", "--functions", "1", "--storage", "5MB"]);
+    let changed = json(
+        &data,
+        &["tenant", "quota", "acme", "--functions", "1", "--storage", "5MB"],
+    );
     assert_eq!(changed["quotas"]["functions"], 1);
     let changed = json(&data, &["tenant", "quota", "acme", "--functions", "none"]);
     assert_eq!(changed["quotas"]["functions"], Value::Null);
     assert_eq!(changed["quotas"]["storage"], 5 << 20);
     let gone = command(&data, &["tenant", "remove", "gamma"]);
     assert_eq!(gone.code, Some(0), "{gone}");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(data.join("aloft.sock")).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(data.join("aloft.sock")).unwrap().permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
     drop(platform);
     let gone = command(&data, &["tenant", "ls"]);

@@ -4,6 +4,7 @@ mod ask;
 mod bootstrap;
 mod environment;
 mod instance;
+mod layers;
 mod logs;
 mod node;
 mod per_call;

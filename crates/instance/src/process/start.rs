@@ -21,6 +21,7 @@ use super::Services;
 use super::bootstrap::{Bootstrap, NODE_SOURCE_NAME};
 use super::environment::environment;
 use super::instance::{OwnTasks, Peak, Process, ProcessInstance};
+use super::layers::{LAYERS, libraries, mounts_of_layers, of_layers};
 use super::logs::Logs;
 use crate::contract::{Begun, Contract, Needs};
 use crate::lineage::{Causes, Stamped};
@@ -32,13 +33,9 @@ use crate::secrets::{self, Resolved};
 pub(super) const TASK: &str = "/var/task";
 pub(super) const RUNTIME: &str = "/var/runtime";
 const REQUIREMENTS: &str = "/opt/python";
-/// Where layers are.
-const LAYERS: &str = "/opt";
 /// Where AWS's SDK is: Python is told, and Node.js looks there by itself.
 const PYTHON_SDK: &str = "/var/sdk";
 const NODE_SDK: &str = "/var/node_modules";
-/// Files and folders at the top of layers that are seen beside something else in `/opt`.
-const LAYER_PARTS: usize = 64;
 /// The program of code that brings its own.
 const OWN: &str = "bootstrap";
 /// The services' port inside a sandbox: the same as outside.
@@ -476,54 +473,6 @@ fn command_line(command: &Command, task: &Path) -> Result<Vec<OsString>, Fault> 
     Ok(std::iter::once(program.into())
         .chain(argv.map(OsString::from))
         .collect())
-}
-
-/// Where native code is looked for: in Lambda's folders of the code and of layers.
-fn libraries(task: &Path, layers: Option<&Path>) -> OsString {
-    let mut folders = vec![task.to_owned(), task.join("lib")];
-    folders.extend(layers.map(|layers| layers.join("lib")));
-    joined(&folders)
-}
-
-fn joined(folders: &[PathBuf]) -> OsString {
-    let folders: Vec<&OsStr> = folders.iter().map(|folder| folder.as_os_str()).collect();
-    folders.join(OsStr::new(":"))
-}
-
-/// Where programs find what layers bring: Lambda's folders in `/opt`.
-fn of_layers(layers: &Path, version: &Version, sdk: Option<&OsString>) -> Vec<(OsString, OsString)> {
-    let mut variables = vec![("ALOFT_LAYERS".into(), layers.into())];
-    if let Some(interpreter) = version.program.node() {
-        let major = interpreter
-            .runtime
-            .trim_end_matches(".x")
-            .replace("nodejs", "node");
-        let nodejs = layers.join("nodejs");
-        let (own, any) = (
-            nodejs.join(major).join("node_modules"),
-            nodejs.join("node_modules"),
-        );
-        let mut path = joined(&[own, any]);
-        if let Some(sdk) = sdk {
-            path.push(":");
-            path.push(sdk);
-        }
-        variables.push(("NODE_PATH".into(), path));
-    }
-    variables
-}
-
-/// Layers at their place. Where something else of the host is seen below it (an interpreter that lies in `/opt`), each part of them is
-/// mounted beside that: nothing can be placed in a folder that is read-only.
-fn mounts_of_layers(folder: &Path, others: &[Mount]) -> Vec<Mount> {
-    if others.iter().all(|mount| !mount.target().starts_with(LAYERS)) {
-        return vec![Mount::read_only(folder, LAYERS)];
-    }
-    let parts = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let parts = parts.take(LAYER_PARTS);
-    parts
-        .map(|part| Mount::read_only(part.path(), Path::new(LAYERS).join(part.file_name())))
-        .collect()
 }
 
 /// Megabytes of V8's heap in so many of memory: Node.js itself and what is not in the heap need some.
