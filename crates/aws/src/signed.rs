@@ -100,7 +100,7 @@ impl Signatures {
             })),
             Trust::Keys(keys) => {
                 let headed = check_head(claim, head, self.clock.now())?;
-                Ok(Signer::Pending(headed.held(&**keys).await?))
+                Ok(Signer::Pending(Box::new(headed.held(&**keys).await?)))
             }
         }
     }
@@ -111,7 +111,7 @@ enum Signer<'a> {
     /// Whoever it is, it is believed.
     Trusted(Principal),
     /// Its signature is to be checked.
-    Pending(Pending<'a>),
+    Pending(Box<Pending<'a>>),
 }
 
 #[cfg(test)]

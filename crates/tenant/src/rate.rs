@@ -66,6 +66,8 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use aloft_base::{Clock as _, SystemClock};
+
     use super::*;
 
     fn taken(rate: &Rate, now: Instant, asked: usize) -> usize {
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_second_more_than_the_bound_and_then_the_bound() {
-        let begin = Instant::now();
+        let begin = SystemClock.instant();
         let rate = Rate::new(Some(100), begin);
         assert_eq!(
             taken(&rate, begin, 1_000),
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn none_is_none_and_no_bound_is_no_bound() {
-        let begin = Instant::now();
+        let begin = SystemClock.instant();
         assert_eq!(
             taken(&Rate::new(Some(0), begin), begin + Duration::from_secs(9), 10),
             0

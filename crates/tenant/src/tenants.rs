@@ -172,7 +172,7 @@ impl Tenants {
             quotas: account.quotas.with(change),
             ..Account::clone(&account)
         };
-        self.write(&changed, |batch| Ok(batch)).await?;
+        self.write(&changed, Ok).await?;
         self.0
             .directory
             .change(|all| all.keep_account(changed, || Rate::new(None, self.0.clock.instant())));

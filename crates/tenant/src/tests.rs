@@ -1,3 +1,5 @@
+//! Accounts and keys over the memory engine, as one node after another finds them.
+
 use std::sync::Arc;
 
 use aloft_base::{Chance, Clock, ErrorKind, ManualClock, Region, SeededChance, Size, Tenant, Timestamp};
