@@ -103,7 +103,9 @@ fn add(text: &[u8], texts: &mut BTreeSet<Vec<u8>>) {
     texts.insert(text.to_vec());
     if let Ok(text) = std::str::from_utf8(text) {
         let quoted = Json::from(text).to_string();
-        texts.insert(quoted.trim_matches('"').as_bytes().to_vec());
+        // One mark at each end: the text's own last letter may be one, too.
+        let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        texts.extend(inner.map(|inner| inner.as_bytes().to_vec()));
     }
 }
 
