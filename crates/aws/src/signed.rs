@@ -92,6 +92,7 @@ impl Signatures {
                 self.service
             )));
         }
+        Claim::check_path(head)?;
         claim.check_terminator()?;
         match &self.trust {
             Trust::Loopback if head.headers.contains_key(ORIGIN) && !is_invited => Err(Error::WebPage),

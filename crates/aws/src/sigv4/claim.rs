@@ -77,6 +77,18 @@ impl<'a> Claim<'a> {
         }
     }
 
+    /// Refuses a path that is signed as another: `/a/../b` as `/b`. Whoever gets such a signature could send it to where it was not meant
+    /// for, since requests are answered by the path as it came.
+    pub(crate) fn check_path(request: &Parts) -> Result<(), Error> {
+        let mut segments = request.uri.path().split('/');
+        match segments.any(|segment| matches!(segment, "." | "..")) {
+            true => Err(Error::InvalidSignature(
+                "The path has a segment \".\" or \"..\": ask for the path that is meant.".into(),
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses a scope that no request can have.
     pub(crate) fn check_terminator(&self) -> Result<(), Error> {
         if self.scope.terminator == TERMINATOR {

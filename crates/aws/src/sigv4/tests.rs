@@ -290,6 +290,22 @@ fn keys_and_tokens_that_nobody_has_are_refused() {
     assert_eq!(format!("{keys:?}"), r#"{"ID"}"#);
 }
 
+#[test]
+fn a_path_that_is_signed_as_another_is_refused() {
+    for (target, is_refused) in [
+        ("/_url/a/../b/x", true),
+        ("/_url/a/x/..", true),
+        ("/./x", true),
+        ("/_url/a/..b/x.", false),
+        ("/_url/a/%2e%2e/b", false),
+        ("/?a=/../", false),
+        ("/", false),
+    ] {
+        let vector = Vector { target, ..get_item() };
+        assert_eq!(Claim::check_path(&vector.head()).is_err(), is_refused, "{target}");
+    }
+}
+
 /// As botocore signs what may come within an hour.
 fn presigned() -> String {
     "/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\
@@ -419,7 +435,14 @@ fn what_is_no_whole_claim_is_refused_with_its_reason() {
             "Date must be in ISO-8601 'basic format'. Got 'yesterday'. See http://en.wikipedia.org/wiki/ISO_8601",
         ),
         (
-            get_item().with("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+            get_item().with("x-amz-log-type", "Tail"),
+            invalid,
+            "'x-amz-log-type' must be a 'SignedHeader' in the AWS Authorization.",
+        ),
+        (
+            get_item()
+                .with("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+                .claiming(";x-amz-date", ";x-amz-content-sha256;x-amz-date"),
             invalid,
             "The value of the x-amz-content-sha256 header is not the SHA-256 of the body.",
         ),

@@ -74,6 +74,7 @@ pub(crate) struct Headed<'a> {
 pub(crate) struct Pending<'a> {
     claim: Claim<'a>,
     signed_at: String,
+    token: Option<String>,
     pub(crate) holder: Holder,
 }
 
@@ -109,6 +110,13 @@ pub(crate) fn check_head<'a>(claim: Claim<'a>, request: &Parts, now: Timestamp) 
     if token.is_some() && claim.presigned.is_none() {
         return Err(Error::UnknownKey);
     }
+    // Whoever was given a signed request may add nothing that changes what is done.
+    let mut names = request.headers.keys().map(http::HeaderName::as_str);
+    if let Some(name) = names.find(|name| name.starts_with("x-amz-") && !is_signed(name)) {
+        return Err(Error::InvalidSignature(format!(
+            "'{name}' must be a 'SignedHeader' in the AWS Authorization."
+        )));
+    }
     Ok(Headed {
         claim,
         signed_at,
@@ -124,11 +132,18 @@ impl<'a> Headed<'a> {
             holder: holder.ok_or(Error::UnknownKey)?,
             claim: self.claim,
             signed_at: self.signed_at,
+            token: self.token,
         })
     }
 }
 
 impl Pending<'_> {
+    /// Whether the key is still somebody's: it may have been revoked while the body came.
+    pub(crate) async fn check_held(&self, keys: &dyn Keys) -> Result<(), Error> {
+        let holder = keys.holder(&self.claim.key, self.token.as_deref()).await;
+        holder.map(drop).ok_or(Error::UnknownKey)
+    }
+
     /// Checks the signature over the whole request.
     ///
     /// # Errors
