@@ -47,9 +47,6 @@ pub enum Guard {
     Signed(String, Arc<dyn Verify>),
 }
 
-/// The account for which an administrator asks, by its name or its digits.
-pub(crate) const FOR: &str = "x-aloft-tenant";
-
 impl Guard {
     /// Who asks. The body is given back; of a stranger it is not read.
     pub(crate) async fn check(&self, request: Request, most: usize) -> Result<(Asker, Request), Error> {

@@ -1,8 +1,9 @@
 //! Which request is which.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, ErrorKind, Region, Tenant};
+use aloft_base::{Chance, Clock, ErrorKind, Policy, Region, Tasks, Tenant};
 use aloft_call::Invoke;
 use aloft_controller::Controller;
 use aloft_function::{Catalogue, Functions};
@@ -13,10 +14,11 @@ use aloft_tenant::Tenants;
 use async_trait::async_trait;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::account::Accounts;
 use crate::error::{Error, json_response};
-use crate::guard::{Asker, FOR, Guard};
+use crate::guard::{Asker, Guard};
 use crate::ready::Readiness;
 use crate::{deliveries, instances, invocations, invoke, logs, rules, tenants};
 
@@ -44,6 +46,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Whether the node can do its work.
     pub readiness: Arc<Readiness>,
+    /// Where changes run that must come to their end.
+    pub tasks: Tasks,
     /// The region of all accounts' things.
     pub region: Region,
     /// For what is asked since some time ago.
@@ -147,30 +151,62 @@ impl Api {
                 };
                 return Err(Error::new(ErrorKind::Denied, message));
             }
+            if let Some(tenants) = &self.0.tenants {
+                let wait = tenants.take(tenant);
+                wait.map_err(|_| {
+                    let message =
+                        "the account sends more requests a second than its quota: try again in a second";
+                    Error::new(ErrorKind::Throttled, message)
+                })?;
+            }
             return Ok(Ok((tenant.clone(), request)));
         }
         let Some(tenants) = &self.0.tenants else {
             return Ok(Ok((Tenant::local(), request)));
         };
-        let named = request.headers().get(FOR).map(HeaderValue::to_str);
-        let tenant = match named {
-            Some(Ok(name)) => tenants::named(tenants, name)?.id.clone(),
-            Some(Err(_)) => {
-                let message = format!("the header {FOR} is no tenant's name");
-                return Err(Error::new(ErrorKind::Invalid, message));
+        match path {
+            ["tenants" | "keys", ..] => {}
+            ["metrics"] => return Ok(Ok((Tenant::local(), request))),
+            _ => {
+                let message =
+                    "whoever runs a service has none of the tenants' things: sign with a key of the tenant";
+                return Err(Error::new(ErrorKind::Denied, message));
             }
-            None => Tenant::local(),
-        };
-        if !matches!(path, ["tenants" | "keys", ..]) {
-            return Ok(Ok((tenant, request)));
         }
-        match tenants::answer((tenants, &self.0.catalogue), &self.0.region, path, request).await? {
+        match self.to_its_end(tenants.clone(), path, request).await? {
             Some(answer) => Ok(Err(answer)),
             None => Err(Error::new(
                 ErrorKind::Missing,
                 "there is no such thing of tenants and keys",
             )),
         }
+    }
+
+    /// What is asked of accounts, in a task of its own: a client that goes away must not leave what is known behind what is stored.
+    async fn to_its_end(
+        &self,
+        tenants: Tenants,
+        path: &[&str],
+        request: Request,
+    ) -> Result<Option<Response>, Error> {
+        let parts = &self.0;
+        let (catalogue, region) = (parts.catalogue.clone(), parts.region.clone());
+        let path: Vec<String> = path.iter().map(|segment| (*segment).to_owned()).collect();
+        let (done, answer) = oneshot::channel();
+        let work = async move {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            // Whoever asked may have gone.
+            let _ = done.send(tenants::answer((&tenants, &catalogue), &region, &path, request).await);
+            Ok::<(), Infallible>(())
+        };
+        parts.tasks.start("a change of accounts", Policy::Alone, work);
+        let ended = || {
+            Error::new(
+                ErrorKind::Internal,
+                "the platform ended while it did this; ask what became of it",
+            )
+        };
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     fn ready(&self) -> Response {

@@ -38,3 +38,4 @@ pub use account::{Account, Accounts};
 pub use guard::{Asker, Guard, Verify};
 pub use handler::{Api, Parts};
 pub use ready::Readiness;
+pub use tenants::allowance;

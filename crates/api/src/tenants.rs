@@ -1,7 +1,7 @@
 //! Accounts and their keys, for whoever runs the node.
 
 use aloft_base::{ErrorKind, Region, Size};
-use aloft_function::Catalogue;
+use aloft_function::{Allowance, Catalogue};
 use aloft_http::{BodyError, Request, Response, collect};
 use aloft_tenant::{Account, Change, Owner, Tenants};
 use http::{Method, StatusCode};
@@ -69,8 +69,7 @@ pub(crate) async fn answer(
         (&Method::PUT, ["tenants", name, "quotas"]) => {
             let change = change(&body(request).await?);
             let account = tenants.set_quotas(name, change).await.map_err(failed)?;
-            let calls = account.quotas.concurrency;
-            catalogue.allow(&account.id, calls.and_then(|calls| usize::try_from(calls).ok()));
+            catalogue.allow(&account.id, allowance(&account));
             describe(&account)
         }
         (&Method::DELETE, ["tenants", name]) => {
@@ -128,6 +127,15 @@ pub(crate) async fn answer(
         _ => return Ok(None),
     };
     Ok(Some(json_response(StatusCode::OK, &answer)))
+}
+
+/// What the catalogue is told of an account.
+pub fn allowance(account: &Account) -> Allowance {
+    let bound = |bound: Option<u64>| bound.and_then(|bound| usize::try_from(bound).ok());
+    Allowance {
+        calls: bound(account.quotas.concurrency),
+        functions: bound(account.quotas.functions),
+    }
 }
 
 /// The account of this name, or with these digits.

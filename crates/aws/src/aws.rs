@@ -11,6 +11,7 @@ use aloft_role::Roles;
 use aloft_secret::Secrets;
 use aloft_store::layout::Namespace;
 use aloft_table::Tables;
+use aloft_tenant::Tenants;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{Entry as Header, ORIGIN};
@@ -61,6 +62,8 @@ pub struct Parts {
     pub chance: Arc<dyn Chance>,
     /// Where to count.
     pub metrics: Metrics,
+    /// How many requests accounts may send, where a node has several.
+    pub tenants: Option<Tenants>,
 }
 
 /// Who is believed at a port that anybody may reach.
@@ -89,6 +92,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     metrics: Declared,
+    tenants: Option<Tenants>,
     downloads: Downloads,
 }
 
@@ -106,6 +110,7 @@ impl Aws {
             clock,
             chance,
             metrics,
+            tenants,
         } = parts;
         let mut key = [0; 32];
         chance.fill(&mut key);
@@ -120,6 +125,7 @@ impl Aws {
             clock,
             chance,
             metrics: Declared::register(&metrics),
+            tenants,
             downloads: Downloads::new(key),
         }))
     }
@@ -220,6 +226,9 @@ impl Entry {
             }
             Door::Edge(trust) => self.authenticate(trust, head, body).await?,
         };
+        if let Some(tenants) = &self.aws.tenants {
+            tenants.take(&caller.tenant).map_err(Error::TooFast)?;
+        }
         match asked {
             Asked::Lambda(route) => {
                 let route = route?;
@@ -363,6 +372,7 @@ impl Entry {
     ) -> Result<(Caller, Asked, Bytes), Error> {
         let claim = Claim::read(head)?;
         let asked = Asked::of(service(&claim)?, head);
+        Claim::check_path(head)?;
         claim.check_terminator()?;
         let region = claim.scope.region.parse().map_err(|_| {
             Error::InvalidSignature(format!(
@@ -383,6 +393,7 @@ impl Entry {
                     .held(&**keys)
                     .await?;
                 let body = asked.read(body).await?;
+                pending.check_held(&**keys).await?;
                 pending.check(head, &body)?;
                 (pending.holder.tenant, pending.holder.principal, body)
             }

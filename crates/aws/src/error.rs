@@ -3,6 +3,8 @@
 //! Codes and texts are DynamoDB's: SDKs decide by the code whether to try again, and people compare the text. What is
 //! nobody's mistake but ours goes to the log under the request id; the client gets the id.
 
+use std::time::Duration;
+
 use aloft_access::Denial;
 use aloft_base::{ErrorKind, TableName};
 use aloft_http::Refusal;
@@ -32,6 +34,9 @@ pub(crate) enum Error {
     /// The caller may not do it.
     #[error(transparent)]
     Denied(#[from] Denial),
+    /// More requests than the account may send in a second.
+    #[error("Rate exceeded: the account sends more requests a second than its quota; try again in {0:?}")]
+    TooFast(Duration),
     /// An ARN of another account, or of another service.
     #[error("\"{0}\" belongs to another account, or is nothing of this service")]
     OtherAccount(String),
@@ -136,6 +141,7 @@ impl Error {
             Self::InvalidSignature(_) => denied("InvalidSignatureException"),
             Self::UnknownKey => denied("UnrecognizedClientException"),
             Self::WebPage | Self::Denied(_) | Self::OtherAccount(_) => ACCESS_DENIED,
+            Self::TooFast(_) => denied("ThrottlingException"),
             Self::Serialization(_) => SERIALIZATION,
             Self::Validation(_) => VALIDATION,
             Self::UnknownOperation(_) => denied("UnknownOperationException"),

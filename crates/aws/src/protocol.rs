@@ -101,9 +101,12 @@ impl Protocol {
             HeaderName::from_static("x-amzn-errortype"),
             HeaderValue::from_static(name),
         );
-        if let Error::Lambda(error) = error
-            && let Some(seconds) = error.retry_after()
-        {
+        let seconds = match error {
+            Error::Lambda(error) => error.retry_after(),
+            Error::TooFast(_) => Some(1),
+            _ => None,
+        };
+        if let Some(seconds) = seconds {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         response
@@ -130,6 +133,8 @@ impl Protocol {
             Error::Serialization(_) | Error::Validation(_) => {
                 (named("ValidationError"), StatusCode::BAD_REQUEST)
             }
+            Error::TooFast(_) if is_xml => ("Throttling", StatusCode::BAD_REQUEST),
+            Error::TooFast(_) => ("TooManyRequestsException", StatusCode::TOO_MANY_REQUESTS),
             Error::UnknownOperation(_) => (named("InvalidAction"), StatusCode::BAD_REQUEST),
             Error::OtherService(_)
             | Error::Lambda(_)

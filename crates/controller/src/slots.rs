@@ -84,25 +84,33 @@ impl Slots {
     fn follow(&self, function: &FunctionId) -> Arc<Gate> {
         let _following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         let (former, seen) = (self.known.load(), self.catalogue.reserved());
+        let account = |tenant: &Tenant| seen.account(tenant).calls.unwrap_or(self.account);
         let mut known = Known {
             seen: seen.clone(),
             own: BTreeMap::new(),
             shared: former.shared.clone(),
         };
         for (function, calls) in seen.iter() {
+            // What was reserved before the account was given less is no more than it has.
+            let calls = calls.min(account(&function.tenant));
             let gate = former.own.get(function).cloned();
             let gate = gate.unwrap_or_else(|| Gate::new(calls));
             gate.set_limit(calls);
             known.own.insert(function.clone(), gate);
         }
-        let account = |tenant: &Tenant| seen.account(tenant).unwrap_or(self.account);
         // Whoever lined up where nothing is reserved any more goes on by the shared bound.
         for (function, gate) in &former.own {
             if !known.own.contains_key(function) {
                 gate.set_limit(account(&function.tenant));
             }
         }
-        let left = |tenant: &Tenant| account(tenant).saturating_sub(seen.total(tenant)).max(1);
+        // Something is left where nobody has said how much an account may have; one that may have nothing has nothing.
+        let least = |tenant: &Tenant| usize::from(account(tenant) > 0);
+        let left = |tenant: &Tenant| {
+            account(tenant)
+                .saturating_sub(seen.total(tenant))
+                .max(least(tenant))
+        };
         for (tenant, gate) in &known.shared {
             gate.set_limit(left(tenant));
         }

@@ -8,7 +8,7 @@ use aloft_call::{AliasName, Qualifier};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::{Alias, FunctionUrl, OfCall, Reserved, UrlId, Version};
+use crate::{Alias, Allowance, FunctionUrl, OfCall, Reserved, UrlId, Version};
 
 /// Which version each call of a function gets, as far as this node knows: those of the project, all at once; and of what users made by
 /// the API, what was called since it last changed ([`Load`](crate::Load) finds the rest).
@@ -195,11 +195,11 @@ impl Catalogue {
         self.reserved.store(Arc::new(reserved));
     }
 
-    /// Takes down how many calls of an account run at once; nothing for as many as an account has by itself.
-    pub fn allow(&self, tenant: &Tenant, calls: Option<usize>) {
+    /// Takes down what an account may have.
+    pub fn allow(&self, tenant: &Tenant, allowance: Allowance) {
         let _changes = self.changes();
         let mut reserved = Reserved::clone(&self.reserved.load());
-        reserved.allow(tenant, calls);
+        reserved.allow(tenant, allowance);
         self.reserved.store(Arc::new(reserved));
     }
 

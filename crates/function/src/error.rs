@@ -56,6 +56,14 @@ pub enum Error {
         /// The bound.
         most: usize,
     },
+    /// The account has as many functions as it may.
+    #[error(
+        "the account may have {most} functions and has as many: delete one, or ask whoever runs the node for more"
+    )]
+    TooManyFunctions {
+        /// The bound.
+        most: usize,
+    },
     /// More calls than may be reserved.
     #[error("{function} can have at most {most} calls reserved: the rest is others' or must stay free")]
     TooManyReserved {
@@ -137,9 +145,10 @@ impl Error {
             | Self::InUse { .. }
             | Self::AlreadyProvisioned { .. }
             | Self::Contended(_) => ErrorKind::Conflict,
-            Self::TooMany { .. } | Self::TooManyReserved { .. } | Self::TooManyProvisioned { .. } => {
-                ErrorKind::TooLarge
-            }
+            Self::TooMany { .. }
+            | Self::TooManyFunctions { .. }
+            | Self::TooManyReserved { .. }
+            | Self::TooManyProvisioned { .. } => ErrorKind::TooLarge,
             Self::Store(error) => error.kind(),
         }
     }

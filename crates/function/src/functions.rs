@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aloft_base::{Chance, Clock, FunctionId, FunctionName, Timestamp};
+use aloft_base::{Chance, Clock, FunctionId, FunctionName, Tenant, Timestamp, Turns};
 use aloft_call::Qualifier;
 use aloft_codec::Unknown;
 use aloft_store::blobs::{BlobId, refer, release};
@@ -95,6 +95,8 @@ pub struct Functions {
     catalogue: Arc<Catalogue>,
     /// Held by whoever reserves calls.
     reserving: Arc<tokio::sync::Mutex<()>>,
+    /// By account, what is held by whoever makes a function where there is a bound: how many there are is nobody's row.
+    creating: Arc<Turns<Tenant>>,
 }
 
 /// A function's head as it was read.
@@ -119,13 +121,14 @@ impl Functions {
             chance,
             catalogue,
             reserving: Arc::default(),
+            creating: Arc::default(),
         }
     }
 
     /// Creates a function. Its code's blob must have been stored or renewed less than [`aloft_store::blobs::GRACE`] ago.
     ///
     /// # Errors
-    /// [`Error::Exists`] when the name is taken, [`Error::Invalid`] when a value is out of its bounds.
+    /// [`Error::Exists`] when the name is taken, [`Error::Invalid`] when a value is out of its bounds, [`Error::TooManyFunctions`].
     pub async fn create(
         &self,
         namespace: &Namespace,
@@ -136,6 +139,15 @@ impl Functions {
     ) -> Result<Published, Error> {
         configuration.check()?;
         check_tags(function, tags)?;
+        let allowed = self.catalogue.reserved().account(&namespace.tenant).functions;
+        let _turn = match allowed {
+            Some(most) => {
+                let turn = self.creating.take(&namespace.tenant).await;
+                self.check_count(namespace, function, most).await?;
+                Some(turn)
+            }
+            None => None,
+        };
         self.again(namespace, function, |attempt| async move {
             let name = name(namespace, function);
             let Some((id, batch)) = layout::bind(&*self.store, name, self.batch()).await? else {
@@ -166,6 +178,33 @@ impl Functions {
             Ok(self.committed(batch, attempt).await?.then_some(head.latest))
         })
         .await
+    }
+
+    /// Refuses one more function than an account may have. One that is there already is refused as that.
+    async fn check_count(
+        &self,
+        namespace: &Namespace,
+        function: &FunctionName,
+        most: usize,
+    ) -> Result<(), Error> {
+        if layout::resolve(&*self.store, name(namespace, function))
+            .await?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let (mut count, mut last) = (0, None::<String>);
+        loop {
+            let (names, more) = layout::list(&*self.store, namespace, KIND, last.as_deref(), PAGE).await?;
+            count += names.len();
+            last = names.into_iter().next_back().map(|(name, _)| name);
+            if count >= most {
+                return Err(Error::TooManyFunctions { most });
+            }
+            if !more {
+                return Ok(());
+            }
+        }
     }
 
     /// `$LATEST`, or a published version. Aliases are resolved by [`alias`](Self::alias).

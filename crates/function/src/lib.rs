@@ -46,6 +46,6 @@ pub use load::{Load, NoOthers};
 pub use loader::{Loader, Make};
 pub use policy::Policy;
 pub use provisioned::{Provisioned, Warm, Warmth};
-pub use reserved::{Places, Reserved};
+pub use reserved::{Allowance, Places, Reserved};
 pub use urls::{Cors, FunctionUrl, UrlAuth, UrlId, UrlMode, UrlUpdate};
 pub use version::{Code, Command, Interpreter, Program, Queue, Version};

@@ -21,11 +21,20 @@ pub struct Places {
     pub unreserved: usize,
 }
 
+/// What an account may have; what is none is not bounded for it alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Calls that run at once.
+    pub calls: Option<usize>,
+    /// Functions.
+    pub functions: Option<usize>,
+}
+
 /// What is reserved for which function, and what accounts may have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reserved {
     functions: BTreeMap<FunctionId, usize>,
-    accounts: BTreeMap<Tenant, usize>,
+    accounts: BTreeMap<Tenant, Allowance>,
 }
 
 impl Reserved {
@@ -45,16 +54,13 @@ impl Reserved {
         own.map(|(_, calls)| calls).sum()
     }
 
-    /// The calls that all functions of an account together may have at once, if that was set.
-    pub fn account(&self, tenant: &Tenant) -> Option<usize> {
-        self.accounts.get(tenant).copied()
+    /// What an account may have.
+    pub fn account(&self, tenant: &Tenant) -> Allowance {
+        self.accounts.get(tenant).copied().unwrap_or_default()
     }
 
-    pub(crate) fn allow(&mut self, tenant: &Tenant, calls: Option<usize>) {
-        match calls {
-            Some(calls) => self.accounts.insert(tenant.clone(), calls),
-            None => self.accounts.remove(tenant),
-        };
+    pub(crate) fn allow(&mut self, tenant: &Tenant, allowance: Allowance) {
+        self.accounts.insert(tenant.clone(), allowance);
     }
 
     pub(crate) fn set(&mut self, function: &FunctionId, calls: Option<usize>) {

@@ -7,6 +7,7 @@ use aloft_base::{FunctionId, InvocationId};
 use aloft_call::{Begun, Call, Caller, Fault, HttpCall, Lineage, Payload, Principal, Qualifier, Trace};
 use aloft_http::{Body, BodyError, Peer, Refusal, Response, collect};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 
@@ -44,6 +45,16 @@ impl Gateway {
         mut head: Parts,
         body: Body,
     ) -> Response {
+        let tenant = &asked.function.tenant;
+        if self
+            .tenants
+            .as_ref()
+            .is_some_and(|tenants| tenants.take(tenant).is_err())
+        {
+            let message = "more requests come in a second than its quota lets through: try again in a second";
+            let refused = answer::problem(StatusCode::TOO_MANY_REQUESTS, message, id);
+            return in_a_second(refused);
+        }
         answer::drop_hop_by_hop(&mut head.headers);
         let peer = head.extensions.get::<Peer>();
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
@@ -95,11 +106,16 @@ impl Gateway {
 
 fn unread(error: &BodyError, id: InvocationId) -> Response {
     let refusal = Refusal::from(error);
-    let mut response = answer::problem(refusal.status, &refusal.message, id);
-    if matches!(error, BodyError::NoRoom) {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let response = answer::problem(refusal.status, &refusal.message, id);
+    match error {
+        BodyError::NoRoom => in_a_second(response),
+        _ => response,
     }
+}
+
+/// An answer after which the client may try again soon.
+fn in_a_second(mut response: Response) -> Response {
+    let second = HeaderValue::from_static("1");
+    response.headers_mut().insert(RETRY_AFTER, second);
     response
 }

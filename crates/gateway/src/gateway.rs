@@ -8,6 +8,7 @@ use aloft_call::{Principal, Qualifier, Streams};
 use aloft_definition::Method;
 use aloft_http::{Body, Handler, Refusal, Request, Response, full};
 use aloft_observe::Metrics;
+use aloft_tenant::Tenants;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::request::Parts;
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub(crate) streams: Streams,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) chance: Arc<dyn Chance>,
+    /// How many requests the functions of accounts may get, where a node has several.
+    pub(crate) tenants: Option<Tenants>,
     live: ArcSwap<Live>,
     declared: Declared,
     pub(crate) urls: RouteMetrics,
@@ -51,12 +54,19 @@ impl Gateway {
             files: declared.of("files"),
             none: declared.of("none"),
             api: Arc::from("aloft"),
+            tenants: None,
             config,
             streams,
             clock,
             chance,
             declared,
         }
+    }
+
+    /// The same, where accounts have quotas of requests.
+    #[must_use]
+    pub fn bounded_by(self, tenants: Option<Tenants>) -> Self {
+        Self { tenants, ..self }
     }
 
     /// Serves this from now on. Requests under way end with what they began with.

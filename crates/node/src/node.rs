@@ -134,8 +134,7 @@ impl Node {
         };
         let namespaces = all.list();
         for account in tenants.iter().flat_map(Tenants::list) {
-            let calls = account.quotas.concurrency;
-            catalogue.allow(&account.id, calls.and_then(|calls| usize::try_from(calls).ok()));
+            catalogue.allow(&account.id, aloft_api::allowance(&account));
         }
         let mut names = Vec::new();
         for namespace in &namespaces {
@@ -201,6 +200,7 @@ impl Node {
             clock: time.clock.clone(),
             chance: time.chance.clone(),
             metrics: metrics.clone(),
+            tenants: tenants.clone(),
         });
         let sessions = Arc::new(Sessions::new(time.clock.clone(), &*time.chance));
         let inside = Arc::new(Inside::new(aws.clone(), secrets.clone(), sessions.clone()));
@@ -230,7 +230,7 @@ impl Node {
             time.chance.clone(),
             &metrics,
         );
-        let gateway = Arc::new(gateway);
+        let gateway = Arc::new(gateway.bounded_by(tenants.clone()));
         let own = accounts.account(&namespace.tenant).await?;
         let parts = Parts {
             namespace: namespace.clone(),
@@ -292,6 +292,7 @@ impl Node {
             tenants,
             invoke: fresh.clone(),
             controller: controller.clone(),
+            tasks: tasks.clone(),
             accounts: accounts.clone(),
             region: namespace.region.clone(),
             logs: logs.clone(),

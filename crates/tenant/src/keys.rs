@@ -67,15 +67,21 @@ impl Tenants {
             owner,
             sealed,
         };
+        let kept = self.keep_key(&key).await;
+        self.settled(kept).await?;
+        Ok((key, secret))
+    }
+
+    async fn keep_key(&self, key: &AccessKey) -> Result<(), Error> {
+        let inner = &self.0;
         for attempt in 1..=ATTEMPTS {
-            let mut batch = Batch::new(BatchId::draw(chance));
             let row = stored::key_row(&key.id)?;
-            batch = batch
+            let batch = Batch::new(BatchId::draw(&*inner.chance))
                 .expect(row.clone(), Expect::Absent)
-                .put(row, stored::write_key(&key));
-            if commit_decided(&*inner.store, batch, attempt, chance).await? {
+                .put(row, stored::write_key(key));
+            if commit_decided(&*inner.store, batch, attempt, &*inner.chance).await? {
                 inner.directory.change(|all| all.keep_key(key.clone()));
-                return Ok((key, secret));
+                return Ok(());
             }
         }
         Err(Error::Contended)
@@ -104,21 +110,23 @@ impl Tenants {
         Ok(self.0.seal.unseal(&context, &key.sealed).await?)
     }
 
-    /// Revokes a key: requests that are signed by it are refused from now on.
+    /// Revokes a key: requests that are signed by it are refused from now on, also when this fails with the store. Then it may be revoked
+    /// once more.
     ///
     /// # Errors
     /// [`Error::NoKey`].
-    pub async fn revoke(&self, id: &str) -> Result<Arc<AccessKey>, Error> {
+    pub async fn revoke(&self, id: &str) -> Result<(), Error> {
         let inner = &self.0;
         let _turn = inner.changing.lock().await;
-        let key = self.key(id).ok_or_else(|| Error::NoKey(id.to_owned()))?;
+        let row = stored::key_row(id)?;
+        let was_known = inner.directory.change(|all| all.keys.remove(id)).is_some();
+        if !was_known && inner.store.get(&row).await?.is_none() {
+            return Err(Error::NoKey(id.to_owned()));
+        }
         for attempt in 1..=ATTEMPTS {
-            let batch = Batch::new(BatchId::draw(&*inner.chance)).delete(stored::key_row(id)?);
+            let batch = Batch::new(BatchId::draw(&*inner.chance)).delete(row.clone());
             if commit_decided(&*inner.store, batch, attempt, &*inner.chance).await? {
-                inner.directory.change(|all| {
-                    all.keys.remove(id);
-                });
-                return Ok(key);
+                return Ok(());
             }
         }
         Err(Error::Contended)

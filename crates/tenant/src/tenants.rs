@@ -1,6 +1,7 @@
 //! Accounts: made, listed, bounded and removed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aloft_base::{Chance, Clock, Region, Tenant, Timestamp};
 use aloft_codec::Unknown;
@@ -62,27 +63,48 @@ impl Tenants {
         clock: Arc<dyn Clock>,
         chance: Arc<dyn Chance>,
     ) -> Result<Self, Error> {
-        let mut known = Known::default();
-        for entry in rows(&*store, stored::accounts()).await? {
-            let account = stored::read_account(&entry.value).map_err(|error| corrupt(&entry, error))?;
-            if !account.is_removed {
-                let rate = Rate::new(account.quotas.requests, clock.instant());
-                known.keep_account(account, || rate);
-            }
-        }
-        for entry in rows(&*store, stored::keys()).await? {
-            known.keep_key(stored::read_key(&entry.value).map_err(|error| corrupt(&entry, error))?);
-        }
-        let directory = Directory::default();
-        directory.change(|all| *all = known);
-        Ok(Self(Arc::new(Inner {
+        let tenants = Self(Arc::new(Inner {
             store,
             seal,
             clock,
             chance,
-            directory,
+            directory: Directory::default(),
             changing: tokio::sync::Mutex::default(),
-        })))
+        }));
+        tenants.read().await?;
+        Ok(tenants)
+    }
+
+    /// Knows what is stored, and nothing else.
+    async fn read(&self) -> Result<(), Error> {
+        let inner = &self.0;
+        let mut known = Known {
+            // Whoever has used up his share has it used up still.
+            rates: inner.directory.load().rates.clone(),
+            ..Known::default()
+        };
+        for entry in rows(&*inner.store, stored::accounts()).await? {
+            let account = stored::read_account(&entry.value).map_err(|error| corrupt(&entry, error))?;
+            if !account.is_removed {
+                let rate = Rate::new(account.quotas.requests, inner.clock.instant());
+                known.keep_account(account, || rate);
+            }
+        }
+        for entry in rows(&*inner.store, stored::keys()).await? {
+            known.keep_key(stored::read_key(&entry.value).map_err(|error| corrupt(&entry, error))?);
+        }
+        inner.directory.change(|all| *all = known);
+        Ok(())
+    }
+
+    /// What became of a change. Where nobody knows, what is stored is read again; where that fails, too, the next change does.
+    pub(crate) async fn settled<T>(&self, changed: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Store(_) | Error::Contended) = &changed
+            && let Err(error) = self.read().await
+        {
+            tracing::warn!(%error, "what became of a change of accounts is not known yet");
+        }
+        changed
     }
 
     /// Makes an account.
@@ -95,6 +117,12 @@ impl Tenants {
             return Err(Error::Name(name.chars().take(100).collect()));
         }
         let _turn = inner.changing.lock().await;
+        let made = self.add_one(name).await;
+        self.settled(made).await
+    }
+
+    async fn add_one(&self, name: &str) -> Result<Arc<Account>, Error> {
+        let inner = &self.0;
         if self.named(name).is_some() {
             return Err(Error::Exists(name.to_owned()));
         }
@@ -156,9 +184,14 @@ impl Tenants {
         by_digits.or_else(by_name).cloned()
     }
 
-    /// How many requests of an account come; nothing if there is no such account.
-    pub fn rate(&self, tenant: &Tenant) -> Option<Arc<Rate>> {
-        self.0.directory.load().rates.get(tenant).cloned()
+    /// Takes a request of an account's share. Of an account that is not there it is nobody's matter how many come.
+    ///
+    /// # Errors
+    /// How long to wait for the next.
+    pub fn take(&self, tenant: &Tenant) -> Result<(), Duration> {
+        let directory = self.0.directory.load();
+        let rate = directory.rates.get(tenant);
+        rate.map_or(Ok(()), |rate| rate.take(self.0.clock.instant()))
     }
 
     /// Changes what an account may have.
@@ -172,7 +205,8 @@ impl Tenants {
             quotas: account.quotas.with(change),
             ..Account::clone(&account)
         };
-        self.write(&changed, Ok).await?;
+        let written = self.write(&changed, Ok).await;
+        self.settled(written).await?;
         self.0
             .directory
             .change(|all| all.keep_account(changed, || Rate::new(None, self.0.clock.instant())));
@@ -201,14 +235,21 @@ impl Tenants {
             is_removed: true,
             ..Account::clone(&account)
         };
-        self.write(&removed, |mut batch| {
+        // Its keys are good for nothing from here on, whatever becomes of the rest.
+        self.0.directory.change(|all| {
+            for key in &keys {
+                all.keys.remove(&key.id);
+            }
+        });
+        let written = self.write(&removed, |mut batch| {
             batch = batch.delete(stored::name_row(&account.name)?);
             for key in &keys {
                 batch = batch.delete(stored::key_row(&key.id)?);
             }
             Ok(batch)
-        })
-        .await?;
+        });
+        let written = written.await;
+        self.settled(written).await?;
         self.0.directory.change(|all| all.forget_account(&account));
         Ok(account)
     }

@@ -1,6 +1,6 @@
 //! Accounts and keys over the memory engine, as one node after another finds them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aloft_base::{Chance, Clock, ErrorKind, ManualClock, Region, SeededChance, Size, Tenant, Timestamp};
 use aloft_seal::{MasterKey, Seal};
@@ -26,12 +26,34 @@ impl Ground {
 
     /// As a node that starts; each draws others.
     async fn open(&self, seed: u64) -> Tenants {
-        let chance: Arc<dyn Chance> = Arc::new(SeededChance::new(seed));
+        self.open_with(Arc::new(SeededChance::new(seed))).await
+    }
+
+    async fn open_with(&self, chance: Arc<dyn Chance>) -> Tenants {
         let (store, clock): (Arc<dyn Store>, Arc<dyn Clock>) = (self.store.clone(), self.clock.clone());
         let seal = Seal::open(store.clone(), &self.master, chance.clone())
             .await
             .unwrap();
         Tenants::open(store, seal, clock, chance).await.unwrap()
+    }
+}
+
+/// Draws these digits, then others.
+struct Drawn {
+    digits: Mutex<Vec<u64>>,
+    others: SeededChance,
+}
+
+impl Chance for Drawn {
+    fn fill(&self, buffer: &mut [u8]) {
+        let digits = match buffer.len() {
+            8 => self.digits.lock().unwrap().pop(),
+            _ => None,
+        };
+        match digits {
+            Some(digits) => buffer.copy_from_slice(&digits.to_le_bytes()),
+            None => self.others.fill(buffer),
+        }
     }
 }
 
@@ -116,13 +138,17 @@ async fn what_is_revoked_or_removed_is_not_there_and_its_digits_are_not_given_ag
     tenants.remove("acme", &Region::local()).await.unwrap();
     for tenants in [&tenants, &ground.open(3).await] {
         assert!(tenants.named("acme").is_none() && tenants.key(&second.id).is_none());
-        assert!(tenants.rate(&acme.id).is_none());
+        assert_eq!(tenants.take(&acme.id), Ok(()));
         let refused = tenants.create_key(owner(&acme)).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Missing);
     }
-    // The same chance draws the same digits, which are taken.
-    let again = ground.open(2).await.add("acme").await.unwrap();
-    assert!(again.id != acme.id);
+    // Digits that were given before are drawn, and are taken.
+    let chance = Arc::new(Drawn {
+        digits: Mutex::new(vec![acme.id.as_str().parse::<u64>().unwrap() - 100_000_000_000]),
+        others: SeededChance::new(77),
+    });
+    let again = ground.open_with(chance.clone()).await.add("acme").await.unwrap();
+    assert!(again.id != acme.id && chance.digits.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -178,4 +204,25 @@ async fn a_key_that_was_put_in_anothers_name_is_worth_nothing() {
         ..key
     };
     assert!(tenants.secret(&stolen).await.is_err());
+}
+
+#[tokio::test]
+async fn requests_beyond_a_quota_wait_and_others_do_not() {
+    let ground = Ground::new();
+    let tenants = ground.open(2).await;
+    let (acme, other) = (
+        tenants.add("acme").await.unwrap(),
+        tenants.add("other").await.unwrap(),
+    );
+    let change = Change {
+        requests: Some(Some(10)),
+        ..Change::default()
+    };
+    tenants.set_quotas("acme", change).await.unwrap();
+    for tenants in [&tenants, &ground.open(3).await] {
+        let taken = (0..100).filter(|_| tenants.take(&acme.id).is_ok()).count();
+        assert_eq!(taken, 11);
+        assert_eq!(tenants.take(&acme.id), Err(std::time::Duration::from_millis(100)));
+        assert_eq!(tenants.take(&other.id), Ok(()));
+    }
 }

@@ -5,6 +5,8 @@
     tenants.py apart OTHER       finds nothing of the account OTHER
     tenants.py session           what a function's credentials are good for outside its sandbox
     tenants.py refused           the key is good for nothing
+    tenants.py quota             one function and no more
+    tenants.py throttled         a request a second, and twenty at once
     tenants.py administrator     the key belongs to no account
 """
 
@@ -15,9 +17,10 @@ import urllib.request
 
 import boto3
 import botocore.config
+import botocore.exceptions
 
 from checking import check, equal
-from sdk import client as functions, fails, make, result, wait
+from sdk import ROLE, client as functions, fails, make, packed, result, wait
 
 ONCE = botocore.config.Config(retries={"max_attempts": 0})
 
@@ -105,6 +108,36 @@ def session():
 def refused():
     fails("InvalidClientTokenId", service("sts").get_caller_identity)
     fails("UnrecognizedClientException", service("dynamodb").list_tables)
+
+
+def quota():
+    code = "def handler(event, context):\n    return 1\n"
+    made = make("first", code)
+    fails("ResourceConflictException", functions.create_function, FunctionName="first", Runtime=made["Runtime"], Role=ROLE,
+          Handler="app.handler", Code={"ZipFile": packed({"app.py": code})})
+    more = dict(Runtime=made["Runtime"], Role=ROLE, Handler="app.handler", Code={"ZipFile": packed({"app.py": code})})
+    fails("ServiceQuotaExceededException", functions.create_function, FunctionName="second", **more)
+    functions.delete_function(FunctionName="first")
+    functions.create_function(FunctionName="second", **more)
+    functions.delete_function(FunctionName="second")
+    print("ok      one function and no more")
+
+
+def throttled():
+    def code(call):
+        try:
+            call()
+        except botocore.exceptions.ClientError as error:
+            return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return None
+
+    for name, call, expected in [
+        ("JSON", service("dynamodb").list_tables, ("ThrottlingException", 400)),
+        ("XML", service("sts").get_caller_identity, ("Throttling", 400)),
+        ("REST", functions.list_functions, ("TooManyRequestsException", 429)),
+    ]:
+        seen = {code(call) for _ in range(20)}
+        check(f"beyond the quota of requests, in {name}", expected in seen, seen)
 
 
 def administrator():

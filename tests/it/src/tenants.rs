@@ -107,11 +107,7 @@ fn whoever_runs_a_service_and_nobody_else_makes_tenants() {
     let refused = from_anywhere(&tenant, "delta");
     assert_eq!(refused.code, Some(6), "{refused}");
     assert!(refused.stderr.contains("whoever runs the node"), "{refused}");
-    for headers in [
-        &[][..],
-        &[("authorization", "Bearer x")],
-        &[("x-aloft-tenant", "acme")],
-    ] {
+    for headers in [&[][..], &[("authorization", "Bearer x")]] {
         let url = format!("{}/_aloft/tenants", platform.api);
         call("GET", &url, headers, b"").is(403);
     }
@@ -156,6 +152,11 @@ fn whoever_runs_a_service_and_nobody_else_makes_tenants() {
     let changed = json(&data, &["tenant", "quota", "acme", "--functions", "none"]);
     assert_eq!(changed["quotas"]["functions"], Value::Null);
     assert_eq!(changed["quotas"]["storage"], 5 << 20);
+    // Quotas hold from the next request on.
+    json(&data, &["tenant", "quota", "acme", "--functions", "1"]);
+    script("tenants.py", &["quota"], &exports(&platform, &tenant));
+    json(&data, &["tenant", "quota", "acme", "--requests-per-second", "1"]);
+    script("tenants.py", &["throttled"], &exports(&platform, &tenant));
     let gone = command(&data, &["tenant", "remove", "gamma"]);
     assert_eq!(gone.code, Some(0), "{gone}");
     let mode = std::os::unix::fs::PermissionsExt::mode(

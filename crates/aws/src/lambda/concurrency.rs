@@ -65,7 +65,7 @@ async fn set(context: &Context<'_>, named: &Named, calls: Option<u32>) -> Result
 /// The calls of the account. One for which somebody has set a smaller bound keeps half of it.
 pub(super) fn places(context: &Context<'_>) -> Places {
     let reserved = context.parts.catalogue.reserved();
-    let own = reserved.account(&context.namespace.tenant);
+    let own = reserved.account(&context.namespace.tenant).calls;
     let all = own.unwrap_or(context.parts.concurrency);
     let unreserved = UNRESERVED.min(all.div_ceil(2));
     Places { all, unreserved }

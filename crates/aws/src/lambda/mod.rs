@@ -449,6 +449,10 @@ impl Context<'_> {
                 },
                 text: error.to_string(),
             },
+            error @ E::TooManyFunctions { .. } => Error::TooMany {
+                code: "ServiceQuotaExceededException",
+                text: error.to_string(),
+            },
             error @ (E::Stale { .. }
             | E::Invalid { .. }
             | E::TooManyReserved { .. }

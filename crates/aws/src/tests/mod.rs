@@ -156,6 +156,7 @@ async fn start_on(store: Arc<Memory>, trust: Trust) -> Wire {
         logs: Logs::new(store, clock.clone(), chance.clone(), Bounds::default()),
         streams: Streams::new(machine.clone(), tasks.clone()),
         region: Region::local(),
+        tenants: None,
         clock,
         chance,
         metrics: metrics.clone(),

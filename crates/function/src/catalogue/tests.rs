@@ -152,7 +152,11 @@ fn accounts_have_names_of_their_own() {
     assert!(catalogue.keep(catalogue.epoch(), &of(&theirs, 2), None));
     assert!(catalogue.numbered(&mine, 2).is_none() && catalogue.numbered(&theirs, 1).is_none());
     catalogue.reserve(&mine, Some(3));
-    catalogue.allow(&theirs.tenant, Some(7));
+    let allowance = Allowance {
+        calls: Some(7),
+        ..Allowance::default()
+    };
+    catalogue.allow(&theirs.tenant, allowance);
     let reserved = catalogue.reserved();
     assert_eq!(
         (reserved.total(&mine.tenant), reserved.total(&theirs.tenant)),
@@ -160,7 +164,7 @@ fn accounts_have_names_of_their_own() {
     );
     assert_eq!(
         (reserved.account(&mine.tenant), reserved.account(&theirs.tenant)),
-        (None, Some(7))
+        (Allowance::default(), allowance)
     );
     catalogue.forget(&mine);
     assert!(catalogue.numbered(&mine, 1).is_none() && catalogue.numbered(&theirs, 2).is_some());
