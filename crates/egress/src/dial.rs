@@ -1,6 +1,6 @@
 //! The one way in which a function's connections are made: the platform resolves the name itself, looks at each address, and dials.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use crate::stream::{Stream, secure, trust};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one address is tried before the next is tried beside it (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
+/// The most addresses of one name that are looked at.
+const LOOKED_AT: usize = 64;
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 6;
 
@@ -252,7 +254,7 @@ impl Dialler {
     fn open(&self, addresses: &[IpAddr], port: u16) -> Result<Vec<SocketAddr>, Error> {
         let mut refusal = None;
         let mut open: Vec<SocketAddr> = Vec::new();
-        for address in addresses.iter().map(IpAddr::to_canonical) {
+        for address in addresses.iter().take(LOOKED_AT).map(IpAddr::to_canonical) {
             match reachable(&self.0.allowed, address, port, is_own(address)) {
                 Ok(()) if !open.contains(&(address, port).into()) => open.push((address, port).into()),
                 Ok(()) => {}
@@ -270,11 +272,38 @@ impl Dialler {
     }
 }
 
-/// Whether an address is one of this machine's: then the way there begins at itself. Asks the system's table of routes; sends nothing.
+/// Whether an address is one of this machine's: then a socket can be bound to it. What cannot be found out is taken for its own. Sends
+/// nothing.
 fn is_own(address: IpAddr) -> bool {
+    // `64:ff9b::` and an IPv4 address stand for that one (RFC 6052).
+    if let IpAddr::V6(six) = address
+        && let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = six.segments()
+    {
+        let [[a, b], [c, d]] = [high, low].map(u16::to_be_bytes);
+        return is_own(Ipv4Addr::new(a, b, c, d).into());
+    }
+    match UdpSocket::bind((address, 0)) {
+        Err(error) => error.kind() != std::io::ErrorKind::AddrNotAvailable,
+        // Where the host lets programs bind to any address (`net.ipv4.ip_nonlocal_bind`), the route tells: it begins at the address itself.
+        Ok(_) if can_bind_to_others(address) => begins_at_itself(address),
+        Ok(_) => true,
+    }
+}
+
+/// Whether a socket can be bound to addresses of others: to one that nobody has (RFC 5737, RFC 3849).
+fn can_bind_to_others(like: IpAddr) -> bool {
+    let nobodys: IpAddr = match like {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    UdpSocket::bind((nobodys, 0)).is_ok()
+}
+
+/// Whether the way to an address begins there.
+fn begins_at_itself(address: IpAddr) -> bool {
     let any: IpAddr = match address {
-        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let asked = UdpSocket::bind((any, 0)).and_then(|socket| {
         // Any port does.
@@ -304,6 +333,22 @@ async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
             },
             () = tokio::time::sleep(HEAD_START), if !is_last => {}
             else => return Err(last),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_this_machine_are_known_in_every_notation() {
+        for own in ["127.0.0.1", "127.9.9.9", "64:ff9b::7f00:1", "0.0.0.0"] {
+            assert!(is_own(own.parse().unwrap()), "{own}");
+        }
+        // Nobody has them (RFC 5737).
+        for other in ["192.0.2.1", "198.51.100.7", "64:ff9b::c000:201"] {
+            assert!(!is_own(other.parse().unwrap()), "{other}");
         }
     }
 }

@@ -56,6 +56,9 @@ impl Pipes {
     }
 }
 
+/// How often a connection is looked at in the time in which something must move.
+const LOOKS: u32 = 8;
+
 /// Moves bytes both ways until both sides have said that they have no more, one breaks off, or nothing has moved for so long.
 pub(crate) async fn both(
     inside: &TcpStream,
@@ -70,13 +73,17 @@ pub(crate) async fn both(
         )
     };
     let quiet = async {
-        loop {
+        let mut still = 0;
+        while still < LOOKS {
             let before = moved.load(Ordering::Relaxed);
-            tokio::time::sleep(idle).await;
-            if moved.load(Ordering::Relaxed) == before {
-                return io::Error::from(io::ErrorKind::TimedOut);
-            }
+            tokio::time::sleep(idle / LOOKS).await;
+            still = if moved.load(Ordering::Relaxed) == before {
+                still + 1
+            } else {
+                0
+            };
         }
+        io::Error::from(io::ErrorKind::TimedOut)
     };
     tokio::select! {
         done = all => done.map(drop),
@@ -93,6 +100,8 @@ async fn one_way(
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     loop {
         from.readable().await?;
+        // No pipe is held while the other side takes nothing.
+        to.writable().await?;
         let pipe = pipes.take()?;
         let read = || Ok(rustix::pipe::splice(from, None, &pipe.write, None, PIECE, flags)?);
         let mut left = match from.try_io(Interest::READABLE, read) {
