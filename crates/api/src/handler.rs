@@ -190,13 +190,13 @@ impl Api {
         request: Request,
     ) -> Result<Option<Response>, Error> {
         let parts = &self.0;
-        let (catalogue, region) = (parts.catalogue.clone(), parts.region.clone());
+        let (catalogue, logs, region) = (parts.catalogue.clone(), parts.logs.clone(), parts.region.clone());
         let path: Vec<String> = path.iter().map(|segment| (*segment).to_owned()).collect();
         let (done, answer) = oneshot::channel();
         let work = async move {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             // Whoever asked may have gone.
-            let _ = done.send(tenants::answer((&tenants, &catalogue), &region, &path, request).await);
+            let _ = done.send(tenants::answer((&tenants, &catalogue, &logs), &region, &path, request).await);
             Ok::<(), Infallible>(())
         };
         parts.tasks.start("a change of accounts", Policy::Alone, work);

@@ -3,6 +3,8 @@
 use aloft_base::{ErrorKind, Region, Size};
 use aloft_function::{Allowance, Catalogue};
 use aloft_http::{BodyError, Request, Response, collect};
+use aloft_log::Logs;
+use aloft_store::layout::Namespace;
 use aloft_tenant::{Account, Change, Owner, Tenants};
 use http::{Method, StatusCode};
 use serde::{Deserialize, Deserializer};
@@ -10,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, json_response};
 
+/// Log groups that are deleted at a time.
+const GROUPS: usize = 100;
 /// Bytes of a request's body.
 const BODY: usize = 64 << 10;
 
@@ -50,7 +54,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64
 
 /// Answers what is asked of accounts and keys, by whoever runs the node. Nothing if it is about something else.
 pub(crate) async fn answer(
-    (tenants, catalogue): (&Tenants, &Catalogue),
+    (tenants, catalogue, logs): (&Tenants, &Catalogue, &Logs),
     region: &Region,
     path: &[&str],
     request: Request,
@@ -73,7 +77,10 @@ pub(crate) async fn answer(
             describe(&account)
         }
         (&Method::DELETE, ["tenants", name]) => {
-            describe(&*tenants.remove(name, region).await.map_err(failed)?)
+            let account = tenants.remove(name, region).await.map_err(failed)?;
+            catalogue.allow(&account.id, Allowance::default());
+            forget_logs(logs, &Namespace::new(&account.id, region)).await;
+            describe(&account)
         }
         (&Method::GET, ["keys"]) => {
             let owner = match query.strip_prefix("tenant=") {
@@ -127,6 +134,24 @@ pub(crate) async fn answer(
         _ => return Ok(None),
     };
     Ok(Some(json_response(StatusCode::OK, &answer)))
+}
+
+/// Deletes the logs of an account that was removed: nobody can ask for them any more.
+async fn forget_logs(logs: &Logs, namespace: &Namespace) {
+    let forgotten = async {
+        loop {
+            let groups = logs.group_names(namespace, "", GROUPS).await?;
+            if groups.is_empty() {
+                return Ok::<(), aloft_log::Error>(());
+            }
+            for group in groups {
+                logs.delete_group(namespace, &group).await?;
+            }
+        }
+    };
+    if let Err(error) = forgotten.await {
+        tracing::warn!(%error, tenant = %namespace.tenant, "logs of a tenant that was removed are left behind");
+    }
 }
 
 /// What the catalogue is told of an account.

@@ -16,7 +16,8 @@ use crate::{Error, stored};
 
 /// Rows that are read at a time.
 const PAGE: usize = 1_000;
-/// What an account's owner makes, by the layout's names of kinds. Logs and queues come and go with these.
+/// What an account's owner makes, by the layout's names of kinds. Logs are deleted by whoever removes an account; what deliveries and queues
+/// have kept of it stays as rows that nobody reaches.
 const KINDS: [&str; 5] = ["function", "layer", "table", "secret", "role"];
 /// The longest name.
 const NAME: usize = 40;

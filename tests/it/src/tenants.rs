@@ -157,8 +157,11 @@ fn whoever_runs_a_service_and_nobody_else_makes_tenants() {
     script("tenants.py", &["quota"], &exports(&platform, &tenant));
     json(&data, &["tenant", "quota", "acme", "--requests-per-second", "1"]);
     script("tenants.py", &["throttled"], &exports(&platform, &tenant));
-    let gone = command(&data, &["tenant", "remove", "gamma"]);
-    assert_eq!(gone.code, Some(0), "{gone}");
+    for name in ["gamma", "acme"] {
+        let gone = command(&data, &["tenant", "remove", name]);
+        assert_eq!(gone.code, Some(0), "{gone}");
+    }
+    script("tenants.py", &["refused"], &exports(&platform, &tenant));
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &std::fs::metadata(data.join("aloft.sock")).unwrap().permissions(),
     );
