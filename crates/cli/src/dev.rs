@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +51,12 @@ pub(crate) fn serve(serve: Serve) -> anyhow::Result<ExitCode> {
         is_service: true,
         ..config(&serve.node, PathBuf::new(), data)?
     };
-    std::fs::create_dir_all(&config.project)
-        .with_context(|| format!("cannot make the folder {}", config.project.display()))?;
+    // What is made here is its owner's alone: tenants' code and data lie below.
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.project);
+    made.with_context(|| format!("cannot make the folder {}", config.project.display()))?;
     let shown = Shown {
         is_json: serve.node.json,
         keys: Keys::OfTenants,

@@ -1,5 +1,6 @@
 //! Several tenants on one node: who may what, and what of it survives.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -162,10 +163,13 @@ fn whoever_runs_a_service_and_nobody_else_makes_tenants() {
         assert_eq!(gone.code, Some(0), "{gone}");
     }
     script("tenants.py", &["refused"], &exports(&platform, &tenant));
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(data.join("aloft.sock")).unwrap().permissions(),
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data.join("aloft.sock")), 0o600);
+    assert_eq!(
+        mode(&data),
+        0o700,
+        "nobody else of this machine sees tenants' code"
     );
-    assert_eq!(mode & 0o777, 0o600);
     drop(platform);
     let gone = command(&data, &["tenant", "ls"]);
     assert_eq!(gone.code, Some(5), "{gone}");
