@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aloft_base::{Destination, Egress, Host};
+use aloft_base::{Destination, Egress, FunctionId, Host};
 use aloft_observe::Metrics as Registry;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
@@ -177,7 +177,7 @@ impl Dialler {
     /// Why there is no connection.
     pub async fn dial(
         &self,
-        function: &str,
+        function: &FunctionId,
         egress: &Egress,
         destination: &Destination,
     ) -> Result<Connection, Error> {
@@ -195,7 +195,7 @@ impl Dialler {
     /// Why there is no connection.
     pub async fn dial_secure(
         &self,
-        function: &str,
+        function: &FunctionId,
         egress: &Egress,
         destination: &Destination,
     ) -> Result<Box<dyn Stream>, Error> {
@@ -218,7 +218,7 @@ impl Dialler {
     pub(crate) async fn dial_within(
         &self,
         room: Room,
-        function: &str,
+        function: &FunctionId,
         egress: &Egress,
         destination: &Destination,
     ) -> Result<Connection, Error> {

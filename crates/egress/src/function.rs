@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aloft_base::{Clock, Destination, Egress};
+use aloft_base::{Clock, Destination, Egress, FunctionId};
 
 use crate::decide::Refusal;
 use crate::dial::Error;
@@ -16,8 +16,8 @@ const THINGS: usize = 100;
 
 /// A function's instance as this crate knows it.
 pub struct Function {
-    /// Its name, in metrics.
-    pub name: String,
+    /// Which function, in metrics.
+    pub id: FunctionId,
     /// Where it may connect to.
     pub egress: Egress,
     /// Whether a definition says so, which its author can change; else the operator does.
@@ -83,7 +83,7 @@ impl Function {
         match self.is_defined {
             true => format!(
                 ". In aloft.toml, [functions.{}] needs: egress = {}",
-                self.name,
+                self.id.name,
                 self.egress.with(destination.clone())
             ),
             false => ". For functions that no aloft.toml defines, the operator's --egress says it".to_owned(),
@@ -121,7 +121,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000)));
         let said = lines.clone();
         let subject = Function {
-            name: "pay".to_owned(),
+            id: FunctionId::new(&aloft_base::Tenant::local(), &"pay".parse().unwrap()),
             egress: "a.example:80".parse().unwrap(),
             is_defined: true,
             say: Box::new(move |line| said.lock().unwrap().push(line.to_owned())),

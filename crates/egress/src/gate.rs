@@ -73,7 +73,7 @@ impl Gate {
         let has_v6 = redirected
             .iter()
             .any(|listener| listener.local_addr().is_ok_and(|at| at.is_ipv6()));
-        dialler.metrics().begin(&function.name, &function.egress);
+        dialler.metrics().begin(&function.id, &function.egress);
         let inner = Arc::new(Inner {
             function,
             dialler,
@@ -216,12 +216,12 @@ impl Inner {
     fn is_named(&self, name: &str) -> bool {
         let function = &self.function;
         if !function.egress.names(name) {
-            self.dialler.metrics().refused(&function.name, "unlisted");
+            self.dialler.metrics().refused(&function.id, "unlisted");
             function.unnamed(name);
             return false;
         }
         if !self.is_open {
-            self.dialler.metrics().refused(&function.name, "host");
+            self.dialler.metrics().refused(&function.id, "host");
             function.say_once(
                 "nothing is reached from here: this host cannot bring a sandbox's connections to the platform; `aloft doctor` says why",
             );
@@ -244,7 +244,7 @@ impl Inner {
             }
             Found::Nothing => Verdict::Nothing,
             Found::Failed(why) => {
-                self.dialler.metrics().refused(&self.function.name, "unresolved");
+                self.dialler.metrics().refused(&self.function.id, "unresolved");
                 self.function.unanswered(name, &why);
                 Verdict::Failed
             }
@@ -269,7 +269,7 @@ impl Inner {
                 .ok()
                 .zip(self.dialler.room());
             let Some((permit, room)) = room else {
-                self.dialler.metrics().refused(&self.function.name, "limit");
+                self.dialler.metrics().refused(&self.function.id, "limit");
                 self.function.say_once(&format!(
                     "a connection was refused: an instance has at most {CONNECTIONS} at once, and all functions of the node have a bound together"
                 ));
@@ -282,7 +282,7 @@ impl Inner {
                     let Some(destination) = own.destination(&inside) else {
                         return reset(&inside);
                     };
-                    let (function, egress) = (&own.function.name, &own.function.egress);
+                    let (function, egress) = (&own.function.id, &own.function.egress);
                     let dialled = own
                         .dialler
                         .dial_within(room, function, egress, &destination)
@@ -308,9 +308,7 @@ impl Inner {
     }
 
     fn refuse(&self, inside: &TcpStream, destination: &Destination, error: &Error) {
-        self.dialler
-            .metrics()
-            .refused(&self.function.name, error.reason());
+        self.dialler.metrics().refused(&self.function.id, error.reason());
         self.function.refused(destination, error);
         reset(inside);
     }

@@ -1,7 +1,7 @@
 //! What is counted. A place is what the function's definition names, or `any`: labels are bounded by what users write, never by what a
 //! function asks for.
 
-use aloft_base::{Destination, Egress};
+use aloft_base::{Destination, Egress, FunctionId};
 use aloft_observe::Metrics as Registry;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 struct ByPlace {
     function: String,
     place: String,
+    tenant: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -19,12 +20,24 @@ struct ByDirection {
     function: String,
     place: String,
     direction: &'static str,
+    tenant: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
     function: String,
     reason: &'static str,
+    tenant: String,
+}
+
+impl ByReason {
+    fn new(function: &FunctionId, reason: &'static str) -> Self {
+        Self {
+            function: function.name.to_string(),
+            tenant: function.tenant.to_string(),
+            reason,
+        }
+    }
 }
 
 /// Why something is refused.
@@ -70,7 +83,7 @@ impl Metrics {
 
     /// Shows what can be counted of a function before it is: a series that begins at its first event has lost that one for who takes
     /// differences.
-    pub(crate) fn begin(&self, function: &str, egress: &Egress) {
+    pub(crate) fn begin(&self, function: &FunctionId, egress: &Egress) {
         let places = match egress {
             Egress::None => Vec::new(),
             Egress::Any => vec!["any".to_owned()],
@@ -80,25 +93,28 @@ impl Metrics {
             let _ = self.of(function, &place);
         }
         for reason in REASONS {
-            let function = function.to_owned();
-            let _ = self.refused.get_or_create_owned(&ByReason { function, reason });
+            let _ = self.refused.get_or_create_owned(&ByReason::new(function, reason));
         }
     }
 
     /// Counts a connection that was made.
-    pub(crate) fn connected(&self, function: &str, place: &str) -> Counted {
+    pub(crate) fn connected(&self, function: &FunctionId, place: &str) -> Counted {
         let (connections, counted) = self.of(function, place);
         connections.inc();
         counted
     }
 
-    fn of(&self, function: &str, place: &str) -> (Counter, Counted) {
-        let (function, place) = (function.to_owned(), place.to_owned());
-        let labels = ByPlace { function, place };
+    fn of(&self, function: &FunctionId, place: &str) -> (Counter, Counted) {
+        let labels = ByPlace {
+            function: function.name.to_string(),
+            tenant: function.tenant.to_string(),
+            place: place.to_owned(),
+        };
         let connections = self.connections.get_or_create_owned(&labels);
         let bytes = |direction| {
             self.bytes.get_or_create_owned(&ByDirection {
                 function: labels.function.clone(),
+                tenant: labels.tenant.clone(),
                 place: labels.place.clone(),
                 direction,
             })
@@ -110,9 +126,8 @@ impl Metrics {
         (connections, counted)
     }
 
-    pub(crate) fn refused(&self, function: &str, reason: &'static str) {
-        let function = function.to_owned();
-        let labels = ByReason { function, reason };
+    pub(crate) fn refused(&self, function: &FunctionId, reason: &'static str) {
+        let labels = ByReason::new(function, reason);
         self.refused.get_or_create_owned(&labels).inc();
     }
 }

@@ -325,13 +325,17 @@ fn a_function_reaches_what_its_egress_names_and_nothing_else() {
     let scraped = get(&format!("{}/_aloft/metrics", platform.api));
     let metrics = String::from_utf8(scraped.body).unwrap();
     for line in [
-        format!("aloft_egress_connections_total{{function=\"out\",place=\"api.example.test:{http}\"}} 2"),
-        format!("aloft_egress_connections_total{{function=\"out\",place=\"*.example.test:{https}\"}} 1"),
         format!(
-            "aloft_egress_bytes_total{{function=\"upper\",place=\"api.example.test:{upper}\",direction=\"sent\"}} 500000"
+            "aloft_egress_connections_total{{function=\"out\",place=\"api.example.test:{http}\",tenant=\"000000000000\"}} 2"
         ),
         format!(
-            "aloft_egress_bytes_total{{function=\"upper\",place=\"api.example.test:{upper}\",direction=\"received\"}} 500000"
+            "aloft_egress_connections_total{{function=\"out\",place=\"*.example.test:{https}\",tenant=\"000000000000\"}} 1"
+        ),
+        format!(
+            "aloft_egress_bytes_total{{function=\"upper\",place=\"api.example.test:{upper}\",direction=\"sent\",tenant=\"000000000000\"}} 500000"
+        ),
+        format!(
+            "aloft_egress_bytes_total{{function=\"upper\",place=\"api.example.test:{upper}\",direction=\"received\",tenant=\"000000000000\"}} 500000"
         ),
     ] {
         assert!(metrics.contains(&line), "{line}: {metrics}");
@@ -376,8 +380,9 @@ fn a_component_reaches_by_http_and_https_what_its_egress_names() {
         ],
     );
     let metrics = String::from_utf8(get(&format!("{}/_aloft/metrics", platform.api)).body).unwrap();
-    let line =
-        format!("aloft_egress_connections_total{{function=\"guest\",place=\"*.example.test:{http}\"}} 1");
+    let line = format!(
+        "aloft_egress_connections_total{{function=\"guest\",place=\"*.example.test:{http}\",tenant=\"000000000000\"}} 1"
+    );
     assert!(metrics.contains(&line), "{line}: {metrics}");
 }
 

@@ -356,7 +356,7 @@ impl Host {
         // The log is read by a task of its own; what is refused after its end is told to nobody.
         let logs = Arc::downgrade(logs);
         let function = Function {
-            name: version.function.name.to_string(),
+            id: version.function.clone(),
             egress: version.grants.egress.clone(),
             is_defined: !version.grants.everything,
             say: Box::new(move |line| {

@@ -122,7 +122,7 @@ impl Outgoing {
         let (beyond, printed) = (self.beyond.clone(), self.printed.clone());
         let function = self.function.get_or_insert_with(|| {
             Arc::new(Function {
-                name: beyond.version.function.name.to_string(),
+                id: beyond.version.function.clone(),
                 egress: beyond.version.grants.egress.clone(),
                 is_defined: !beyond.version.grants.everything,
                 say: Box::new(move |line| printed.say(line)),
@@ -171,11 +171,11 @@ impl Beyond {
         (destination, is_secure): (&Destination, bool),
         stall: Duration,
     ) -> Result<aloft_http::Response> {
-        let (name, egress) = (&function.name, &function.egress);
+        let (id, egress) = (&function.id, &function.egress);
         let dialled = match is_secure {
-            true => self.dialler.dial_secure(name, egress, destination).await,
+            true => self.dialler.dial_secure(id, egress, destination).await,
             false => {
-                let dialled = self.dialler.dial(name, egress, destination).await;
+                let dialled = self.dialler.dial(id, egress, destination).await;
                 dialled.map(|connection| Box::new(connection) as Box<dyn Stream>)
             }
         };
