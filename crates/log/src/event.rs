@@ -64,6 +64,9 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What one takes up at least.
+    pub(crate) const LEAST: usize = 128;
+
     /// Where it goes.
     pub(crate) fn owned(&self) -> Owned {
         (self.tenant.clone(), self.group.clone())
@@ -72,7 +75,7 @@ impl Entry {
     /// About how many bytes it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
         let record = self.record.as_ref().map_or(0, |record| 256 + words(record));
-        self.message.len() + record + 128
+        self.message.len() + record + Self::LEAST
     }
 }
 

@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aloft_base::{Backoff, Region, Stop};
+use aloft_base::{Backoff, Region, Stop, Tenant};
 use tokio::sync::Notify;
 
 use crate::event::{Entry, Kind};
 use crate::keep::Owned;
 use crate::{Logs, Metrics};
 
-/// The bytes that wait.
+/// The bytes that wait. Each event counts for [`Entry::LEAST`] at least, which bounds how many there are.
 const QUEUE_BYTES: usize = 8 << 20;
-/// The events that wait.
-const QUEUE_EVENTS: usize = 32_768;
+/// An account may have so many times the bytes that are free: one alone has three quarters of the queue, and whoever comes still finds room
+/// (the scheme of Choudhury and Hahne, as in the feed). A group has half of the queue at most.
+const SHARE: usize = 3;
 /// What is lost is counted by group for so many of them, and together beyond.
 const COUNTED_GROUPS: usize = 256;
 /// How long what is said waits for what follows, to be kept in one commit with it.
@@ -52,6 +53,7 @@ struct Waiting {
     entries: VecDeque<Entry>,
     bytes: usize,
     by_group: HashMap<Owned, usize>,
+    by_tenant: HashMap<Tenant, usize>,
     /// What found no room, by group, with the stream of the last.
     lost: BTreeMap<Owned, (Entry, u64)>,
 }
@@ -72,16 +74,16 @@ impl Writer {
         let mut waiting = self.lock();
         let weight = entry.weight();
         let of_group = waiting.by_group.get(&entry.owned()).copied().unwrap_or(0);
-        if waiting.bytes + weight > QUEUE_BYTES
-            || of_group + weight > QUEUE_BYTES / 2
-            || waiting.entries.len() >= QUEUE_EVENTS
-        {
+        let of_tenant = waiting.by_tenant.get(&entry.tenant).copied().unwrap_or(0);
+        let free = QUEUE_BYTES.saturating_sub(waiting.bytes);
+        if weight > free || of_group + weight > QUEUE_BYTES / 2 || of_tenant + weight > SHARE * free {
             waiting.lose(entry);
             self.0.metrics.lost.inc();
             return;
         }
         waiting.bytes += weight;
         *waiting.by_group.entry(entry.owned()).or_default() += weight;
+        *waiting.by_tenant.entry(entry.tenant.clone()).or_default() += weight;
         waiting.entries.push_back(entry);
         let is_enough = waiting.bytes >= ENOUGH_BYTES;
         drop(waiting);
@@ -163,9 +165,13 @@ impl Writer {
             if let Some(of_group) = waiting.by_group.get_mut(&entry.owned()) {
                 *of_group = of_group.saturating_sub(weight);
             }
+            if let Some(of_tenant) = waiting.by_tenant.get_mut(&entry.tenant) {
+                *of_tenant = of_tenant.saturating_sub(weight);
+            }
             taken.push(entry);
         }
         waiting.by_group.retain(|_, bytes| *bytes > 0);
+        waiting.by_tenant.retain(|_, bytes| *bytes > 0);
         for (_, (entry, count)) in std::mem::take(&mut waiting.lost) {
             taken.push(Entry {
                 kind: Kind::Platform,
@@ -205,6 +211,64 @@ impl Waiting {
             None => {
                 self.lost.insert(key, (entry, 1));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aloft_base::Timestamp;
+
+    use super::*;
+
+    fn entry(tenant: &str, group: &str, message: &str) -> Entry {
+        Entry {
+            tenant: tenant.parse().unwrap(),
+            group: group.into(),
+            stream: "s".into(),
+            at: Timestamp::from_millis(1),
+            kind: Kind::Stdout,
+            invocation: None,
+            message: message.to_owned(),
+            record: None,
+        }
+    }
+
+    /// How many bytes of an account wait.
+    fn waiting(writer: &Writer, tenant: &str) -> usize {
+        let waiting = writer.lock();
+        waiting
+            .by_tenant
+            .get(&tenant.parse::<Tenant>().unwrap())
+            .copied()
+            .unwrap_or(0)
+    }
+
+    #[test]
+    fn accounts_that_flood_leave_room_for_others() {
+        let metrics = aloft_observe::Metrics::new();
+        let writer = Writer::new(Metrics::register(&metrics));
+        let (one, other, third) = ("111111111111", "222222222222", "333333333333");
+        for message in ["", &"x".repeat(10_000)] {
+            for _ in 0..50_000 {
+                ["a", "b", "c"]
+                    .iter()
+                    .for_each(|group| writer.push(entry(one, group, message)));
+                writer.push(entry(other, "a", message));
+            }
+            assert!(waiting(&writer, one) > QUEUE_BYTES / 4 && waiting(&writer, other) > QUEUE_BYTES / 4);
+            assert!(writer.lock().entries.len() <= QUEUE_BYTES / Entry::LEAST);
+            for _ in 0..100 {
+                writer.push(entry(third, "a", "said"));
+            }
+            let (mut said, mut is_more) = (0, true);
+            while is_more {
+                let (taken, more) = writer.take();
+                said += taken.iter().filter(|entry| entry.message == "said").count();
+                is_more = more;
+            }
+            assert_eq!(said, 100, "a third one loses nothing");
+            assert_eq!((waiting(&writer, one), writer.lock().bytes), (0, 0));
         }
     }
 }
